@@ -1,0 +1,120 @@
+"""What may be done to a training image, and the drawing of what is done to each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from cifar_data.checks import check_choice, check_integer
+from cifar_data.seeding import derive_generator
+
+PADDING_MODES = ("constant", "reflect")
+FLIPS = ("random", "alternate", "none")
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training images are varied. The defaults are the ones of Page's DAWNBench entry.
+
+    Attributes:
+        padding: Pixels added on each side before a window of the image's own size is cut out at a
+            random place, 0 to 31; 0 = no shift.
+        padding_mode: What is added: `constant` (black) or `reflect` (mirrored, border not repeated).
+        flip: Left-right mirroring: `random` (each image and epoch with probability 1/2), `alternate`
+            (a random half in the first epoch, the other half in the next, and so on) or `none`.
+        cutout: Side in pixels of the square hole, wholly inside the image and filled with the training
+            set's mean colour, 0 to 32; 0 = no hole.
+
+    Raises:
+        ValueError: If a field is out of its range.
+
+    Source: D. Page, "How to train your ResNet", 2018; T. DeVries and G. Taylor, arXiv:1708.04552 (CutOut);
+        K. Jordan, arXiv:2404.00498 (alternating flip).
+
+    >>> Augmentation(padding=2, padding_mode="reflect", flip="alternate", cutout=0)
+    Augmentation(padding=2, padding_mode='reflect', flip='alternate', cutout=0)
+    """
+
+    padding: int = 4
+    padding_mode: str = "constant"
+    flip: str = "random"
+    cutout: int = 8
+
+    def __post_init__(self) -> None:
+        check_integer("augmentation.padding", self.padding, low=0, high=31)
+        check_choice("augmentation.padding_mode", self.padding_mode, allowed=PADDING_MODES)
+        check_choice("augmentation.flip", self.flip, allowed=FLIPS)
+        check_integer("augmentation.cutout", self.cutout, low=0, high=32)
+
+
+@dataclass(frozen=True)
+class AugmentationParameters:
+    """What was drawn for each of N images.
+
+    Attributes:
+        crop: (N, 2) int64, top and left of the window in the padded image, each 0 to 2 * padding.
+        flip: (N,) bool, whether the window is mirrored.
+        hole: (N, 2) int64, top and left of the hole in the mirrored window, each 0 to 32 - cutout.
+    """
+
+    crop: Tensor
+    flip: Tensor
+    hole: Tensor
+
+    def __getitem__(self, positions: Tensor) -> "AugmentationParameters":
+        """The parameters of the images at (B,) positions."""
+        return AugmentationParameters(self.crop[positions], self.flip[positions], self.hole[positions])
+
+
+def alternating_flips(count: int, *, seed: int, epoch: int) -> npt.NDArray[np.bool_]:
+    """Which of `count` images to mirror, such that any two consecutive epochs show both sides of each.
+
+    Returns:
+        (count,). An image's first side is drawn from the seed and its position; then the sides alternate.
+
+    Source: K. Jordan, arXiv:2404.00498, section 3.6.
+
+    >>> first, second = (alternating_flips(4, seed=0, epoch=epoch) for epoch in (0, 1))
+    >>> (first ^ second).all().item()
+    True
+    """
+    first = derive_generator(seed, "side").integers(0, 2, count)
+    return (first + epoch) % 2 == 1
+
+
+def draw_parameters(
+    count: int, augmentation: Augmentation, *, seed: int, epoch: int, size: int = 32
+) -> AugmentationParameters:
+    """Draw the parameters of `count` images of `size` x `size` pixels for one epoch.
+
+    Each kind of parameter has its own stream, so that switching one off leaves the others as they were.
+
+    Returns:
+        The parameters, a function of the arguments alone. They are distributed as in Albumentations'
+        RandomCrop, HorizontalFlip and CoarseDropout: all places uniform, borders included.
+
+    >>> drawn = draw_parameters(5, Augmentation(padding=2), seed=0, epoch=3)
+    >>> drawn.crop.shape, drawn.crop.min() >= 0, drawn.crop.max() <= 4
+    (torch.Size([5, 2]), tensor(True), tensor(True))
+    """
+    crop = derive_generator(seed, "crop", epoch).integers(0, 2 * augmentation.padding + 1, (count, 2))
+    hole = derive_generator(seed, "hole", epoch).integers(0, size - augmentation.cutout + 1, (count, 2))
+    if augmentation.flip == "random":
+        flip = derive_generator(seed, "flip", epoch).integers(0, 2, count) == 1
+    elif augmentation.flip == "alternate":
+        flip = alternating_flips(count, seed=seed, epoch=epoch)
+    else:
+        flip = np.zeros(count, dtype=np.bool_)
+    return AugmentationParameters(*(torch.from_numpy(array) for array in (crop, flip, hole)))
+
+
+def mean_colour(mean: Sequence[float]) -> tuple[int, ...]:
+    """The colour nearest to a mean of [0, 1] per channel, in whole steps of 0 to 255.
+
+    >>> mean_colour((0.4914, 0.4822, 0.4465))
+    (125, 123, 114)
+    """
+    return tuple(round(255 * value) for value in mean)

@@ -1,0 +1,52 @@
+"""The division of the training images into those learnt from and those held out."""
+
+import numpy as np
+import numpy.typing as npt
+
+from cifar_data.checks import check_integer
+from cifar_data.seeding import derive_generator
+
+
+def stratified_split(
+    labels: npt.NDArray[np.int64], *, val_size: int, seed: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Hold out `val_size` images, each class in proportion, chosen at random within its class.
+
+    Args:
+        labels: (N,), integers of 0 and above.
+        val_size: How many to hold out, 0 to N.
+        seed: 0 to 2**32 - 1; the same arguments give the same split.
+
+    Returns:
+        The indices kept and the indices held out, (N - val_size,) and (val_size,), both sorted; together
+        they are 0 to N - 1. A class of n images has its share val_size * n / N rounded down or up.
+
+    Raises:
+        ValueError: If val_size is out of its range.
+
+    Source: the method of the largest remainder (Hamilton); ties go to the lower class index.
+
+    >>> kept, held_out = stratified_split(np.array([0, 0, 0, 0, 1, 1]), val_size=3, seed=0)
+    >>> len(kept), len(held_out), (held_out < 4).sum().item()
+    (3, 3, 2)
+    """
+    check_integer("val_size", val_size, low=0, high=len(labels))
+    generator = derive_generator(seed, "split")
+    shares = _largest_remainder(np.bincount(labels), total=val_size)
+    order = generator.permutation(len(labels))
+    # Stable, so that each class keeps the random order within it.
+    order = order[np.argsort(labels[order], kind="stable")]
+    starts = np.concatenate(([0], np.cumsum(np.bincount(labels))))
+    held_out = np.zeros(len(labels), dtype=np.bool_)
+    for start, share in zip(starts[:-1], shares, strict=True):
+        held_out[order[start : start + share]] = True
+    return np.flatnonzero(~held_out).astype(np.int64), np.flatnonzero(held_out).astype(np.int64)
+
+
+def _largest_remainder(counts: npt.NDArray[np.int64], *, total: int) -> npt.NDArray[np.int64]:
+    """Shares (classes,) of `total`, in proportion to the counts, by whole-number arithmetic."""
+    everything = max(int(counts.sum()), 1)
+    shares, remainders = np.divmod(counts * total, everything)
+    missing = total - int(shares.sum())
+    shares[np.argsort(-remainders, kind="stable")[:missing]] += 1
+    return shares

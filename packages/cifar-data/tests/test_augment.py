@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+import torch
+
+from cifar_data.augment import Augmentation, draw_parameters
+from cifar_data.seeding import derive_generator
+
+COUNT = 20_000
+
+
+def excess(counts: np.ndarray) -> float:
+    """Chi-square of the counts against equal ones, in standard deviations above its mean."""
+    freedom = len(counts) - 1
+    statistic = ((counts - counts.mean()) ** 2 / counts.mean()).sum()
+    return (statistic - freedom) / np.sqrt(2 * freedom)
+
+
+def joint(*columns: torch.Tensor) -> np.ndarray:
+    return np.unique(np.stack([column.numpy() for column in columns]), axis=1, return_counts=True)[1]
+
+
+def test_all_places_are_equally_likely():
+    drawn = draw_parameters(COUNT, Augmentation(padding=4, cutout=8), seed=0, epoch=0)
+    crops = joint(*drawn.crop.T)
+    holes = joint(*drawn.hole.T)
+    assert len(crops) == 9 * 9
+    assert len(holes) == 25 * 25
+    assert excess(crops) < 4
+    assert excess(holes) < 4
+    assert excess(joint(drawn.flip)) < 4
+
+
+def test_the_parameters_of_an_image_are_independent_of_each_other():
+    drawn = draw_parameters(COUNT, Augmentation(padding=1, cutout=30), seed=0, epoch=0)
+    cells = joint(*drawn.crop.T, *drawn.hole.T, drawn.flip)
+    assert len(cells) == 3**4 * 2
+    assert excess(cells) < 4
+
+
+def test_epochs_and_seeds_have_draws_of_their_own():
+    keys = [(0, 0), (0, 1), (1, 0), (1, 1)]
+    crops = [draw_parameters(1000, Augmentation(), seed=seed, epoch=epoch).crop for seed, epoch in keys]
+    for one in range(4):
+        for other in range(one):
+            # Of independent pairs of 81 places 1 in 81 is equal: 12 of 1000 expected, 40 are 8 deviations.
+            assert (crops[one] == crops[other]).all(dim=1).sum() < 40
+
+
+def test_one_kind_of_parameter_does_not_shift_another():
+    full = draw_parameters(100, Augmentation(), seed=0, epoch=0)
+    plain = draw_parameters(100, Augmentation(flip="none", cutout=0), seed=0, epoch=0)
+    assert torch.equal(full.crop, plain.crop)
+    assert not plain.flip.any()
+
+
+def test_alternating_flips_show_both_sides_in_any_two_consecutive_epochs():
+    augmentation = Augmentation(flip="alternate")
+    flips = [draw_parameters(COUNT, augmentation, seed=0, epoch=epoch).flip for epoch in range(4)]
+    for one, other in zip(flips, flips[1:], strict=False):
+        assert (one ^ other).all()
+    assert excess(joint(flips[0])) < 4
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("padding", -1, "augmentation.padding must be a whole number from 0 to 31, got -1"),
+        ("padding", 32, "augmentation.padding must be a whole number from 0 to 31, got 32"),
+        ("padding", 1.5, "augmentation.padding must be a whole number"),
+        ("padding_mode", "reflection", "did you mean reflect"),
+        ("flip", "alternating", "did you mean alternate"),
+        ("flip", True, "augmentation.flip must be one of random, alternate, none, got True"),
+        ("cutout", 33, "augmentation.cutout must be a whole number from 0 to 32, got 33"),
+    ],
+)
+def test_a_field_out_of_range_is_named(field, value, message):
+    with pytest.raises(ValueError, match=message):
+        Augmentation(**{field: value})
+
+
+def test_a_seed_out_of_range_or_an_unknown_purpose_is_refused():
+    with pytest.raises(ValueError, match="seed must be from 0 to 4294967295, got -1"):
+        derive_generator(-1, "crop")
+    with pytest.raises(ValueError, match="purpose must be one of .*, got 'crops'"):
+        derive_generator(0, "crops")

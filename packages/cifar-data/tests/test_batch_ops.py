@@ -1,0 +1,150 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cifar_data.augment import Augmentation, AugmentationParameters, draw_parameters, mean_colour
+from cifar_data.batch_ops import (
+    apply_parameters,
+    crop_batch,
+    cutout_batch,
+    flip_batch,
+    normalize_batch,
+    pad_batch,
+)
+from cifar_data.pipeline import import_albumentations, make_pipeline
+
+MEAN = (0.4914, 0.4822, 0.4465)
+STD = (0.2470, 0.2435, 0.2616)
+
+
+def random_images(count: int, *, size: int = 32, seed: int = 0) -> torch.Tensor:
+    return torch.from_numpy(
+        np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    )
+
+
+def one_by_one(image: np.ndarray, *, padding, mode, crop, flip, hole, cutout, fill) -> np.ndarray:
+    """The same in plain numpy for one image."""
+    size = len(image)
+    image = np.pad(image, ((padding, padding), (padding, padding), (0, 0)), mode=mode)
+    image = image[crop[0] : crop[0] + size, crop[1] : crop[1] + size].copy()
+    if flip:
+        image = image[:, ::-1].copy()
+    image[hole[0] : hole[0] + cutout, hole[1] : hole[1] + cutout] = fill
+    return image
+
+
+@settings(deadline=None)
+@given(
+    count=st.integers(1, 9),
+    size=st.integers(4, 12),
+    padding=st.integers(0, 3),
+    mode=st.sampled_from(["constant", "reflect"]),
+    flip=st.sampled_from(["random", "alternate", "none"]),
+    cutout=st.integers(0, 4),
+    seed=st.integers(0, 1000),
+)
+def test_a_batch_is_what_its_images_are_one_by_one(count, size, padding, mode, flip, cutout, seed):
+    images = random_images(count, size=size, seed=seed)
+    augmentation = Augmentation(padding=padding, padding_mode=mode, flip=flip, cutout=cutout)
+    drawn = draw_parameters(count, augmentation, seed=seed, epoch=1, size=size)
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(count))
+    padded = pad_batch(images, padding, mode=mode)
+    result = apply_parameters(
+        padded, order, parameters=drawn[order], cutout=cutout, fill=(1, 2, 3), size=size
+    )
+    for position, image in zip(order.tolist(), result, strict=True):
+        expected = one_by_one(
+            images[position].numpy(),
+            padding=padding,
+            mode=mode,
+            crop=drawn.crop[position].tolist(),
+            flip=bool(drawn.flip[position]),
+            hole=drawn.hole[position].tolist(),
+            cutout=cutout,
+            fill=(1, 2, 3),
+        )
+        assert np.array_equal(image.numpy(), expected)
+
+
+@pytest.mark.parametrize("mode", ["constant", "reflect"])
+def test_equal_to_albumentations_to_the_bit_for_the_same_parameters(mode):
+    A = import_albumentations()
+    augmentation = Augmentation(padding_mode=mode)
+    steps = list(make_pipeline(augmentation, mean=MEAN, std=STD))
+    pipeline = A.Compose(steps, seed=0, save_applied_params=True)
+    images = random_images(64)
+    expected, crops, flips, holes = [], [], [], []
+    for image in images:
+        result = pipeline(image=image.numpy())
+        applied = dict(result["applied_transforms"])
+        left, top, _, _ = applied["RandomCrop"]["crop_coords"]
+        hole_left, hole_top, hole_right, hole_bottom = applied["CoarseDropout"]["holes"][0].tolist()
+        assert (hole_right - hole_left, hole_bottom - hole_top) == (8, 8)
+        expected.append(result["image"])
+        crops.append((top, left))
+        flips.append("HorizontalFlip" in applied)
+        holes.append((hole_top, hole_left))
+    assert 0 < sum(flips) < 64
+    drawn = AugmentationParameters(torch.tensor(crops), torch.tensor(flips), torch.tensor(holes))
+    result = apply_parameters(
+        pad_batch(images, 4, mode=mode),
+        torch.arange(64),
+        parameters=drawn,
+        cutout=8,
+        fill=mean_colour(MEAN),
+    )
+    assert torch.equal(normalize_batch(result, MEAN, std=STD), torch.stack(expected))
+
+
+def test_every_pixel_value_is_normalised_as_the_formula_says():
+    values = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1).expand(1, 16, 16, 3)
+    result = normalize_batch(values, MEAN, std=STD)
+    exact = (np.arange(256)[None] / 255 - np.array(MEAN)[:, None]) / np.array(STD)[:, None]
+    np.testing.assert_allclose(result.reshape(3, 256).numpy(), exact, rtol=1e-5, atol=1e-6)
+    assert result.dtype == torch.float32
+    assert result.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_input_is_left_as_it_was():
+    images = random_images(3)
+    before = images.clone()
+    zeros = torch.zeros(3, 2, dtype=torch.int64)
+    crop_batch(images, torch.arange(3), corners=zeros, size=32).fill_(0)
+    flip_batch(images, torch.tensor([True, False, True])).fill_(0)
+    cutout_batch(images, zeros, size=8, fill=(0, 0, 0))
+    normalize_batch(images, MEAN, std=STD)
+    assert torch.equal(images, before)
+
+
+def test_flipping_twice_and_flipping_none_change_nothing():
+    images = random_images(5)
+    flip = torch.tensor([True, False, True, True, False])
+    assert torch.equal(flip_batch(flip_batch(images, flip), flip), images)
+    assert torch.equal(flip_batch(images, torch.zeros(5, dtype=torch.bool)), images)
+
+
+@pytest.mark.parametrize("corner", [(-1, 0), (0, 9), (9, 0)])
+def test_a_window_or_hole_outside_the_image_is_refused(corner):
+    padded = random_images(1, size=40)
+    with pytest.raises(ValueError, match=r"corners must lie from \(0, 0\) to \(8, 8\), got"):
+        crop_batch(padded, torch.tensor([0]), corners=torch.tensor([corner]), size=32)
+    with pytest.raises(ValueError, match=r"corners must lie from \(0, 0\) to \(8, 8\), got"):
+        cutout_batch(padded, torch.tensor([corner]), size=32, fill=(0, 0, 0))
+
+
+def test_agrees_with_torchvision():
+    functional = pytest.importorskip(
+        "torchvision.transforms.v2.functional", reason="torchvision is no dependency"
+    )
+    image = random_images(1)
+    as_chw = image[0].permute(2, 0, 1)
+    for mode in ("constant", "reflect"):
+        padded = functional.pad(as_chw, [4], padding_mode=mode)
+        assert torch.equal(pad_batch(image, 4, mode=mode)[0].permute(2, 0, 1), padded)
+    flipped = flip_batch(image, torch.tensor([True]))[0].permute(2, 0, 1)
+    assert torch.equal(flipped, functional.horizontal_flip(as_chw))
+    normalised = functional.normalize(as_chw.float() / 255, list(MEAN), list(STD))
+    torch.testing.assert_close(normalize_batch(image, MEAN, std=STD)[0], normalised, rtol=1e-5, atol=1e-6)

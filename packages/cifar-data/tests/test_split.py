@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cifar_data.split import stratified_split
+
+
+@st.composite
+def labels_and_size(draw):
+    labels = draw(st.lists(st.integers(0, 6), min_size=1, max_size=80))
+    return np.array(labels), draw(st.integers(0, len(labels)))
+
+
+@given(labels_and_size(), st.integers(0, 2**32 - 1))
+def test_the_parts_are_sorted_disjoint_complete_and_in_proportion(case, seed):
+    labels, val_size = case
+    kept, held_out = stratified_split(labels, val_size=val_size, seed=seed)
+    assert kept.dtype == held_out.dtype == np.int64
+    assert len(held_out) == val_size
+    assert sorted([*kept, *held_out]) == list(range(len(labels)))
+    assert (np.diff(kept) > 0).all()
+    assert (np.diff(held_out) > 0).all()
+    exact = np.bincount(labels) * val_size / len(labels)
+    shares = np.bincount(labels[held_out], minlength=len(exact))
+    assert (shares >= np.floor(exact)).all()
+    assert (shares <= np.ceil(exact)).all()
+
+
+def test_cifar10_gives_500_of_each_class():
+    labels = np.tile(np.arange(10), 5000)
+    kept, held_out = stratified_split(labels, val_size=5000, seed=0)
+    assert np.bincount(labels[held_out]).tolist() == [500] * 10
+    assert np.bincount(labels[kept]).tolist() == [4500] * 10
+
+
+def test_the_seed_chooses_and_the_choice_is_not_the_first_images():
+    labels = np.tile(np.arange(10), 100)
+    first = stratified_split(labels, val_size=100, seed=0)[1]
+    assert np.array_equal(first, stratified_split(labels, val_size=100, seed=0)[1])
+    second = stratified_split(labels, val_size=100, seed=1)[1]
+    # Two random choices of a tenth share a tenth, 10 of 100 images; 30 would be 7 standard deviations.
+    assert len(np.intersect1d(first, second)) < 30
+    assert first.max() > 900
+
+
+def test_global_generators_are_left_alone():
+    np.random.seed(3)
+    before = np.random.get_state()[1].copy()
+    stratified_split(np.zeros(10, dtype=np.int64), val_size=3, seed=0)
+    assert (np.random.get_state()[1] == before).all()
+
+
+@pytest.mark.parametrize("val_size", [-1, 11, 2.5, True])
+def test_an_impossible_size_is_refused_by_name(val_size):
+    with pytest.raises(ValueError, match=r"val_size must be a whole number from 0 to 10"):
+        stratified_split(np.zeros(10, dtype=np.int64), val_size=val_size, seed=0)
