@@ -1,0 +1,167 @@
+"""A small net for quick training: a fixed whitening layer, three short groups, a linear classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from cifar_models._checks import check_int
+from cifar_models.resnet import MIN_SIZE
+
+# Side of the patches that are whitened, in pixels.
+_PATCH = 2
+
+
+def whitening_filters(images: Tensor, *, patch: int = _PATCH, eps: float = 5e-4) -> Tensor:
+    """Filters whose responses to patches of ``images`` are uncorrelated and of equal variance.
+
+    Args:
+        images: Normalised images ``(N, C, H, W)``; a few thousand settle the covariance.
+        patch: Side of the patches in pixels, at least 1 and at most the images' sides.
+        eps: Added to the variances (in units of the images' squared values), so that flat directions stay finite.
+
+    Returns:
+        ``(C*patch*patch, C, patch, patch)``, by increasing variance of the direction they look along.
+
+    Raises:
+        ValueError: If ``images`` has not four dimensions, holds fewer values than a covariance needs, or is not
+            finite, or ``patch`` does not fit.
+
+    Source:
+        D. Page, "How to Train Your ResNet 8" (2019), patch whitening.
+
+    >>> torch.manual_seed(0).initial_seed()
+    0
+    >>> responses = nn.functional.conv2d(images := torch.rand(64, 3, 8, 8), whitening_filters(images, eps=0.0))
+    >>> second_moments = responses.permute(1, 0, 2, 3).flatten(1) @ responses.permute(1, 0, 2, 3).flatten(1).T
+    >>> torch.allclose(second_moments / (64 * 7 * 7), torch.eye(12), atol=1e-3)
+    True
+    """
+    if images.ndim != 4:
+        raise ValueError(f"images has shape {tuple(images.shape)}; (N, C, H, W) is needed")
+    channels = images.size(1)
+    if not 1 <= patch <= min(images.shape[2:]):
+        raise ValueError(
+            f"patch is {patch}; it must be in 1 to {min(images.shape[2:])}, the images' shorter side"
+        )
+    patches = (
+        nn.functional.unfold(images.float(), patch).transpose(1, 2).reshape(-1, channels * patch * patch)
+    )
+    if len(patches) < patches.size(1):
+        raise ValueError(
+            f"images has {len(patches)} patches; at least {patches.size(1)} are needed, so give more images"
+        )
+    covariance = patches.T @ patches / len(patches)
+    if not torch.isfinite(covariance).all():
+        raise ValueError("images holds NaN or infinite values; normalised finite images are needed")
+    variances, directions = torch.linalg.eigh(covariance)
+    # A common sign makes the filters the same on every machine: eigenvectors are defined up to theirs.
+    largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
+    filters = (directions * largest.sign() / (variances.clamp_min(0) + eps).sqrt()).T
+    return filters.reshape(-1, channels, patch, patch)
+
+
+class _Group(nn.Module):
+    """Convolution, max pool 2, norm, activation, convolution, norm, activation: ``(N, I, H, W)`` to half the side."""
+
+    def __init__(self, inputs: int, outputs: int, momentum: float) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(outputs, momentum=momentum)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs, momentum=momentum)
+        for conv in (self.conv1, self.conv2):
+            # The first filters pass their input on, so the group starts near the identity.
+            nn.init.dirac_(conv.weight.data[: conv.in_channels])
+        for norm in (self.norm1, self.norm2):
+            norm.weight.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.max_pool2d(self.conv1(x), 2)
+        x = nn.functional.gelu(self.norm1(x))
+        return nn.functional.gelu(self.norm2(self.conv2(x)))
+
+
+class WhiteNet(nn.Module):
+    """A fixed whitening layer, three groups of two convolutions, global max pool, linear classifier.
+
+    Batch norms have biases but no scales, convolutions start as the identity where they can, and the
+    classifier starts near zero. Call :meth:`initialize` with training images before training; loading weights needs no such call.
+
+    Args:
+        num_classes: Number of logits, at least 1.
+        in_channels: Channels of the input, at least 1.
+        widths: Channels of the three groups, each at least 1.
+        norm_momentum: Weight of the newest batch in the batch norms' running statistics, in (0, 1].
+
+    Raises:
+        ValueError: If a value is out of its range.
+
+    Source:
+        K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (arXiv:2404.00498): the design, at widths
+        64, 256, 256; T. Bakken (tysam-code), hlb-CIFAR10; D. Page's ResNet.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        in_channels: int = 3,
+        widths: Sequence[int] = (32, 128, 128),
+        norm_momentum: float = 0.4,
+    ) -> None:
+        super().__init__()
+        check_int("num_classes", num_classes, minimum=1)
+        check_int("in_channels", in_channels, minimum=1)
+        if len(widths) != 3:
+            raise ValueError(f"widths must be three numbers, got {list(widths)}")
+        for width in widths:
+            check_int("each of widths", width, minimum=1)
+        if not 0 < norm_momentum <= 1:
+            raise ValueError(f"norm_momentum must be in (0, 1], got {norm_momentum}")
+        # Each whitened direction once with either sign, since the activation keeps one of them.
+        whitened = 2 * in_channels * _PATCH**2
+        self.whiten = nn.Conv2d(in_channels, whitened, _PATCH)
+        self.whiten.weight.requires_grad_(False)
+        nn.init.zeros_(self.whiten.bias)
+        self.layer1 = _Group(whitened, widths[0], norm_momentum)
+        self.layer2 = _Group(widths[0], widths[1], norm_momentum)
+        self.layer3 = _Group(widths[1], widths[2], norm_momentum)
+        self.head = nn.Linear(widths[2], num_classes, bias=False)
+        # So small that training starts from a nearly even softmax.
+        self.head.weight.data.div_(widths[2])
+
+    @property
+    def cam_layers(self) -> Mapping[str, nn.Module]:
+        """Layers whose maps explain a decision, by name, deepest last (15x15, 7x7 and 3x3 on 32x32 images)."""
+        return {"layer1": self.layer1, "layer2": self.layer2, "layer3": self.layer3}
+
+    @torch.no_grad()
+    def initialize(self, images: Tensor) -> None:
+        """Set the whitening filters from normalised training images ``(N, C, H, W)``, without augmentation.
+
+        Raises:
+            ValueError: As :func:`whitening_filters` does.
+        """
+        filters = whitening_filters(images)
+        self.whiten.weight.copy_(torch.cat([filters, -filters]))
+        self.whiten.bias.zero_()
+
+    def features(self, images: Tensor) -> Tensor:
+        """Activations ``(N, widths[2], h, w)`` of normalised images ``(N, C, H, W)``; 3x3 of 32x32."""
+        x = nn.functional.gelu(self.whiten(images))
+        return self.layer3(self.layer2(self.layer1(x)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``(N, K)``, without softmax, of normalised images ``(N, C, H, W)`` of at least 16x16.
+
+        Raises:
+            ValueError: If the shape is not of this form.
+        """
+        if images.ndim != 4 or images.size(1) != self.whiten.in_channels or min(images.shape[2:]) < MIN_SIZE:
+            raise ValueError(
+                f"images must be (N, {self.whiten.in_channels}, H, W) with H and W of at least {MIN_SIZE}, "
+                f"got {tuple(images.shape)}"
+            )
+        return self.head(self.features(images).amax((2, 3)))
