@@ -1,0 +1,81 @@
+"""A dataset as class folders of images: `train/<class>/*` and `test/<class>/*`."""
+
+from pathlib import Path
+
+import numpy as np
+
+from cifar_data.arrays import Split
+from cifar_data.decode import SIDE, decode_fitted, decode_images
+from cifar_data.errors import DataError
+from cifar_data.layout import Layout
+from cifar_data.progress import ProgressBar, progress_bar
+
+#: What counts as an image, in small or capital letters; other files are not looked at.
+EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+def find_folder(root: Path) -> Layout | None:
+    """Return the images of a folder with `train` and `test` in it, sorted by class and name, else None.
+
+    Raises:
+        DataError: If a split or a class is missing, or a class has no image.
+    """
+    folders = {split: root / split for split in ("train", "test")}
+    if not any(folder.is_dir() for folder in folders.values()):
+        return None
+    for split, folder in folders.items():
+        if not folder.is_dir():
+            raise DataError(f"{root} has no {split} folder; needed are train/<class>/ and test/<class>/")
+    classes = {split: _classes(folder) for split, folder in folders.items()}
+    if len(classes["train"]) < 2:
+        raise DataError(
+            f"{folders['train']} has {len(classes['train'])} class folders; at least two are needed, "
+            "each with the images of one class"
+        )
+    for split, other in (("test", "train"), ("train", "test")):
+        missing = sorted(set(classes[other]) - set(classes[split]))
+        if missing:
+            raise DataError(
+                f"{folders[split]} lacks {', '.join(missing)}, which {folders[other]} has; "
+                "needed are the same class folders in both"
+            )
+    train, test = (
+        tuple(path for name in names for path in _images(folders[split] / name))
+        for split, names in classes.items()
+    )
+    return Layout("folder", root, train, test)
+
+
+def read_folder(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[str, ...]]:
+    """Return the training split, the test split and the sorted class names.
+
+    Images of another size are reduced to the central square and scaled to 32x32 pixels.
+
+    Raises:
+        DataError: Naming the file that cannot be decoded.
+    """
+    classes = tuple(sorted({path.parent.name for path in layout.train}))
+    total = len(layout.train) + len(layout.test)
+    with progress_bar(total, unit="image", description="Decoding images", enabled=progress) as bar:
+        train, test = (_read_split(paths, classes, bar) for paths in (layout.train, layout.test))
+    return train, test, classes
+
+
+def _classes(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _images(folder: Path) -> list[Path]:
+    entries = sorted(folder.iterdir())
+    images = [p for p in entries if p.suffix.lower() in EXTENSIONS and not p.name.startswith(".")]
+    if not images:
+        found = ", ".join(p.name for p in entries[:5]) or "nothing"
+        raise DataError(f"{folder} has no images (found {found}); understood are {', '.join(EXTENSIONS)}")
+    return images
+
+
+def _read_split(paths: tuple[Path, ...], classes: tuple[str, ...], bar: ProgressBar) -> Split:
+    images = np.empty((len(paths), SIDE, SIDE, 3), dtype=np.uint8)
+    decode_images(paths, decode_fitted, out=images, place=lambda index: str(paths[index]), bar=bar)
+    index = {name: label for label, name in enumerate(classes)}
+    return Split(images, np.array([index[path.parent.name] for path in paths], dtype=np.int64))
