@@ -1,0 +1,228 @@
+"""Round trips of weights files."""
+
+import errno
+import hashlib
+import os
+import stat
+
+import pytest
+import safetensors
+import torch
+from torch import nn
+
+from cifar_models import (
+    CIFAR10,
+    WeightsHeader,
+    create_model,
+    list_models,
+    load_weights,
+    read_header,
+    register_model,
+    registry,
+    save_weights,
+)
+
+RECIPE = {"epochs": 24, "optimizer": {"name": "adam", "betas": [0.9, 0.999]}, "note": "Größe ✓", "clip": None}
+METRICS = {"test_accuracy": 0.9412, "data_fingerprint": "a1b2"}
+
+
+@pytest.fixture(autouse=True)
+def own_registry(monkeypatch):
+    monkeypatch.setattr(registry, "_FACTORIES", dict(registry._FACTORIES))
+
+
+@pytest.fixture
+def trained():
+    """Values that no initialisation gives, also in the buffers."""
+    model = create_model("resnet9")
+    with torch.no_grad():
+        for i, tensor in enumerate(model.state_dict().values()):
+            tensor.add_(i % 3 + 1) if tensor.ndim == 0 else tensor.mul_(1.25)
+    return model
+
+
+def states_equal(a, b):
+    pairs = zip(a.state_dict().items(), b.state_dict().items(), strict=True)
+    return all(n == m and x.dtype == y.dtype and torch.equal(x, y) for (n, x), (m, y) in pairs)
+
+
+def test_float32_round_trip_is_exact(tmp_path, trained):
+    path = tmp_path / "model.safetensors"
+    digest = save_weights(path, trained, architecture="resnet9", recipe=RECIPE, metrics=METRICS)
+    weights = load_weights(path)
+    assert states_equal(weights.model, trained)
+    assert not weights.model.training
+    assert all(p.dtype == torch.float32 and p.requires_grad for p in weights.model.parameters())
+    assert (weights.architecture, weights.arguments, weights.spec) == ("resnet9", {}, CIFAR10)
+    assert (weights.recipe, weights.metrics) == (RECIPE, METRICS)
+    assert (weights.dtype, weights.format_version) == ("float32", 1)
+    assert weights.sha256 == digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_float16_halves_the_file_and_rounds_once(tmp_path, trained):
+    big, small = tmp_path / "big.safetensors", tmp_path / "small.safetensors"
+    save_weights(big, trained, architecture="resnet9")
+    save_weights(small, trained, architecture="resnet9", dtype="float16")
+    assert small.stat().st_size < 0.51 * big.stat().st_size
+    weights = load_weights(small)
+    assert weights.dtype == "float16"
+    for name, tensor in trained.state_dict().items():
+        expected = tensor.half().float() if tensor.is_floating_point() else tensor
+        assert torch.equal(weights.model.state_dict()[name], expected), name
+    again = tmp_path / "again.safetensors"
+    save_weights(again, weights.model, architecture="resnet9", dtype="float16")
+    assert again.read_bytes() == small.read_bytes()
+
+
+def test_every_model_round_trips(tmp_path):
+    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    for name in list_models():
+        model = create_model(name).eval()
+        save_weights(tmp_path / name, model, architecture=name)
+        with torch.no_grad():
+            assert torch.equal(load_weights(tmp_path / name).model(x), model(x)), name
+
+
+def test_arguments_are_kept(tmp_path):
+    def scaled(*, widths, num_classes=10):
+        return nn.Sequential(
+            nn.Conv2d(3, widths[0], 3),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(widths[0], num_classes),
+        )
+
+    register_model("scaled", scaled)
+    save_weights(tmp_path / "w", scaled(widths=(4,)), architecture="scaled", arguments={"widths": (4,)})
+    weights = load_weights(tmp_path / "w")
+    assert weights.arguments == {"widths": [4]}
+    assert weights.model[0].out_channels == 4
+
+
+def test_saving_changes_nothing_of_the_model(tmp_path, trained):
+    trained.train().to(memory_format=torch.channels_last)
+    before = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
+    save_weights(tmp_path / "w", trained, architecture="resnet9", dtype="float16")
+    assert trained.training
+    assert trained.layer1[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in trained.state_dict().items())
+
+
+def test_same_content_gives_the_same_bytes(tmp_path, trained):
+    save_weights(tmp_path / "a", trained, architecture="resnet9", recipe={"a": 1, "b": 2})
+    trained.to(memory_format=torch.channels_last)
+    save_weights(tmp_path / "b", trained, architecture="resnet9", recipe={"b": 2, "a": 1})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_neither_saving_nor_loading_touches_the_random_state(tmp_path, trained):
+    before = torch.random.get_rng_state()
+    save_weights(tmp_path / "w", trained, architecture="resnet9")
+    load_weights(tmp_path / "w")
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_read_header_is_what_load_says(tmp_path, trained):
+    save_weights(tmp_path / "w", trained, architecture="resnet9", recipe=RECIPE, metrics=METRICS)
+    header, weights = read_header(tmp_path / "w"), load_weights(tmp_path / "w")
+    assert type(header) is WeightsHeader
+    assert vars(header) == {name: vars(weights)[name] for name in vars(header)}
+
+
+def test_read_header_knows_files_of_unknown_architectures(tmp_path):
+    register_model("here", lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 10)))
+    save_weights(tmp_path / "w", create_model("here"), architecture="here")
+    del registry._FACTORIES["here"]
+    assert read_header(tmp_path / "w").architecture == "here"
+    with pytest.raises(ValueError, match="no architecture 'here'; known: 'resnet18', 'resnet9'"):
+        load_weights(tmp_path / "w")
+
+
+def test_other_programs_can_open_the_file(tmp_path, trained):
+    save_weights(tmp_path / "w", trained, architecture="resnet9")
+    with safetensors.safe_open(tmp_path / "w", framework="pt") as file:
+        assert set(file.keys()) == set(trained.state_dict())
+        assert WeightsHeader.from_json(file.metadata()["cifar_models"]).architecture == "resnet9"
+
+
+def test_the_file_gets_ordinary_permissions(tmp_path, trained):
+    umask = os.umask(0o022)
+    try:
+        save_weights(tmp_path / "w", trained, architecture="resnet9")
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE((tmp_path / "w").stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, trained, monkeypatch, step):
+    path = tmp_path / "w"
+    path.write_bytes(b"the old one")
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr("os.fsync" if step == "fsync" else "pathlib.Path.replace", fail)
+    with pytest.raises(OSError, match="no space left"):
+        save_weights(path, trained, architecture="resnet9")
+    assert path.read_bytes() == b"the old one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_missing_folder(tmp_path, trained):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        save_weights(tmp_path / "nowhere" / "w", trained, architecture="resnet9")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dtype": "bfloat16"}, "dtype must be one of float16, float32, got 'bfloat16'"),
+        ({"architecture": "resnet8"}, "no architecture 'resnet8'; did you mean"),
+        ({"architecture": "resnet18"}, "tensors missing: .*'bn1.bias'.* not of this architecture: "),
+        ({"arguments": {"width": 3}}, "resnet9 has no argument 'width'"),
+        ({"arguments": {"num_classes": 100}}, r"outputs \(1, 100\) where \(1, 10\) is expected"),
+        ({"arguments": {"in_channels": 1}}, r"images must have the shape \(N, 1, H, W\)"),
+        ({"recipe": {"lr": float("nan")}}, "recipe must consist of finite JSON values"),
+        ({"recipe": {"model": object()}}, "recipe must consist of finite JSON values: .*object"),
+        (
+            {"metrics": {"accuracy": torch.tensor(0.9)}},
+            "metrics must consist of finite JSON values: .*Tensor",
+        ),
+        ({"recipe": {"log": "x" * 2**20}}, "a header of more than 1048576 bytes"),
+    ],
+)
+def test_what_could_not_be_loaded_is_not_written(tmp_path, trained, changes, message):
+    with pytest.raises(ValueError, match=message):
+        save_weights(tmp_path / "w", trained, **{"architecture": "resnet9", **changes})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "message"),
+    [
+        ("float32", float("nan"), "'fc.bias' has values that are not finite"),
+        ("float32", float("inf"), "'fc.bias' has values that are not finite"),
+        ("float16", 65536.0, "'fc.bias' has values beyond the range of torch.float16; save it as float32"),
+    ],
+)
+def test_weights_that_are_no_numbers_are_not_written(tmp_path, trained, dtype, value, message):
+    trained.fc.bias.data[3] = value
+    with pytest.raises(ValueError, match=message):
+        save_weights(tmp_path / "w", trained, architecture="resnet9", dtype=dtype)
+    assert not list(tmp_path.iterdir())
+
+
+def test_buffers_outside_the_state_are_refused(tmp_path):
+    class Hidden(nn.Linear):
+        def __init__(self):
+            super().__init__(3 * 32 * 32, 10)
+            self.register_buffer("scale", torch.ones(1), persistent=False)
+
+        def forward(self, x):
+            return super().forward(x.flatten(1)) * self.scale
+
+    register_model("hidden", Hidden)
+    with pytest.raises(ValueError, match=r"buffers that no weights file would hold: .*'scale'"):
+        save_weights(tmp_path / "w", Hidden(), architecture="hidden")
