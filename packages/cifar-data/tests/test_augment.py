@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -56,7 +58,7 @@ def test_one_kind_of_parameter_does_not_shift_another():
 def test_alternating_flips_show_both_sides_in_any_two_consecutive_epochs():
     augmentation = Augmentation(flip="alternate")
     flips = [draw_parameters(COUNT, augmentation, seed=0, epoch=epoch).flip for epoch in range(4)]
-    for one, other in zip(flips, flips[1:], strict=False):
+    for one, other in itertools.pairwise(flips):
         assert (one ^ other).all()
     assert excess(joint(flips[0])) < 4
 
@@ -64,13 +66,13 @@ def test_alternating_flips_show_both_sides_in_any_two_consecutive_epochs():
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("padding", -1, "augmentation.padding must be a whole number from 0 to 31, got -1"),
-        ("padding", 32, "augmentation.padding must be a whole number from 0 to 31, got 32"),
-        ("padding", 1.5, "augmentation.padding must be a whole number"),
+        ("padding", -1, "data.augmentation.padding must be a whole number from 0 to 31, got -1"),
+        ("padding", 32, "data.augmentation.padding must be a whole number from 0 to 31, got 32"),
+        ("padding", 1.5, "data.augmentation.padding must be a whole number"),
         ("padding_mode", "reflection", "did you mean reflect"),
         ("flip", "alternating", "did you mean alternate"),
-        ("flip", True, "augmentation.flip must be one of random, alternate, none, got True"),
-        ("cutout", 33, "augmentation.cutout must be a whole number from 0 to 32, got 33"),
+        ("flip", True, "data.augmentation.flip must be one of random, alternate, none, got True"),
+        ("cutout", 33, "data.augmentation.cutout must be a whole number from 0 to 32, got 33"),
     ],
 )
 def test_a_field_out_of_range_is_named(field, value, message):
@@ -81,5 +83,5 @@ def test_a_field_out_of_range_is_named(field, value, message):
 def test_a_seed_out_of_range_or_an_unknown_purpose_is_refused():
     with pytest.raises(ValueError, match="seed must be from 0 to 4294967295, got -1"):
         derive_generator(-1, "crop")
-    with pytest.raises(ValueError, match="purpose must be one of .*, got 'crops'"):
+    with pytest.raises(ValueError, match=r"purpose must be one of .*, got 'crops'"):
         derive_generator(0, "crops")

@@ -44,13 +44,6 @@ def test_the_seed_chooses_and_the_choice_is_not_the_first_images():
     assert first.max() > 900
 
 
-def test_global_generators_are_left_alone():
-    np.random.seed(3)
-    before = np.random.get_state()[1].copy()
-    stratified_split(np.zeros(10, dtype=np.int64), val_size=3, seed=0)
-    assert (np.random.get_state()[1] == before).all()
-
-
 @pytest.mark.parametrize("val_size", [-1, 11, 2.5, True])
 def test_an_impossible_size_is_refused_by_name(val_size):
     with pytest.raises(ValueError, match=r"val_size must be a whole number from 0 to 10"):

@@ -44,10 +44,10 @@ class Augmentation:
     cutout: int = 8
 
     def __post_init__(self) -> None:
-        check_integer("augmentation.padding", self.padding, low=0, high=31)
-        check_choice("augmentation.padding_mode", self.padding_mode, allowed=PADDING_MODES)
-        check_choice("augmentation.flip", self.flip, allowed=FLIPS)
-        check_integer("augmentation.cutout", self.cutout, low=0, high=32)
+        check_integer("data.augmentation.padding", self.padding, low=0, high=31)
+        check_choice("data.augmentation.padding_mode", self.padding_mode, allowed=PADDING_MODES)
+        check_choice("data.augmentation.flip", self.flip, allowed=FLIPS)
+        check_integer("data.augmentation.cutout", self.cutout, low=0, high=32)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import BatchSampler, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
 from cifar_data.augment import Augmentation, AugmentationParameters, draw_parameters, mean_colour
@@ -76,6 +76,7 @@ class TensorLoader:
 
     Attributes:
         sampler: The order; `sampler.set_epoch(epoch)` chooses the epoch.
+        batch_sampler: The same in batches.
         batch_size: As given.
         drop_last: As given.
     """
@@ -104,11 +105,12 @@ class TensorLoader:
         chosen = np.arange(len(labels)) if indices is None else indices
         if len(chosen) == 0:
             raise ValueError("indices must name at least one image, got none")
-        self.batch_size = batch_size
-        self.drop_last = drop_last
         self.sampler = make_sampler(
             len(chosen), shuffle=shuffle, seed=seed, num_replicas=num_replicas, rank=rank
         )
+        self.batch_sampler = BatchSampler(self.sampler, batch_size, drop_last)
+        self.batch_size = batch_size
+        self.drop_last = drop_last
         self._augmentation = augmentation
         self._seed = seed
         self._mean = tuple(mean)
@@ -119,16 +121,14 @@ class TensorLoader:
 
     def __len__(self) -> int:
         """The number of batches in an epoch of this process."""
-        count = self.sampler.num_samples
-        return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
+        return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of the sampler's epoch."""
         parameters = self._draw(self.sampler.epoch)
-        positions = torch.tensor(list(self.sampler), dtype=torch.int64)
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            batch = positions[start : start + self.batch_size]
-            yield self._make(batch, parameters), self._labels[batch]
+        for batch in self.batch_sampler:
+            positions = torch.tensor(batch, dtype=torch.int64)
+            yield self._make(positions, parameters), self._labels[positions]
 
     def batch(self, positions: Tensor, *, epoch: int) -> Tensor:
         """What the images at int64 (B,) positions become in an epoch.

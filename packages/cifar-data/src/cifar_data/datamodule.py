@@ -1,0 +1,236 @@
+"""The LightningDataModule: one interface over all sources and all loaders."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import lightning as L
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Subset
+
+from cifar_data.albumentations_loader import (
+    AlbumentationsDataset,
+    ArraySamples,
+    Samples,
+    default_workers,
+    make_albumentations_loader,
+)
+from cifar_data.arrays import ImageDataset
+from cifar_data.augment import Augmentation
+from cifar_data.batch_ops import normalize_batch
+from cifar_data.bolts import open_bolts_part
+from cifar_data.checks import check_integer
+from cifar_data.seeding import derive_generator
+from cifar_data.settings import check_settings, check_sizes
+from cifar_data.sources import open_dataset
+from cifar_data.split import stratified_split
+from cifar_data.tensor_loader import TensorLoader
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+
+
+class CIFAR10DataModule(L.LightningDataModule):
+    """CIFAR-10 for Lightning: found, split, augmented, normalised and batched.
+
+    Batches are pairs of float32 (B, 3, 32, 32) images, normalised per channel, in the memory format
+    torch.channels_last, and int64 (B,) labels. Training batches are all of one size: the images left over
+    at the end of an epoch are dropped, others each time. Evaluation keeps every image, in order. The test
+    images are not looked at before they are asked for.
+
+    Args:
+        root: Folder or file the images are read from. If not given: the environment variable
+            CIFAR_DATA_DIR, else the user's cache, else a download.
+        source: Kind of data: auto (found by looking), parquet, batches, tarball, folder or synthetic.
+        loader: tensor (whole batches in memory, fastest), albumentations (image by image) or bolts
+            (Lightning Bolts loads and splits, Albumentations augments).
+        batch_size: Training images per process and step, from 1 to the number trained on.
+        eval_batch_size: Validation or test images per process and step, from 1 to 10000.
+        val_size: Training images held out for validation, from 0 (none) to 49999 of CIFAR-10's 50000.
+        split_seed: Seed of the choice of the images held out, 0 to 4294967295.
+        seed: Seed of the order and the augmentation, 0 to 4294967295.
+        num_workers: Worker processes of the loaders albumentations and bolts, 0 = none. If not given:
+            the CPUs of this machine divided among the training processes, 1 to 4. The batches do not
+            depend on it.
+        augmentation: What is done to the training images.
+        cache_dir: Folder for the decoded images. If not given: CIFAR_CACHE_DIR, else the user's cache.
+        train_limit: Use only so many training images, chosen in proportion to the classes, for quick
+            looks; from 1 to the number not held out. All if not given.
+
+    Raises:
+        ValueError: If an argument is out of its range; raised before any data is read.
+    """
+
+    def __init__(
+        self,
+        root: str | None = None,
+        source: str = "auto",
+        *,
+        loader: str = "tensor",
+        batch_size: int = 512,
+        eval_batch_size: int = 500,
+        val_size: int = 5000,
+        split_seed: int = 0,
+        seed: int = 0,
+        num_workers: int | None = None,
+        augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen
+        cache_dir: str | None = None,
+        train_limit: int | None = None,
+    ) -> None:
+        super().__init__()
+        # Not logged: Lightning refuses to merge them with a model's if, say, both have a `seed`.
+        self.save_hyperparameters(logger=False)
+        if isinstance(augmentation, Mapping):  # as a checkpoint keeps it
+            augmentation = Augmentation(**augmentation)
+        self.hparams["augmentation"] = asdict(augmentation)
+        self.root = root
+        self.source = source
+        self.loader = loader
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.val_size = val_size
+        self.split_seed = split_seed
+        self.seed = seed
+        self.num_workers = num_workers
+        self.augmentation = augmentation
+        self.cache_dir = cache_dir
+        self.train_limit = train_limit
+        check_settings(vars(self))
+        self._dataset: ImageDataset | None = None
+        self._indices: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None = None
+
+    @property
+    def dataset(self) -> ImageDataset:
+        """All images, opened at first use."""
+        if self._dataset is None:
+            self._dataset = open_dataset(self.root, source=self.source, cache_dir=self.cache_dir)
+        return self._dataset
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; a label is an index into them."""
+        return self.dataset.classes
+
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        """Of the source's training images, per channel, in [0, 1]."""
+        return self.dataset.mean
+
+    @property
+    def std(self) -> tuple[float, float, float]:
+        """Of the source's training images, per channel, in [0, 1]."""
+        return self.dataset.std
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the decoded images, labels and class names, in hex."""
+        return self.dataset.fingerprint
+
+    @property
+    def train_indices(self) -> npt.NDArray[np.int64]:
+        """(train_size,), which images of the source's training split are trained on."""
+        return self._split()[0]
+
+    @property
+    def val_indices(self) -> npt.NDArray[np.int64]:
+        """(val_size,), which images of the source's training split are held out."""
+        return self._split()[1]
+
+    @property
+    def train_size(self) -> int:
+        """How many images are trained on."""
+        return len(self.train_indices)
+
+    def prepare_data(self) -> None:
+        """Download and decode what the cache lacks; Lightning calls it in one process per machine."""
+        open_dataset(self.root, source=self.source, cache_dir=self.cache_dir)
+
+    def setup(self, stage: str) -> None:
+        """Open the images and, except for testing, split the training images.
+
+        Raises:
+            ValueError: If a size asked for does not fit the images found.
+        """
+        check_sizes(vars(self), train=len(self.dataset.train))
+        if stage != "test":
+            self._split()
+
+    def train_dataloader(self) -> Batches:
+        """Shuffled, augmented batches of one size.
+
+        Raises:
+            ValueError: If a process's share of the images is smaller than a batch.
+        """
+        replicas, _ = self._processes()
+        if self.train_size < self.batch_size * replicas:
+            raise ValueError(
+                f"data.batch_size must be at most {self.train_size // replicas}, the {self.train_size} images"
+                f" trained on divided among {replicas} processes, got {self.batch_size}"
+            )
+        return self._make_loader("train", self.train_indices)
+
+    def val_dataloader(self) -> Batches:
+        """The images held out, in order; if there are none an empty list, and Lightning does not validate."""
+        return self._make_loader("val", self.val_indices) if len(self.val_indices) else []
+
+    def test_dataloader(self) -> Batches:
+        """The source's test images, in order."""
+        return self._make_loader("test", np.arange(len(self.dataset.test)))
+
+    def train_inputs(self, count: int, *, seed: int = 0) -> Tensor:
+        """Some training images, normalised but not augmented, to initialise a model from.
+
+        Returns:
+            float32 (count, 3, 32, 32), distinct images, a function of the seed and the images alone.
+
+        Raises:
+            ValueError: If count is not from 1 to the number of images trained on.
+        """
+        check_integer("count", count, low=1, high=self.train_size)
+        chosen = derive_generator(seed, "inputs").choice(self.train_indices, count, replace=False)
+        images = torch.from_numpy(self.dataset.train.images[chosen])
+        return normalize_batch(images, self.mean, std=self.std)
+
+    def _split(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        if self._indices is None:
+            labels = self.dataset.train.labels
+            if self.loader == "bolts":
+                train = np.sort(self._bolts_part("train").indices)
+                val = np.sort(np.asarray(self._bolts_part("val").indices, dtype=np.int64))
+            else:
+                train, val = stratified_split(labels, val_size=self.val_size, seed=self.split_seed)
+            if self.train_limit is not None:
+                _, kept = stratified_split(labels[train], val_size=self.train_limit, seed=self.split_seed)
+                train = train[kept]
+            self._indices = train, val
+        return self._indices
+
+    def _bolts_part(self, part: str) -> Subset[Any]:
+        return open_bolts_part(self.dataset, part, val_size=self.val_size, seed=self.split_seed)
+
+    def _make_loader(self, part: str, indices: npt.NDArray[np.int64]) -> Batches:
+        training = part == "train"
+        split = self.dataset.test if part == "test" else self.dataset.train
+        replicas, rank = self._processes()
+        channels: dict[str, Any] = {"mean": self.mean, "std": self.std}
+        channels["augmentation"] = self.augmentation if training else None
+        order: dict[str, Any] = {"seed": self.seed, "num_replicas": replicas, "rank": rank}
+        order |= {"shuffle": training, "drop_last": training}
+        order["batch_size"] = self.batch_size if training else self.eval_batch_size
+        # Without augmentation both give the same batches, and the tensor loader does without workers.
+        if self.loader == "tensor" or (self.loader == "albumentations" and not training):
+            return TensorLoader(split.images, split.labels, indices=indices, **channels, **order)
+        samples: Samples = ArraySamples(split.images, split.labels, indices=indices)
+        if self.loader == "bolts":
+            samples = Subset(self._bolts_part(part).dataset, indices.tolist())
+        dataset = AlbumentationsDataset(samples, seed=self.seed, **channels)
+        workers = self.num_workers
+        if workers is None:
+            workers = default_workers(1 if self.trainer is None else self.trainer.num_devices)
+        return make_albumentations_loader(dataset, num_workers=workers, **order)
+
+    def _processes(self) -> tuple[int, int]:
+        """How many processes train, and which of them this is."""
+        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer is not None else (1, 0)

@@ -1,0 +1,296 @@
+import dataclasses
+import pickle
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+from torch.utils.data.distributed import DistributedSampler
+
+import cifar_data.datamodule
+from cifar_data.arrays import ImageDataset, Split
+from cifar_data.augment import Augmentation
+from cifar_data.batch_ops import normalize_batch
+from cifar_data.datamodule import CIFAR10DataModule
+from cifar_data.synthetic import make_synthetic
+
+TRAIN, TEST = 200, 40
+quiet = pytest.mark.filterwarnings(
+    "ignore:.*isinstance.treespec, LeafSpec.:FutureWarning",  # torch 2.15, of Lightning's CombinedLoader
+    "ignore:.*does not have many workers:UserWarning",  # Lightning, of loaders without workers
+    "ignore:.*multi-threaded, use of fork:DeprecationWarning",  # Python 3.12, of any fork
+)
+
+
+@pytest.fixture(autouse=True)
+def dataset(monkeypatch) -> ImageDataset:
+    """What every source gives in this module."""
+    small = make_synthetic(train_size=TRAIN, test_size=TEST, seed=0)
+    monkeypatch.setattr(cifar_data.datamodule, "open_dataset", lambda root, *, source, cache_dir: small)
+    return small
+
+
+def make(**options) -> CIFAR10DataModule:
+    defaults = {
+        "source": "synthetic",
+        "batch_size": 16,
+        "eval_batch_size": 15,
+        "val_size": 50,
+        "num_workers": 0,
+    }
+    return CIFAR10DataModule(**(defaults | options))
+
+
+def collect(loader) -> tuple[torch.Tensor, torch.Tensor]:
+    images, labels = zip(*loader, strict=True)
+    return torch.cat(images), torch.cat(labels)
+
+
+class Recorder(L.LightningModule):
+    """Notes the batches that Lightning hands out, and learns nothing worth mentioning."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+        self.seen: dict[str, list[tuple[int, torch.Tensor]]] = {"train": [], "val": [], "test": []}
+
+    def training_step(self, batch, batch_index):
+        self.seen["train"].append((self.current_epoch, batch[0].sum()))
+        return self.layer(batch[0].mean().view(1, 1)).sum()
+
+    def validation_step(self, batch, batch_index):
+        self.seen["val"].append((self.current_epoch, batch[1]))
+
+    def test_step(self, batch, batch_index):
+        self.seen["test"].append((self.current_epoch, batch[1]))
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def make_trainer(folder, **options) -> L.Trainer:
+    return L.Trainer(
+        accelerator="cpu",
+        default_root_dir=folder,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("loader", ["tensor", "albumentations"])
+def test_each_loader_gives_what_is_promised(loader, dataset):
+    module = make(loader=loader)
+    module.setup("fit")
+    batches = list(module.train_dataloader())
+    assert [len(labels) for _, labels in batches] == [16] * 9  # of 150, the 6 left over are dropped
+    for images, labels in batches:
+        assert images.shape == (16, 3, 32, 32)
+        assert (images.dtype, labels.dtype) == (torch.float32, torch.int64)
+        assert images.is_contiguous(memory_format=torch.channels_last)
+    for indices, split, batches in (
+        (module.val_indices, dataset.train, module.val_dataloader()),
+        (np.arange(TEST), dataset.test, module.test_dataloader()),
+    ):
+        images, labels = collect(batches)
+        assert labels.tolist() == split.labels[indices].tolist()
+        exact = normalize_batch(torch.from_numpy(split.images[indices]), dataset.mean, std=dataset.std)
+        assert torch.equal(images, exact)
+
+
+def test_the_split_is_stratified_and_known():
+    module = make()
+    labels = module.dataset.train.labels
+    assert sorted([*module.train_indices, *module.val_indices]) == list(range(TRAIN))
+    assert np.bincount(labels[module.val_indices]).tolist() == [5] * 10
+    assert module.train_size == 150
+    assert not np.array_equal(make(split_seed=1).val_indices, module.val_indices)
+    assert np.array_equal(make(seed=1).val_indices, module.val_indices)
+
+
+def test_train_limit_keeps_the_split_and_takes_a_stratified_sample():
+    whole, limited = make(), make(train_limit=30)
+    assert np.array_equal(whole.val_indices, limited.val_indices)
+    assert set(limited.train_indices) < set(whole.train_indices)
+    assert np.bincount(limited.dataset.train.labels[limited.train_indices]).tolist() == [3] * 10
+
+
+@quiet
+@pytest.mark.parametrize("loader", ["tensor", "albumentations"])
+def test_lightning_advances_the_epochs_and_a_resumed_run_sees_what_an_unbroken_one_saw(loader, tmp_path):
+    unbroken = Recorder()
+    make_trainer(tmp_path, max_epochs=3).fit(unbroken, datamodule=make(loader=loader))
+    seen = unbroken.seen["train"]
+    assert len({float(total) for _, total in seen}) == len(seen) == 27
+
+    trainer = make_trainer(tmp_path, max_epochs=2)
+    trainer.fit(Recorder(), datamodule=make(loader=loader))
+    trainer.save_checkpoint(tmp_path / "two.ckpt")
+    resumed = Recorder()
+    make_trainer(tmp_path, max_epochs=3).fit(
+        resumed, datamodule=make(loader=loader), ckpt_path=tmp_path / "two.ckpt", weights_only=True
+    )
+    assert resumed.seen["train"] == [note for note in seen if note[0] == 2]
+
+
+@quiet
+@pytest.mark.filterwarnings("ignore:Total length of `list` across ranks is zero:UserWarning")  # Lightning
+def test_without_validation_images_lightning_skips_validation(tmp_path):
+    module, recorder = make(val_size=0), Recorder()
+    make_trainer(tmp_path, max_epochs=1).fit(recorder, datamodule=module)
+    assert module.train_size == TRAIN
+    assert len(recorder.seen["train"]) == 12
+    assert recorder.seen["val"] == []
+
+
+@quiet
+def test_the_test_images_are_not_looked_at_before_they_are_asked_for(tmp_path, dataset, monkeypatch):
+    class Forbidden:
+        def __len__(self):
+            return TEST
+
+        def __getattr__(self, name):
+            raise AssertionError(f"the test split's {name} were looked at")
+
+    locked = dataclasses.replace(dataset, test=Forbidden())
+    monkeypatch.setattr(cifar_data.datamodule, "open_dataset", lambda root, *, source, cache_dir: locked)
+    module = make()
+    make_trainer(tmp_path, max_epochs=1).fit(Recorder(), datamodule=module)
+    module.train_inputs(3)
+    with pytest.raises(AssertionError, match=r"the test split's .* were looked at"):
+        module.test_dataloader()
+
+
+@quiet
+def test_lightning_tests_on_every_test_image_in_order(tmp_path, dataset):
+    recorder = Recorder()
+    make_trainer(tmp_path).test(recorder, datamodule=make(), verbose=False)
+    labels = torch.cat([labels for _, labels in recorder.seen["test"]])
+    assert labels.tolist() == dataset.test.labels.tolist()
+
+
+class TwoProcesses:
+    """As much of a trainer as the data module asks for."""
+
+    world_size = num_devices = 2
+
+    def __init__(self, rank: int) -> None:
+        self.global_rank = rank
+
+
+@pytest.mark.parametrize("loader", ["tensor", "albumentations"])
+def test_processes_share_the_images(loader):
+    single = make(loader=loader, batch_size=32).train_dataloader()
+    shards = []
+    for rank in (0, 1):
+        module = make(loader=loader)
+        module.trainer = TwoProcesses(rank)
+        shards.append(module.train_dataloader())
+        assert isinstance(shards[-1].sampler, DistributedSampler)
+    for (whole, _), (first, _), (second, _) in zip(single, *shards, strict=True):
+        interleaved = torch.stack([first, second], dim=1).flatten(0, 1)
+        assert torch.equal(whole, interleaved)
+
+
+def test_too_few_images_for_all_processes_are_reported():
+    module = make(batch_size=100)
+    module.trainer = TwoProcesses(0)
+    with pytest.raises(ValueError, match=r"data.batch_size must be at most 75, .* 2 processes, got 100"):
+        module.train_dataloader()
+
+
+def test_train_inputs_are_plain_training_images(dataset):
+    module = make()
+    inputs = module.train_inputs(20, seed=1)
+    assert inputs.shape == (20, 3, 32, 32)
+    assert torch.equal(inputs, make().train_inputs(20, seed=1))
+    assert not torch.equal(inputs, module.train_inputs(20, seed=2))
+    images = torch.from_numpy(dataset.train.images[module.train_indices])
+    known = {image.numpy().tobytes() for image in normalize_batch(images, dataset.mean, std=dataset.std)}
+    found = {image.numpy().tobytes() for image in inputs}
+    assert len(found) == 20
+    assert found <= known
+    with pytest.raises(ValueError, match="count must be a whole number from 1 to 150, got 151"):
+        module.train_inputs(151)
+
+
+def test_the_datasets_description_is_passed_on(dataset):
+    module = make()
+    for name in ("classes", "mean", "std", "fingerprint"):
+        assert getattr(module, name) == getattr(dataset, name)
+
+
+@quiet
+def test_the_hyperparameters_are_plain_and_rebuild_the_module(tmp_path):
+    module = make(augmentation=Augmentation(padding=2, flip="alternate"))
+    trainer = make_trainer(tmp_path, max_epochs=1)
+    trainer.fit(Recorder(), datamodule=module)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    torch.load(tmp_path / "last.ckpt", weights_only=True)
+    loaded = CIFAR10DataModule.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
+    assert loaded.augmentation == module.augmentation
+    assert loaded.batch_size == 16
+    assert pickle.loads(pickle.dumps(dict(module.hparams))) == dict(loaded.hparams)
+
+
+FIELDS = [
+    (
+        {"loader": "tensors"},
+        "data.loader must be one of tensor, albumentations, bolts, got 'tensors'; did you mean tensor",
+    ),
+    ({"source": "parket"}, "data.source must be one of .*did you mean parquet"),
+    ({"batch_size": 0}, "data.batch_size must be a whole number of at least 1, got 0"),
+    ({"batch_size": -5}, "data.batch_size must be a whole number of at least 1, got -5"),
+    ({"batch_size": 45_001}, "data.batch_size must be a whole number from 1 to 45000, got 45001"),
+    (
+        {"batch_size": 200, "train_limit": 100},
+        "data.batch_size must be a whole number from 1 to 100, got 200",
+    ),
+    ({"batch_size": 64.0}, "data.batch_size must be a whole number"),
+    ({"eval_batch_size": 0}, "data.eval_batch_size must be a whole number of at least 1, got 0"),
+    ({"eval_batch_size": 10_001}, "data.eval_batch_size must be a whole number from 1 to 10000, got 10001"),
+    ({"val_size": 50_000}, "data.val_size must be a whole number from 0 to 49999, got 50000"),
+    ({"val_size": -1}, "data.val_size must be a whole number of at least 0, got -1"),
+    ({"split_seed": -1}, "data.split_seed must be a whole number from 0 to 4294967295, got -1"),
+    ({"seed": 2**32}, "data.seed must be a whole number from 0 to 4294967295, got 4294967296"),
+    ({"num_workers": -1}, "data.num_workers must be a whole number of at least 0, got -1"),
+    ({"train_limit": 0}, "data.train_limit must be a whole number of at least 1, got 0"),
+    ({"train_limit": 45_001}, "data.train_limit must be a whole number from 1 to 45000, got 45001"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), FIELDS)
+def test_a_field_out_of_range_is_named_before_any_data_is_read(options, message, monkeypatch):
+    def refuse(*arguments, **named):
+        raise AssertionError("data were read")
+
+    monkeypatch.setattr(cifar_data.datamodule, "open_dataset", refuse)
+    with pytest.raises(ValueError, match=message):
+        CIFAR10DataModule(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"val_size": TRAIN}, "data.val_size must be a whole number from 0 to 199, got 200"),
+        ({"batch_size": 151}, "data.batch_size must be a whole number from 1 to 150, got 151"),
+        ({"train_limit": 151}, "data.train_limit must be a whole number from 1 to 150, got 151"),
+    ],
+)
+def test_sizes_that_do_not_fit_the_images_found_are_named(options, message):
+    module = make(**options)
+    with pytest.raises(ValueError, match=message):
+        module.setup("fit")
+
+
+def test_a_dataset_of_unequal_classes_is_fine(monkeypatch):
+    rng = np.random.default_rng(0)
+    split = Split(rng.integers(0, 256, (30, 32, 32, 3), dtype=np.uint8), np.repeat([0, 1, 2], [20, 9, 1]))
+    uneven = ImageDataset(split, split, ("a", "b", "c"), (0.5,) * 3, (0.2,) * 3, "", "")
+    monkeypatch.setattr(cifar_data.datamodule, "open_dataset", lambda root, *, source, cache_dir: uneven)
+    module = make(batch_size=5, val_size=6)
+    module.setup("fit")
+    assert np.bincount(split.labels[module.val_indices]).tolist() == [4, 2]
+    assert len(collect(module.train_dataloader())[1]) == 20
