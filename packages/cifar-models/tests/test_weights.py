@@ -185,6 +185,7 @@ def test_missing_folder(tmp_path, trained):
         ({"arguments": {"num_classes": 100}}, r"outputs \(1, 100\) where \(1, 10\) is expected"),
         ({"arguments": {"in_channels": 1}}, r"images must have the shape \(N, 1, H, W\)"),
         ({"recipe": {"lr": float("nan")}}, "recipe must consist of finite JSON values"),
+        ({"recipe": {"a": 1, 2: 3}}, "recipe must consist of finite JSON values"),
         ({"recipe": {"model": object()}}, "recipe must consist of finite JSON values: .*object"),
         (
             {"metrics": {"accuracy": torch.tensor(0.9)}},

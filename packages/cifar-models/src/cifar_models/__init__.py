@@ -6,6 +6,7 @@ from cifar_models.registry import create_model, list_models, register_model
 from cifar_models.resnet import ResNet9, ResNet18
 from cifar_models.spec import CIFAR10, InputSpec
 from cifar_models.weights import Weights, load_weights, read_header, save_weights
+from cifar_models.whitenet import WhiteNet
 
 __all__ = [
     "CIFAR10",
@@ -14,6 +15,7 @@ __all__ = [
     "ResNet18",
     "Weights",
     "WeightsHeader",
+    "WhiteNet",
     "create_model",
     "from_pretrained",
     "list_models",

@@ -46,7 +46,7 @@ class WeightsHeader:
         entries = {**vars(self), "spec": self.spec.to_dict()}
         for name, value in entries.items():
             try:
-                json.dumps(value, allow_nan=False)
+                json.dumps(value, allow_nan=False, sort_keys=True)
             except (TypeError, ValueError, RecursionError) as error:
                 raise ValueError(f"{name} must consist of finite JSON values: {error}") from error
         return json.dumps(entries, allow_nan=False, sort_keys=True)
