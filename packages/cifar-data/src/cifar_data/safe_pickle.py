@@ -7,6 +7,7 @@ inert stand-ins for them: not even numpy's own constructors run on a file's valu
 import io
 import math
 import pickle
+import pickletools
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -74,12 +75,20 @@ def load_inert(data: bytes) -> Any:
     uint8 and plain lists, strings and numbers. Nothing of it was executed
     """
     try:
+        _check_memo(data)
         return _InertUnpickler(data).load()
     except DataError:
         raise
     except Exception as error:
         # A damaged pickle raises almost anything, from UnpicklingError to IndexError and MemoryError.
         raise DataError(f"truncated or altered, not readable as a pickle: {error!r}") from error
+
+
+def _check_memo(data: bytes) -> None:
+    """Raise if a pickle numbers an object far ahead: reserving room for it could take all memory."""
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+        if opcode.name.endswith("PUT") and isinstance(argument, int) and argument > count:
+            raise DataError(f"refused: the pickle gives the number {argument} to its object {count}")
 
 
 class _InertUnpickler(pickle.Unpickler):

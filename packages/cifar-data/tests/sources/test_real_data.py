@@ -1,0 +1,48 @@
+"""The real CIFAR-10, where `CIFAR_DATA_DIR` names it."""
+
+import os
+
+import numpy as np
+import pytest
+
+from cifar_data import is_canonical, open_dataset
+from cifar_data.arrays import Split
+from cifar_data.content import canonical_order
+
+pytestmark = [
+    pytest.mark.data,
+    pytest.mark.skipif("not os.environ.get('CIFAR_DATA_DIR')", reason="needs CIFAR_DATA_DIR"),
+]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return open_dataset(
+        os.environ["CIFAR_DATA_DIR"], cache_dir=tmp_path_factory.mktemp("cache"), progress=False
+    )
+
+
+def test_statistics_are_the_published_ones(dataset):
+    # Per channel, 0 to 255, of the 50,000 training images.
+    np.testing.assert_allclose(
+        np.multiply(dataset.mean, 255), (125.30691805, 122.95039414, 113.86538318), atol=5e-9
+    )
+    np.testing.assert_allclose(
+        np.multiply(dataset.std, 255), (62.99321928, 62.08870764, 66.70489964), atol=5e-9
+    )
+
+
+def test_content_is_canonical(dataset):
+    assert is_canonical(dataset)
+    assert np.bincount(dataset.train.labels).tolist() == [5000] * 10
+    assert np.bincount(dataset.test.labels).tolist() == [1000] * 10
+
+
+def test_the_order_of_the_tarball_is_put_right(dataset):
+    images, labels = (
+        np.concatenate([array[start : start + 10_000] for start in (30_000, 20_000, 10_000, 40_000, 0)])
+        for array in (dataset.train.images, dataset.train.labels)
+    )
+    train, _ = canonical_order(Split(images, labels), dataset.test, origin="x")
+    np.testing.assert_array_equal(train.labels, dataset.train.labels)
+    assert (train.images == dataset.train.images).all()

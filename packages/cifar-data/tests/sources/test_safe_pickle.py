@@ -1,0 +1,103 @@
+"""Nothing in a pickle is executed, and nothing in it but uint8 arrays and plain objects is accepted."""
+
+import contextlib
+import os
+import pickle
+import struct
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cifar_data import DataError
+from cifar_data.safe_pickle import PickledArray, load_inert
+
+
+class Touch:
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_call_is_refused_and_not_made(tmp_path, protocol):
+    with pytest.raises(DataError, match=r"refused: the pickle asks for \w+\.mkdir"):
+        load_inert(pickle.dumps({"data": Touch(tmp_path / "made")}, protocol=protocol))
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("name", ["eval", "getattr", "__import__", "bytearray"])
+def test_builtins_are_refused(name):
+    with pytest.raises(DataError, match=f"builtins.{name}"):
+        load_inert(f"cbuiltins\n{name}\n(S'1'\ntR.".encode())
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_of_today_round_trip(protocol, order):
+    array = np.asarray(np.arange(24, dtype=np.uint8).reshape(4, 6), order=order)
+    loaded = load_inert(pickle.dumps([array], protocol=protocol))[0]
+    np.testing.assert_array_equal(loaded.to_uint8(), array)
+
+
+def test_arrays_of_python_2_are_read_as_numpy_reads_them(mini):
+    data = mini.batch_files()["test_batch"]
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of the name numpy.core
+        oracle = pickle.loads(data, encoding="latin1")
+    loaded = load_inert(data)
+    np.testing.assert_array_equal(loaded["data"].to_uint8(), oracle["data"])
+    assert loaded["labels"] == oracle["labels"]
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float32, object, "V4", "S1"])
+def test_arrays_of_other_types_are_refused(dtype):
+    loaded = load_inert(pickle.dumps(np.zeros(3, dtype), protocol=2))
+    with pytest.raises(DataError, match="uint8"):
+        loaded.to_uint8()
+
+
+@pytest.mark.parametrize("shape", [(10**12,), (-1,), (5,), ("a",), 4])
+def test_shapes_that_do_not_fit_the_bytes_are_refused_without_allocating(shape):
+    array = PickledArray()
+    dtype = load_inert(pickle.dumps(np.dtype(np.uint8), protocol=2))
+    array.__setstate__((1, shape, dtype, False, b"1234"))
+    with pytest.raises(DataError, match="shape"):
+        array.to_uint8()
+
+
+def test_changing_what_is_given_does_not_last():
+    # BUILD with a slot state sets attributes of the function that the pickle was given.
+    state = pickle.dumps((None, {"__defaults__": (1, 2)}), protocol=2)[2:-1]
+    load_inert(b"\x80\x02cnumpy\ndtype\n" + state + b"b.")
+    assert load_inert(pickle.dumps(np.dtype(np.uint8), protocol=2)).code == "u1"
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200))
+def test_garbage_raises_nothing_else(data):
+    with contextlib.suppress(DataError):
+        load_inert(data)
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_damaged_batches_raise_nothing_else(mini, data):
+    whole = mini.batch_files()["batches.meta"]
+    position = data.draw(st.integers(0, len(whole) - 1))
+    damaged = whole[:position] + data.draw(st.binary(max_size=4)) + whole[position + 1 :]
+    with contextlib.suppress(DataError):
+        load_inert(damaged)
+
+
+def test_a_memory_bomb_is_refused():
+    with pytest.raises(DataError, match="number 2147483647"):
+        load_inert(b"\x80\x02Nr\xff\xff\xff\x7f.")
+
+
+def test_truncated_length_field():
+    with pytest.raises(DataError, match="truncated"):
+        load_inert(b"\x80\x02T" + struct.pack("<i", 100) + b"short.")

@@ -1,0 +1,81 @@
+"""The drawn shapes: repeatable, balanced, and learnable by a net but not by a linear classifier."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from cifar_data import SYNTHETIC_CLASSES, make_synthetic, open_dataset
+
+
+def test_same_seed_same_images_other_seed_other_images():
+    first, again, other = make_synthetic(50, 20), make_synthetic(50, 20), make_synthetic(50, 20, seed=1)
+    assert first.fingerprint == again.fingerprint != other.fingerprint
+
+
+def test_global_random_state_is_left_alone():
+    before = np.random.get_state()[1].copy()  # noqa: NPY002 - the state that must not change
+    make_synthetic(20, 20)
+    np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+
+
+def test_classes_are_balanced_and_splits_differ():
+    dataset = make_synthetic(103, 20)
+    counts = np.bincount(dataset.train.labels, minlength=10)
+    assert counts.max() - counts.min() == 1
+    assert dataset.classes == SYNTHETIC_CLASSES
+    assert not (dataset.train.images[:20] == dataset.test.images).all()
+
+
+def test_test_images_do_not_depend_on_the_training_size():
+    small, large = make_synthetic(20, 30), make_synthetic(200, 30)
+    np.testing.assert_array_equal(small.test.images, large.test.images)
+
+
+@pytest.mark.parametrize("arguments", [(9, 10, 0), (10, 9, 0), (10, 10, -1)])
+def test_sizes_and_seeds_that_are_too_small(arguments):
+    with pytest.raises(ValueError, match="must be at least"):
+        make_synthetic(*arguments)
+
+
+def test_only_by_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("CIFAR_DATA_DIR", str(tmp_path / "nowhere"))
+    assert open_dataset(source="synthetic").classes == SYNTHETIC_CLASSES
+    with pytest.raises(ValueError, match="nowhere does not exist"):
+        open_dataset()
+
+
+@pytest.mark.slow
+def test_a_small_net_learns_it_and_a_linear_classifier_does_not():
+    dataset = make_synthetic(5000, 1000)
+    mean, std = torch.tensor(dataset.mean), torch.tensor(dataset.std)
+
+    def tensors(split):  # (N, 32, 32, 3) uint8 to (N, 3, 32, 32) normalised
+        images = (torch.from_numpy(split.images) / 255 - mean) / std
+        return images.permute(0, 3, 1, 2).contiguous(), torch.from_numpy(split.labels)
+
+    (images, labels), (test_images, test_labels) = tensors(dataset.train), tensors(dataset.test)
+
+    flat, test_flat = images[:2000].flatten(1), test_images.flatten(1)
+    targets = nn.functional.one_hot(labels[:2000], 10) - 0.1
+    weights = torch.linalg.solve(flat @ flat.T + 10_000 * torch.eye(2000), targets)  # ridge regression
+    predicted = test_flat @ flat.T @ weights
+    assert (predicted.argmax(1) == test_labels).float().mean() < 0.5
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        blocks = [
+            nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU(), nn.MaxPool2d(2))
+            for a, b in itertools.pairwise((3, 16, 32, 64))
+        ]
+        net = nn.Sequential(*blocks, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+        optimizer = torch.optim.Adam(net.parameters(), lr=5e-3)
+        for batch in torch.randperm(len(labels)).split(50):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net(images[batch]), labels[batch]).backward()
+            optimizer.step()
+    net.eval()
+    with torch.no_grad():
+        assert (net(test_images).argmax(1) == test_labels).float().mean() > 0.9
