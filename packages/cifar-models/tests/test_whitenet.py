@@ -1,10 +1,11 @@
 import pytest
 import torch
-from cifar_models import create_model
-from cifar_models.whitenet import WhiteNet, whitening_filters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+
+from cifar_models import create_model
+from cifar_models.whitenet import WhiteNet, whitening_filters
 
 
 def correlated_images(count=256, size=12):
@@ -29,7 +30,9 @@ def test_parameter_count_in_closed_form():
 @given(st.integers(1, 3), st.floats(0.1, 10.0))
 def test_whitened_patches_are_uncorrelated_and_of_unit_variance(patch, scale):
     images = correlated_images() * scale
-    responses = nn.functional.conv2d(images.double(), whitening_filters(images, patch=patch, eps=0.0).double())
+    responses = nn.functional.conv2d(
+        images.double(), whitening_filters(images, patch=patch, eps=0.0).double()
+    )
     flat = responses.permute(1, 0, 2, 3).flatten(1)
     torch.testing.assert_close(flat @ flat.T / flat.size(1), torch.eye(len(flat)).double(), atol=2e-2, rtol=0)
 

@@ -88,7 +88,8 @@ class WhiteNet(nn.Module):
     """A fixed whitening layer, three groups of two convolutions, global max pool, linear classifier.
 
     Batch norms have biases but no scales, convolutions start as the identity where they can, and the
-    classifier starts near zero. Call :meth:`initialize` with training images before training; loading weights needs no such call.
+    classifier starts near zero. Call :meth:`initialize` with training images before training; loading
+    weights needs no such call.
 
     Args:
         num_classes: Number of logits, at least 1.
@@ -124,7 +125,7 @@ class WhiteNet(nn.Module):
         whitened = 2 * in_channels * _PATCH**2
         self.whiten = nn.Conv2d(in_channels, whitened, _PATCH)
         self.whiten.weight.requires_grad_(False)
-        nn.init.zeros_(self.whiten.bias)
+        self.whiten.bias = nn.Parameter(torch.zeros(whitened))
         self.layer1 = _Group(whitened, widths[0], norm_momentum)
         self.layer2 = _Group(widths[0], widths[1], norm_momentum)
         self.layer3 = _Group(widths[1], widths[2], norm_momentum)
@@ -146,7 +147,6 @@ class WhiteNet(nn.Module):
         """
         filters = whitening_filters(images)
         self.whiten.weight.copy_(torch.cat([filters, -filters]))
-        self.whiten.bias.zero_()
 
     def features(self, images: Tensor) -> Tensor:
         """Activations ``(N, widths[2], h, w)`` of normalised images ``(N, C, H, W)``; 3x3 of 32x32."""

@@ -1,0 +1,59 @@
+"""Where a run's numbers go: metrics.csv, kept whole over interruptions, and TensorBoard."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+
+from cifar_train.rundir import RunDirectory
+
+
+class HistoryLogger(CSVLogger):
+    """Lightning's CSV logger, writing `metrics.csv` into the directory itself and keeping earlier rows.
+
+    Lightning's own deletes the file when a run is resumed; this one goes on below what is there.
+
+    Args:
+        directory: Where `metrics.csv` lies.
+        flush_logs_every_n_steps: Logged steps between two writes, at least 1.
+    """
+
+    def __init__(self, directory: str | Path, *, flush_logs_every_n_steps: int = 100) -> None:
+        super().__init__(
+            save_dir=str(directory), name="", version="", flush_logs_every_n_steps=flush_logs_every_n_steps
+        )
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """Lightning's writer, with the rows of an earlier part of the run put back before its own."""
+        if self._experiment is not None:
+            return self._experiment
+        metrics = Path(self.log_dir) / ExperimentWriter.NAME_METRICS_FILE
+        aside = metrics.with_suffix(".csv.resumed")
+        # Two renames rather than a copy: whenever the process dies, the rows are in one of the two files.
+        if metrics.exists():
+            metrics.replace(aside)
+        with warnings.catch_warnings():
+            # The directory is never empty: the configuration lies there already.
+            warnings.filterwarnings("ignore", message="Experiment logs directory")
+            writer = super().experiment
+        if aside.exists():
+            aside.replace(metrics)
+            with metrics.open(newline="") as file:
+                header = file.readline().strip()
+            writer.metrics_keys = header.split(",") if header else []
+        return writer
+
+
+def default_loggers(run: RunDirectory) -> list[Logger]:
+    """The loggers of a run whose configuration names none: CSV and TensorBoard."""
+    return [
+        HistoryLogger(run.path),
+        TensorBoardLogger(save_dir=str(run.path), name="", version="tensorboard"),
+    ]

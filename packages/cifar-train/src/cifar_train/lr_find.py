@@ -1,0 +1,100 @@
+"""The learning rate range test, by Lightning's tuner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.tuner.tuning import Tuner
+from matplotlib.figure import Figure
+
+from cifar_train.training_cli import TrainCLI
+
+
+@dataclass(frozen=True)
+class LearningRateRange:
+    """The learning rates that are tried, each for one optimizer step, growing exponentially.
+
+    Args:
+        min_lr: The first, above 0.
+        max_lr: The last, above `min_lr`.
+        steps: How many, at least 20.
+
+    Raises:
+        ValueError: If a value is out of its range; the message names the field.
+    """
+
+    min_lr: float = 1e-5
+    max_lr: float = 1.0
+    steps: int = 100
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_lr < self.max_lr:
+            raise ValueError(
+                f"range.min_lr is {self.min_lr} and range.max_lr {self.max_lr}; 0 < min_lr < max_lr is needed"
+            )
+        if self.steps < 20:
+            raise ValueError(f"range.steps is {self.steps}; it must be at least 20")
+
+
+class LearningRateCLI(TrainCLI):
+    """The fields of a training, and the range."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the range."""
+        super().add_arguments_to_parser(parser)
+        parser.add_class_arguments(LearningRateRange, "range")
+
+
+def find_learning_rate(cli: LearningRateCLI) -> float:
+    """Run the test; write `lr_find.png` and `lr_find.yaml` into the run directory and print the suggestion.
+
+    Returns:
+        The suggested peak learning rate: where the loss falls fastest.
+
+    Raises:
+        RuntimeError: If the losses have no falling slope to suggest from.
+
+    Source:
+        L. Smith, "Cyclical Learning Rates for Training Neural Networks" (arXiv:1506.01186), section 3.3.
+    """
+    tested: LearningRateRange = cli.config_init.range
+    finder = Tuner(cli.trainer).lr_find(
+        cli.model,
+        datamodule=cli.datamodule,
+        min_lr=tested.min_lr,
+        max_lr=tested.max_lr,
+        num_training=tested.steps,
+        update_attr=False,
+        attr_name="lr",
+    )
+    suggestion = finder.suggestion() if finder is not None else None
+    if finder is None or suggestion is None:
+        raise RuntimeError(
+            f"no learning rate in {tested.min_lr} to {tested.max_lr} lowered the loss steadily; widen --range.min_lr "
+            "and --range.max_lr or raise --range.steps"
+        )
+    directory = cli.run.path
+    _plot(finder.results["lr"], finder.results["loss"], suggestion, directory / "lr_find.png")
+    snippet = directory / "lr_find.yaml"
+    snippet.write_text(yaml.safe_dump({"model": {"lr": suggestion}}))
+    print(f"suggested model.lr  {suggestion:.3g}")
+    print(f"plot                {directory / 'lr_find.png'}")
+    print(f"to train with it    cifar-train --recipe {cli.config.recipe} --config {snippet}")
+    return suggestion
+
+
+def _plot(rates: list[float], losses: list[float], suggestion: float, path: Path) -> None:
+    figure = Figure(figsize=(6.4, 4), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    axes.plot(rates, losses, color="#2a6f97", linewidth=1.5)
+    axes.axvline(suggestion, color="#d1495b", linewidth=1.2, label=f"suggestion {suggestion:.3g}")
+    axes.set(xscale="log", xlabel="learning rate", ylabel="training loss, smoothed (nats)")
+    # A diverging tail would press the part that matters flat.
+    lowest, first = min(losses), losses[0]
+    axes.set_ylim(lowest - 0.1 * (first - lowest), first + 0.5 * (first - lowest))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    figure.savefig(path)

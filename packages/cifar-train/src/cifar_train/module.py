@@ -1,0 +1,166 @@
+"""The LightningModule: a model of cifar_models, its loss, optimizer and schedule."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+from torch.nn import functional as F
+
+from cifar_data import CIFAR10DataModule
+from cifar_models import InputSpec, create_model, list_models
+from cifar_train.checkpoint import CHECKPOINT_KEY
+from cifar_train.schedule import OneCycle
+
+Batch = tuple[Tensor, Tensor]
+
+# Images seen by data-dependent initialisation: the covariance of 12 values settles far below that.
+_INITIALIZATION_IMAGES = 5000
+
+
+def input_spec(datamodule: CIFAR10DataModule) -> InputSpec:
+    """The input contract of a model trained on `datamodule`'s images."""
+    return InputSpec(classes=datamodule.classes, mean=datamodule.mean, std=datamodule.std, size=32)
+
+
+class LitClassifier(L.LightningModule):
+    """An image classifier in training.
+
+    Logs ``train_loss``, ``train_accuracy``, ``val_loss``, ``val_accuracy`` per epoch, and of the test set
+    ``test_loss``, ``test_accuracy`` (one view) and ``test_accuracy_flip`` (mean of the logits of an image and its
+    mirror image). Losses are in nats, accuracies in [0, 1].
+
+    Args:
+        architecture: Name of a model of cifar_models: resnet9, resnet18, whitenet.
+        arguments: Keyword arguments of that model, such as ``{"widths": [32, 128, 128]}``.
+        lr: Peak learning rate, above 0, in the optimizer's own unit.
+        optimizer: Class of the optimizer, Adam if not given; it gets the model's named parameters, and its own
+            ``lr`` gives way to the schedule's.
+        schedule: The learning rate over the run.
+        label_smoothing: Share of the target spread over all classes, in [0, 1).
+        channels_last: Whether the weights lie channels-last in memory, which is the fast layout of CPUs.
+
+    Raises:
+        ValueError: If a value is out of its range; the message names the field as the command line writes it.
+    """
+
+    def __init__(
+        self,
+        *,
+        architecture: str = "resnet9",
+        arguments: dict[str, Any] | None = None,
+        lr: float = 0.01,
+        optimizer: OptimizerCallable | None = None,
+        schedule: OneCycle = OneCycle(),  # noqa: B008 (frozen, so safe as a default)
+        label_smoothing: float = 0.0,
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__()
+        if architecture not in list_models():
+            near = difflib.get_close_matches(architecture, list_models(), n=1, cutoff=0.4)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(
+                f"model.architecture is {architecture!r}; allowed are {', '.join(list_models())}{hint}"
+            )
+        if not (lr > 0 and math.isfinite(lr)):
+            raise ValueError(f"model.lr is {lr}; it must be above 0")
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"model.label_smoothing is {label_smoothing}; it must be in [0, 1)")
+        self.architecture = architecture
+        self.arguments = dict(arguments or {})
+        self.lr = lr
+        self.label_smoothing = label_smoothing
+        self.schedule = schedule
+        self._make_optimizer = optimizer or torch.optim.Adam
+        # Plain types only, or checkpoints could not be read without unpickling.
+        self.save_hyperparameters("architecture", "arguments", "lr", "label_smoothing")
+        self.net = create_model(architecture, **self.arguments)
+        if channels_last:
+            self.net.to(memory_format=torch.channels_last)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``(N, K)`` of normalised images ``(N, 3, H, W)``."""
+        return self.net(images)
+
+    def setup(self, stage: str) -> None:
+        """Check the data against the model and run data-dependent initialisation, if the model has one."""
+        datamodule = getattr(self.trainer, "datamodule", None)
+        if datamodule is None:
+            return
+        num_classes = self.arguments.get("num_classes", 10)
+        if len(datamodule.classes) != num_classes:
+            raise ValueError(
+                f"the data has {len(datamodule.classes)} classes ({', '.join(datamodule.classes)}) but the model "
+                f"{num_classes}; set model.arguments.num_classes to {len(datamodule.classes)}"
+            )
+        # Lightning restores a checkpoint after this hook, so a resumed run keeps its trained weights.
+        initialize = getattr(self.net, "initialize", None)
+        if stage == "fit" and initialize is not None:
+            initialize(datamodule.train_inputs(min(_INITIALIZATION_IMAGES, datamodule.train_size)))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of one (micro-)batch: a scalar with gradient."""
+        images, labels = batch
+        logits = self.net(images)
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        accuracy = (logits.detach().argmax(1) == labels).float().mean()
+        self.log("train_loss", loss.detach(), on_epoch=True, prog_bar=True, batch_size=len(labels))
+        self.log("train_accuracy", accuracy, on_step=False, on_epoch=True, batch_size=len(labels))
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Stop a run that has diverged, before its weights replace the last good checkpoint."""
+        loss = self.trainer.callback_metrics.get("train_loss_epoch")
+        if loss is not None and not torch.isfinite(loss):
+            raise FloatingPointError(
+                f"the training loss became {float(loss)} in epoch {self.current_epoch}; "
+                f"lower model.lr (now {self.lr}) or raise model.schedule.div"
+            )
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Log loss and accuracy of one batch of the validation split."""
+        images, labels = batch
+        self._log_metrics("val", self.net(images), labels)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Log loss and accuracy of one batch of the test set, with one view and with flip test-time augmentation."""
+        images, labels = batch
+        logits = self.net(images)
+        self._log_metrics("test", logits, labels)
+        both = logits + self.net(images.flip(3))
+        flipped = (both.argmax(1) == labels).float().mean()
+        self.log("test_accuracy_flip", flipped, batch_size=len(labels), sync_dist=True)
+
+    def _log_metrics(self, stage: str, logits: Tensor, labels: Tensor) -> None:
+        size = len(labels)
+        accuracy = (logits.argmax(1) == labels).float().mean()
+        self.log(f"{stage}_loss", F.cross_entropy(logits, labels), batch_size=size, sync_dist=True)
+        self.log(f"{stage}_accuracy", accuracy, batch_size=size, prog_bar=True, sync_dist=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what a weights file needs, so that one can be made from the checkpoint alone."""
+        datamodule = getattr(self.trainer, "datamodule", None)
+        if datamodule is not None:
+            checkpoint[CHECKPOINT_KEY] = {
+                "architecture": self.architecture,
+                "arguments": self.arguments,
+                "input_spec": input_spec(datamodule).to_dict(),
+                "data_fingerprint": datamodule.fingerprint,
+            }
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The optimizer over all trainable parameters, with the schedule stepped after each optimizer step."""
+        named: Iterable[Any] = [(name, p) for name, p in self.net.named_parameters() if p.requires_grad]
+        optimizer = self._make_optimizer(named)
+        total = self.trainer.estimated_stepping_batches
+        if not math.isfinite(total):
+            raise ValueError("the length of the run is unknown; set trainer.max_epochs or trainer.max_steps")
+        scheduler = self.schedule.build(optimizer, lr=self.lr, total_steps=int(total))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -1,0 +1,141 @@
+"""Muon: momentum SGD whose updates of matrices and convolution kernels are orthogonalised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+# Quintic iteration x <- a x + b x^3 + c x^5 on the singular values. It maximises the slope at zero, so that few
+# steps suffice, and leaves them within about [0.7, 1.2] rather than at 1.
+# Source: K. Jordan, "Muon: an optimizer for hidden layers in neural networks" (2024).
+_QUINTIC = (3.4445, -4.7750, 2.0315)
+
+
+def orthogonalize(matrix: Tensor, *, steps: int = 5) -> Tensor:
+    """Nearest semi-orthogonal matrix, approximately, by a Newton-Schulz iteration.
+
+    Args:
+        matrix: Any real matrix ``(M, N)``; zero stays zero.
+        steps: Iterations, at least 1. Five bring singular values above about 0.01 of the Frobenius norm near 1.
+
+    Returns:
+        ``(M, N)`` with the singular vectors of ``matrix`` and singular values near 1.
+
+    Raises:
+        ValueError: If ``matrix`` has not two dimensions or ``steps`` is below 1.
+
+    Source:
+        Bernstein and Newhouse, "Old Optimizer, New Norm" (2024); coefficients by K. Jordan.
+
+    >>> update = orthogonalize(torch.tensor([[3.0, 0.0], [0.0, 0.5]]))
+    >>> bool(((update.diag() > 0.6) & (update.diag() < 1.3)).all())
+    True
+    """
+    if matrix.ndim != 2:
+        raise ValueError(f"matrix has shape {tuple(matrix.shape)}; two dimensions are needed")
+    if steps < 1:
+        raise ValueError(f"steps is {steps}; it must be at least 1")
+    a, b, c = _QUINTIC
+    # The Gram matrix of the shorter side is the cheaper one.
+    tall = matrix.size(0) > matrix.size(1)
+    x = matrix.T if tall else matrix
+    x = x / x.norm().clamp_min(1e-7)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.T if tall else x
+
+
+class Muon(Optimizer):
+    """Muon for convolution kernels, Nesterov SGD for everything else.
+
+    Kernels ``(O, I, H, W)`` are updated as matrices ``(O, I*H*W)`` and kept at the norm ``sqrt(O)``: behind a batch
+    norm only their direction counts, and a fixed norm makes the learning rate an angle. Vectors (norm biases) and the
+    final matrix take plain Nesterov SGD at learning rates of their own.
+
+    All groups share one learning rate, so that any schedule and the learning rate finder work unchanged; the shares of
+    vectors and of the classifier are constant multiples of it.
+
+    Args:
+        params: Parameters or ``(name, parameter)`` pairs.
+        lr: Learning rate of the kernels, above 0. The angle of one step in radians, roughly.
+        momentum: Of the kernels, in [0, 1).
+        steps: Newton-Schulz iterations, at least 1.
+        bias_scale: Learning rate of vectors (batch norm biases) as a multiple of ``lr``, above 0.
+        head_scale: Learning rate of matrices (the classifier) as a multiple of ``lr``, above 0.
+        sgd_momentum: Of vectors and matrices, in [0, 1).
+        weight_decay: Of vectors and matrices, at least 0: each step shrinks them by the share ``lr * weight_decay``.
+
+    Raises:
+        ValueError: If a value is out of its range.
+
+    Source:
+        K. Jordan, Muon (2024), and its use in airbench94 (arXiv:2404.00498, 2024); Nesterov momentum as in PyTorch.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.12,
+        *,
+        momentum: float = 0.6,
+        steps: int = 3,
+        bias_scale: float = 220.0,
+        head_scale: float = 0.04,
+        sgd_momentum: float = 0.85,
+        weight_decay: float = 8e-3,
+    ) -> None:
+        for name, value in (("lr", lr), ("bias_scale", bias_scale), ("head_scale", head_scale)):
+            if not value > 0:
+                raise ValueError(f"{name} is {value}; it must be above 0")
+        for name, value in (("momentum", momentum), ("sgd_momentum", sgd_momentum)):
+            if not 0 <= value < 1:
+                raise ValueError(f"{name} is {value}; it must be in [0, 1)")
+        if not weight_decay >= 0:
+            raise ValueError(f"weight_decay is {weight_decay}; it must be at least 0")
+        if steps < 1:
+            raise ValueError(f"steps is {steps}; it must be at least 1")
+        kernels: list[Any] = []
+        vectors: list[Any] = []
+        matrices: list[Any] = []
+        for param in params:
+            tensor = param[1] if isinstance(param, tuple) else param
+            (kernels if tensor.ndim == 4 else matrices if tensor.ndim == 2 else vectors).append(param)
+        sgd = {"orthogonal": False, "momentum": sgd_momentum, "weight_decay": weight_decay}
+        groups = [
+            {"params": kernels, "orthogonal": True, "momentum": momentum, "weight_decay": 0.0, "scale": 1.0},
+            {"params": vectors, **sgd, "scale": bias_scale},
+            {"params": matrices, **sgd, "scale": head_scale},
+        ]
+        defaults = {"lr": lr, "momentum": momentum, "steps": steps}
+        super().__init__([group for group in groups if group["params"]], defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Update all parameters that have a gradient; returns the loss of ``closure`` if one is given."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param.grad is not None:
+                    self._update(param, param.grad, group)
+        return loss
+
+    def _update(self, param: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        if group["weight_decay"]:
+            param.mul_(1 - group["lr"] * group["weight_decay"])
+        state = self.state[param]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(gradient)
+        velocity = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
+        update = gradient.add(velocity, alpha=group["momentum"])
+        if group["orthogonal"]:
+            param.mul_(param.size(0) ** 0.5 / param.norm().clamp_min(1e-7))
+            update = orthogonalize(update.flatten(1), steps=group["steps"]).view_as(param)
+        param.add_(update, alpha=-group["lr"] * group["scale"])

@@ -1,0 +1,68 @@
+"""The learning rate over a run: one cycle, up to a peak and down again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import OneCycleLR
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    """One Cycle policy: from ``peak / div`` up to the peak, then down to ``peak / final_div``.
+
+    Args:
+        peak: Where the peak lies, as a share of all steps, in [0, 1). 0 starts at the peak: a plain decay.
+        div: How many times lower than the peak the start is, at least 1.
+        final_div: How many times lower than the peak the end is, at least 1.
+        anneal: Shape of both slopes, ``cos`` or ``linear``.
+        cycle_momentum: Whether momentum (Adam's first beta) runs from 0.95 at the ends to 0.85 at the peak.
+
+    Raises:
+        ValueError: If a value is out of its range; the message names the field.
+
+    Source:
+        L. Smith and N. Topin, "Super-Convergence" (arXiv:1708.07120).
+    """
+
+    peak: float = 0.3
+    div: float = 25.0
+    final_div: float = 1e4
+    anneal: Literal["cos", "linear"] = "cos"
+    cycle_momentum: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.peak < 1:
+            raise ValueError(
+                f"model.schedule.peak is {self.peak}; it must be in [0, 1), a share of all steps"
+            )
+        for name in ("div", "final_div"):
+            if not getattr(self, name) >= 1:
+                raise ValueError(f"model.schedule.{name} is {getattr(self, name)}; it must be at least 1")
+        if self.anneal not in ("cos", "linear"):
+            raise ValueError(f"model.schedule.anneal is {self.anneal!r}; allowed are 'cos' and 'linear'")
+
+    def build(self, optimizer: Optimizer, *, lr: float, total_steps: int) -> OneCycleLR:
+        """Attach the cycle to ``optimizer``.
+
+        Args:
+            optimizer: All its groups follow the cycle.
+            lr: Peak learning rate, above 0.
+            total_steps: Optimizer steps of the whole run, at least 1.
+
+        Returns:
+            PyTorch's scheduler, to be stepped after each optimizer step.
+        """
+        return OneCycleLR(
+            optimizer,
+            max_lr=lr,
+            total_steps=total_steps,
+            pct_start=self.peak,
+            anneal_strategy=self.anneal,
+            div_factor=self.div,
+            # PyTorch counts the end from the start, not from the peak.
+            final_div_factor=self.final_div / self.div,
+            cycle_momentum=self.cycle_momentum,
+        )

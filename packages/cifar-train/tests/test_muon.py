@@ -1,0 +1,150 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cifar_train.muon import Muon, orthogonalize
+
+
+def random_matrix(rows, columns, seed=0):
+    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+
+
+@settings(deadline=None)
+@given(st.integers(2, 24), st.integers(2, 24), st.integers(0, 99))
+def test_singular_vectors_stay_and_singular_values_near_one(rows, columns, seed):
+    left, _, right = torch.linalg.svd(random_matrix(rows, columns, seed).double(), full_matrices=False)
+    # Singular values of at least a tenth of the largest, where five iterations suffice.
+    values = torch.linspace(0.1, 1.0, min(rows, columns)).double()
+    found = orthogonalize(left @ values.diag() @ right, steps=5)
+    core = left.T @ found @ right.T
+    torch.testing.assert_close(core, core.diag().diag(), atol=1e-6, rtol=0)
+    assert core.diag().min() > 0.6
+    assert core.diag().max() < 1.3
+
+
+@settings(deadline=None)
+@given(st.integers(1, 12), st.integers(1, 12), st.floats(1e-3, 1e3))
+def test_only_the_direction_counts(rows, columns, scale):
+    matrix = random_matrix(rows, columns).double()
+    torch.testing.assert_close(orthogonalize(matrix * scale), orthogonalize(matrix), atol=1e-6, rtol=1e-6)
+
+
+def test_agrees_with_the_polar_factor_of_the_exact_decomposition():
+    matrix = random_matrix(16, 40).double()
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    polar = left @ right
+    found = orthogonalize(matrix)
+    cosine = (found * polar).sum() / (found.norm() * polar.norm())
+    assert cosine > 0.98
+
+
+def test_transposing_commutes():
+    matrix = random_matrix(20, 7).double()
+    torch.testing.assert_close(orthogonalize(matrix.T), orthogonalize(matrix).T)
+
+
+def test_zero_stays_zero():
+    assert orthogonalize(torch.zeros(3, 4)).eq(0).all()
+
+
+@pytest.mark.parametrize(
+    ("matrix", "steps", "named"), [(torch.zeros(3), 5, "shape"), (torch.eye(3), 0, "steps")]
+)
+def test_orthogonalize_refuses(matrix, steps, named):
+    with pytest.raises(ValueError, match=named):
+        orthogonalize(matrix, steps=steps)
+
+
+def test_vectors_and_matrices_follow_torchs_nesterov_sgd():
+    ours = [torch.nn.Parameter(random_matrix(4, 6)), torch.nn.Parameter(random_matrix(1, 5)[0])]
+    theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
+    muon = Muon(ours, lr=0.1, bias_scale=3.0, head_scale=0.5, sgd_momentum=0.8, weight_decay=0.0)
+    sgd = torch.optim.SGD(
+        [{"params": theirs[:1], "lr": 0.05}, {"params": theirs[1:], "lr": 0.3}],
+        lr=1,
+        momentum=0.8,
+        nesterov=True,
+    )
+    for step in range(5):
+        for mine, other in zip(ours, theirs, strict=True):
+            mine.grad = (
+                random_matrix(*mine.shape, seed=step) if mine.ndim == 2 else torch.full_like(mine, step)
+            )
+            other.grad = mine.grad.clone()
+        muon.step()
+        sgd.step()
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other)
+
+
+def test_weight_decay_is_decoupled_as_in_adamw():
+    ours, theirs = (torch.nn.Parameter(random_matrix(4, 6)) for _ in range(2))
+    muon = Muon([ours], lr=0.1, head_scale=1.0, weight_decay=0.3)
+    adamw = torch.optim.AdamW([theirs], lr=0.1, weight_decay=0.3)
+    for optimizer, parameter in ((muon, ours), (adamw, theirs)):
+        parameter.grad = torch.zeros_like(parameter)
+        optimizer.step()
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_kernels_keep_their_norm_and_move_by_an_orthogonal_update():
+    kernel = torch.nn.Parameter(torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(0)))
+    optimizer = Muon([kernel], lr=0.01, momentum=0.0, steps=5)
+    kernel.grad = torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(1))
+    start = (kernel.detach() * 8**0.5 / kernel.detach().norm()).clone()
+    optimizer.step()
+    update = (start - kernel.detach()).flatten(1) / 0.01
+    torch.testing.assert_close(update, orthogonalize(kernel.grad.flatten(1), steps=5), atol=1e-3, rtol=1e-3)
+
+
+def test_falls_on_a_small_problem_and_survives_a_round_trip_of_its_state():
+    def train(steps, state=None, weights=None):
+        torch.manual_seed(0)
+        net = torch.nn.Sequential(
+            torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.Flatten(), torch.nn.Linear(288, 2)
+        )
+        if weights is not None:
+            net.load_state_dict(weights)
+        optimizer = Muon(list(net.named_parameters()), lr=0.05, bias_scale=1.0, head_scale=0.2)
+        if state is not None:
+            optimizer.load_state_dict(state)
+        images = torch.randn(32, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+        labels = (images.mean((1, 2, 3)) > 0).long()
+        losses = []
+        for _ in range(steps):
+            loss = torch.nn.functional.cross_entropy(net(images), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return losses, optimizer.state_dict(), net.state_dict()
+
+    whole, _, _ = train(20)
+    first, state, weights = train(10)
+    second, _, _ = train(10, state, weights)
+    assert whole[-1] < 0.5 * whole[0]
+    assert first + second == whole
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lr", 0.0), ("lr", float("nan")), ("momentum", 1.0), ("sgd_momentum", -0.1), ("steps", 0),
+     ("bias_scale", 0.0), ("head_scale", -1.0), ("weight_decay", -1.0)],
+)  # fmt: skip
+def test_values_out_of_range_are_named(name, value):
+    with pytest.raises(ValueError, match=name):
+        Muon([torch.nn.Parameter(torch.zeros(2, 2))], **{name: value})
+
+
+def test_a_closure_is_evaluated_with_gradients():
+    parameter = torch.nn.Parameter(torch.ones(2, 2))
+
+    def closure():
+        loss = parameter.square().sum()
+        loss.backward()
+        return loss
+
+    loss = Muon([parameter], lr=0.1).step(closure)
+    assert loss == 4
+    assert not parameter.detach().eq(1).any()
