@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cifar_data.split import stratified_split
@@ -12,6 +12,7 @@ def labels_and_size(draw):
     return np.array(labels), draw(st.integers(0, len(labels)))
 
 
+@settings(deadline=None)
 @given(labels_and_size(), st.integers(0, 2**32 - 1))
 def test_the_parts_are_sorted_disjoint_complete_and_in_proportion(case, seed):
     labels, val_size = case

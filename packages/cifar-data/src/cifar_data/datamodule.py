@@ -1,35 +1,22 @@
 """The LightningDataModule: one interface over all sources and all loaders."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 import lightning as L
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import Subset
 
-from cifar_data.albumentations_loader import (
-    AlbumentationsDataset,
-    ArraySamples,
-    Samples,
-    default_workers,
-    make_albumentations_loader,
-)
+from cifar_data.albumentations_loader import default_workers
 from cifar_data.arrays import ImageDataset
 from cifar_data.augment import Augmentation
 from cifar_data.batch_ops import normalize_batch
-from cifar_data.bolts import open_bolts_part
 from cifar_data.checks import check_integer
+from cifar_data.loaders import Batches, Indices, make_loader, split_indices
 from cifar_data.seeding import derive_generator
 from cifar_data.settings import check_settings, check_sizes
 from cifar_data.sources import open_dataset
-from cifar_data.split import stratified_split
-from cifar_data.tensor_loader import TensorLoader
-
-Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 class CIFAR10DataModule(L.LightningDataModule):
@@ -99,7 +86,7 @@ class CIFAR10DataModule(L.LightningDataModule):
         self.train_limit = train_limit
         check_settings(vars(self))
         self._dataset: ImageDataset | None = None
-        self._indices: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None = None
+        self._indices: tuple[Indices, Indices] | None = None
 
     @property
     def dataset(self) -> ImageDataset:
@@ -129,12 +116,12 @@ class CIFAR10DataModule(L.LightningDataModule):
         return self.dataset.fingerprint
 
     @property
-    def train_indices(self) -> npt.NDArray[np.int64]:
+    def train_indices(self) -> Indices:
         """(train_size,), which images of the source's training split are trained on."""
         return self._split()[0]
 
     @property
-    def val_indices(self) -> npt.NDArray[np.int64]:
+    def val_indices(self) -> Indices:
         """(val_size,), which images of the source's training split are held out."""
         return self._split()[1]
 
@@ -193,43 +180,34 @@ class CIFAR10DataModule(L.LightningDataModule):
         images = torch.from_numpy(self.dataset.train.images[chosen])
         return normalize_batch(images, self.mean, std=self.std)
 
-    def _split(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def _split(self) -> tuple[Indices, Indices]:
         if self._indices is None:
-            labels = self.dataset.train.labels
-            if self.loader == "bolts":
-                train = np.sort(self._bolts_part("train").indices)
-                val = np.sort(np.asarray(self._bolts_part("val").indices, dtype=np.int64))
-            else:
-                train, val = stratified_split(labels, val_size=self.val_size, seed=self.split_seed)
-            if self.train_limit is not None:
-                _, kept = stratified_split(labels[train], val_size=self.train_limit, seed=self.split_seed)
-                train = train[kept]
-            self._indices = train, val
+            self._indices = split_indices(
+                self.dataset,
+                self.loader,
+                val_size=self.val_size,
+                train_limit=self.train_limit,
+                seed=self.split_seed,
+            )
         return self._indices
 
-    def _bolts_part(self, part: str) -> Subset[Any]:
-        return open_bolts_part(self.dataset, part, val_size=self.val_size, seed=self.split_seed)
-
-    def _make_loader(self, part: str, indices: npt.NDArray[np.int64]) -> Batches:
-        training = part == "train"
-        split = self.dataset.test if part == "test" else self.dataset.train
+    def _make_loader(self, part: str, indices: Indices) -> Batches:
         replicas, rank = self._processes()
-        channels: dict[str, Any] = {"mean": self.mean, "std": self.std}
-        channels["augmentation"] = self.augmentation if training else None
-        order: dict[str, Any] = {"seed": self.seed, "num_replicas": replicas, "rank": rank}
-        order |= {"shuffle": training, "drop_last": training}
-        order["batch_size"] = self.batch_size if training else self.eval_batch_size
-        # Without augmentation both give the same batches, and the tensor loader does without workers.
-        if self.loader == "tensor" or (self.loader == "albumentations" and not training):
-            return TensorLoader(split.images, split.labels, indices=indices, **channels, **order)
-        samples: Samples = ArraySamples(split.images, split.labels, indices=indices)
-        if self.loader == "bolts":
-            samples = Subset(self._bolts_part(part).dataset, indices.tolist())
-        dataset = AlbumentationsDataset(samples, seed=self.seed, **channels)
         workers = self.num_workers
         if workers is None:
             workers = default_workers(1 if self.trainer is None else self.trainer.num_devices)
-        return make_albumentations_loader(dataset, num_workers=workers, **order)
+        return make_loader(
+            self.dataset,
+            part,
+            indices=indices,
+            loader=self.loader,
+            augmentation=self.augmentation,
+            batch_size=self.batch_size if part == "train" else self.eval_batch_size,
+            seed=self.seed,
+            num_replicas=replicas,
+            rank=rank,
+            num_workers=workers,
+        )
 
     def _processes(self) -> tuple[int, int]:
         """How many processes train, and which of them this is."""

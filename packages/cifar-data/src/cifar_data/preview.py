@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch.utils.data import DataLoader
 
 from cifar_data.checks import check_integer
-from cifar_data.datamodule import Batches, CIFAR10DataModule
+from cifar_data.datamodule import CIFAR10DataModule
+from cifar_data.loaders import Batches
 from cifar_data.seeding import derive_generator
 from cifar_data.tensor_loader import TensorLoader
 
