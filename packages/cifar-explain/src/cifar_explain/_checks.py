@@ -1,0 +1,186 @@
+"""What several modules check at their boundary: arrays of images, labels and probabilities, and names."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+#: What stands for one class: its index, or its name where class names are given.
+ClassKey: TypeAlias = int | str
+
+
+def known_names(name: object, allowed: Iterable[str]) -> str:
+    """Return the end of an error about an unknown name: the nearest valid names, then all of them.
+
+    >>> known_names("layer", ["layer1", "stem"])
+    "did you mean 'layer1'? known: 'layer1', 'stem'"
+    """
+    names = list(allowed)
+    near = difflib.get_close_matches(str(name), names, n=2)
+    # A large network has hundreds of modules; the first ones show the pattern.
+    shown = ", ".join(map(repr, names[:40])) + (f" and {len(names) - 40} more" if len(names) > 40 else "")
+    known = "known: " + (shown or "none")
+    return f"did you mean {' or '.join(map(repr, near))}? {known}" if near else known
+
+
+def check_choice(argument: str, value: str, allowed: Iterable[str]) -> str:
+    """Return `value` if it is one of `allowed`.
+
+    Raises:
+        ValueError: If it is not, with the nearest valid names.
+
+    >>> check_choice("by", "loss", ["loss", "margin"])
+    'loss'
+    """
+    names = list(allowed)
+    if not isinstance(value, str) or value not in names:
+        raise ValueError(f"{argument} is {value!r}; {known_names(value, names)}")
+    return value
+
+
+def check_count(argument: str, value: Any, *, minimum: int = 1) -> int:
+    """Return `value` as an int if it is a whole number of at least `minimum`.
+
+    Raises:
+        ValueError: If it is not.
+
+    >>> check_count("bins", 15)
+    15
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
+        raise ValueError(f"{argument} must be a whole number of at least {minimum}, got {value!r}")
+    return int(value)
+
+
+def check_module(model: Any) -> nn.Module:
+    """Return `model` if it is a module whose layers Python can see.
+
+    Raises:
+        ValueError: If it is no `nn.Module`, or contains TorchScript.
+
+    >>> check_module(nn.ReLU())
+    ReLU()
+    """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")  # noqa: TRY004
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise ValueError("model contains TorchScript, whose layers cannot be observed; give the original one")
+    return model
+
+
+def as_images(images: Any) -> torch.Tensor:
+    """Return finite floating-point images `(N, C, H, W)` as a tensor without a graph.
+
+    Raises:
+        ValueError: If there are none, or they have another shape, are not floating point, or not finite.
+
+    >>> as_images(np.zeros((1, 3, 8, 8), np.float32)).shape
+    torch.Size([1, 3, 8, 8])
+    """
+    if not isinstance(images, torch.Tensor | np.ndarray):
+        raise ValueError(f"images must be a tensor or an array (N, C, H, W), got {type(images).__name__}")  # noqa: TRY004
+    shape = tuple(images.shape)
+    if len(shape) != 4 or 0 in shape:
+        raise ValueError(f"images must have the shape (N, C, H, W) with at least one of each, got {shape}")
+    tensor = images.detach() if isinstance(images, torch.Tensor) else torch.tensor(images)
+    if not tensor.is_floating_point():
+        raise ValueError(
+            f"images must be floating point and normalised as the model expects, got {tensor.dtype}"
+        )
+    finite = tensor.isfinite().flatten(1).all(dim=1)
+    if not finite.all():
+        raise ValueError(f"images must be finite, but image {int(finite.int().argmin())} has NaN or infinity")
+    return tensor
+
+
+def as_labels(labels: Any, *, count: int, classes: int, argument: str = "labels") -> NDArray[np.int64]:
+    """Return `count` class indices as an int64 array.
+
+    Raises:
+        ValueError: If the number, the type or a value is wrong.
+
+    >>> as_labels([0, 2], count=2, classes=3)
+    array([0, 2])
+    """
+    array = np.asarray(labels.detach().cpu() if isinstance(labels, torch.Tensor) else labels)
+    if array.shape != (count,):
+        raise ValueError(f"{argument} must be {count} class indices, got the shape {array.shape}")
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"{argument} must be whole numbers, got {array.dtype}")
+    wrong = np.flatnonzero((array < 0) | (array >= classes))
+    if wrong.size:
+        raise ValueError(
+            f"{argument} must be from 0 to {classes - 1}, but number {wrong[0]} is {array[wrong[0]]}"
+        )
+    return array.astype(np.int64)
+
+
+def as_probabilities(probabilities: Any) -> NDArray[np.float64]:
+    """Return class probabilities `(N, K)` as float64.
+
+    Raises:
+        ValueError: If the shape is another, there are no rows, or a row is not a distribution (within 1e-3).
+
+    >>> as_probabilities([[0.25, 0.75]])
+    array([[0.25, 0.75]])
+    """
+    array = np.asarray(
+        probabilities.detach().cpu() if isinstance(probabilities, torch.Tensor) else probabilities
+    )
+    if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "fiu":
+        raise ValueError(
+            f"probabilities must be numbers (N, K), at least one of each, got {array.dtype} {array.shape}"
+        )
+    array = array.astype(np.float64)
+    # NaN fails both comparisons, so it is caught too.
+    valid = (array >= 0).all(axis=1) & (np.abs(array.sum(axis=1) - 1) <= 1e-3)
+    if not valid.all():
+        row = int(valid.argmin())
+        raise ValueError(
+            f"probabilities must be at least 0 and sum to 1 in each row, but row {row} is {array[row]}"
+        )
+    return array
+
+
+def as_class_names(class_names: Sequence[str] | None, *, classes: int) -> tuple[str, ...]:
+    """Return the class names, or the indices as text if there are none.
+
+    Raises:
+        ValueError: If their number is not `classes`, or they are not different strings.
+
+    >>> as_class_names(None, classes=2)
+    ('0', '1')
+    """
+    if class_names is None:
+        return tuple(map(str, range(classes)))
+    names = tuple(class_names)
+    if isinstance(class_names, str) or len(names) != classes or len(set(names)) != classes:
+        raise ValueError(f"class_names must be {classes} different names, got {class_names!r}")
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError(f"class_names must be strings, got {class_names!r}")
+    return names
+
+
+def as_class_index(
+    key: Any, *, classes: int, class_names: Sequence[str] | None, argument: str = "class"
+) -> int:
+    """Return the index of a class given by index or by name.
+
+    Raises:
+        ValueError: If the index is out of range, the name unknown, or no names are given.
+
+    >>> as_class_index("cat", classes=2, class_names=["cat", "dog"])
+    0
+    """
+    if isinstance(key, str):
+        if class_names is None:
+            raise ValueError(f"{argument} is the name {key!r}, but class_names is not given; use an index")
+        names = as_class_names(class_names, classes=classes)
+        return names.index(check_choice(argument, key, names))
+    if isinstance(key, bool) or not isinstance(key, int | np.integer) or not 0 <= key < classes:
+        raise ValueError(f"{argument} must be a class name or an index from 0 to {classes - 1}, got {key!r}")
+    return int(key)

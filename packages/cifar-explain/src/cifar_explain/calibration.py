@@ -1,0 +1,160 @@
+"""Whether confidence can be believed: reliability, calibration error, temperature."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cifar_explain._checks import as_labels, as_probabilities, check_count
+
+#: Temperatures that `fit_temperature` can return.
+TEMPERATURES = (0.01, 100.0)
+
+
+@dataclass(frozen=True, eq=False)
+class ReliabilityCurve:
+    """Accuracy by confidence; one entry per bin that holds images, by increasing confidence.
+
+    Args:
+        confidences: Mean probability of the predicted class, `(B,)`, in [0, 1].
+        accuracies: Share of right predictions, `(B,)`, in [0, 1].
+        counts: Images in the bin, `(B,)`.
+    """
+
+    confidences: NDArray[np.float64]
+    accuracies: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error in [0, 1]: `sum(counts / N * |accuracies - confidences|)`."""
+        gaps = np.abs(self.accuracies - self.confidences)
+        return float((self.counts * gaps).sum() / self.counts.sum())
+
+
+def reliability_curve(
+    probabilities: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    *,
+    bins: int = 15,
+    adaptive: bool = True,
+) -> ReliabilityCurve:
+    """Return the accuracy of predictions by their confidence.
+
+    Args:
+        probabilities: `(N, K)`, each row a distribution.
+        labels: True class indices `(N,)`.
+        bins: How many bins at most.
+        adaptive: Whether bins hold equally many images (equal confidences stay together) rather than being
+            equally wide. A good model is nearly always sure, so that equally wide bins are mostly empty.
+
+    Raises:
+        ValueError: If the shapes or values do not fit together, or `bins` is less than 1.
+
+    Source:
+        C. Guo et al., "On Calibration of Modern Neural Networks", 2017, section 2, with 15 bins;
+        K. Nguyen, B. O'Connor, "Posterior Calibration and Exploratory Analysis for NLP Models", 2015, for
+        adaptive bins.
+
+    >>> curve = reliability_curve([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.6, 0.4]], [0, 0, 0, 1], bins=2)
+    >>> curve.confidences.round(2), curve.accuracies, curve.counts
+    (array([0.6 , 0.85]), array([0.5, 1. ]), array([2, 2]))
+    """
+    rows = as_probabilities(probabilities)
+    true = as_labels(labels, count=len(rows), classes=rows.shape[1])
+    check_count("bins", bins)
+    confidences, right = rows.max(axis=1), rows.argmax(axis=1) == true
+    if adaptive:
+        starts = -(-np.arange(1, bins) * len(rows) // bins)
+        edges = np.unique(np.sort(confidences)[starts[starts < len(rows)]])
+        # An image exactly on an edge begins the upper bin.
+        numbers = np.searchsorted(edges, confidences, side="right")
+    else:
+        # Bins are open below and closed above, as Guo et al. define them.
+        numbers = np.clip(np.ceil(confidences * bins).astype(np.int64) - 1, 0, bins - 1)
+    counts = np.bincount(numbers, minlength=bins)
+    used = counts > 0
+    return ReliabilityCurve(
+        confidences=np.bincount(numbers, confidences, minlength=bins)[used] / counts[used],
+        accuracies=np.bincount(numbers, right, minlength=bins)[used] / counts[used],
+        counts=counts[used],
+    )
+
+
+def expected_calibration_error(
+    probabilities: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    *,
+    bins: int = 15,
+    adaptive: bool = True,
+) -> float:
+    """Return the mean distance between confidence and accuracy over the bins' images, in [0, 1].
+
+    Arguments, `Raises:` and `Source:` are those of `reliability_curve`.
+
+    >>> round(expected_calibration_error([[0.9, 0.1]] * 10, [0] * 9 + [1]), 6)
+    0.0
+    >>> round(expected_calibration_error([[0.9, 0.1]] * 10, [0] * 5 + [1] * 5), 6)
+    0.4
+    """
+    return reliability_curve(probabilities, labels, bins=bins, adaptive=adaptive).calibration_error
+
+
+def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+    """Return the temperature, within `TEMPERATURES`, at which the labels are most likely.
+
+    Above 1 the model is too sure, below 1 not sure enough. Fit on images that the model was not trained on
+    and that it is not tested on: the validation split.
+
+    Args:
+        probabilities: `(N, K)`, each row a distribution, as the model gives them.
+        labels: True class indices `(N,)`.
+
+    Raises:
+        ValueError: If the shapes or values do not fit together.
+
+    Source:
+        C. Guo et al., "On Calibration of Modern Neural Networks", 2017, section 4.2.
+
+    >>> overconfident = [[0.99, 0.01]] * 4
+    >>> round(0.99 ** (1 / fit_temperature(overconfident, [0, 0, 0, 1])), 2)  # 3 of 4 are right
+    0.77
+    """
+    rows = as_probabilities(probabilities)
+    true = as_labels(labels, count=len(rows), classes=rows.shape[1])
+    logits = _log(rows)
+    own = logits[np.arange(len(rows)), true].mean()
+    # The loss is convex in the inverse temperature, and its slope there is the mean logit that the softened
+    # model expects minus the mean logit of the labels, so the root is found by halving.
+    low, high = (math.log(1 / temperature) for temperature in reversed(TEMPERATURES))
+    for _ in range(60):
+        middle = (low + high) / 2
+        expected = (_softmax(logits * math.exp(middle)) * logits).sum(axis=1).mean()
+        low, high = (low, middle) if expected > own else (middle, high)
+    return math.exp(-(low + high) / 2)
+
+
+def apply_temperature(probabilities: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
+    """Return the probabilities `(N, K)` that the logits divided by `temperature` give.
+
+    Raises:
+        ValueError: If the probabilities are not `(N, K)` distributions or the temperature is not positive.
+
+    >>> apply_temperature([[0.8, 0.2]], 1.0), apply_temperature([[0.8, 0.2]], 2.0).round(3)
+    (array([[0.8, 0.2]]), array([[0.667, 0.333]]))
+    """
+    rows = as_probabilities(probabilities)
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature must be positive and finite, got {temperature!r}")
+    return _softmax(_log(rows) / temperature)
+
+
+def _log(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    # Logits are known up to a constant per image, and the logarithm of their softmax is as good as any.
+    return np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
+
+
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)

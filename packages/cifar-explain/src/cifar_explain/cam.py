@@ -1,0 +1,209 @@
+"""Class activation maps of several layers from one forward and one backward pass."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from cifar_explain._checks import as_images
+from cifar_explain.layers import Layer, find_layers
+from cifar_explain.methods import check_method, layer_map, step_count, uses_gradients
+from cifar_explain.targets import Classes, Score, Versus, resolve_target
+from cifar_explain.view import hooked, private_view
+
+#: Called with the number of steps done and the number of all steps.
+Progress = Callable[[int, int], None]
+
+
+def explain(
+    model: nn.Module,
+    images: Tensor | NDArray[np.floating],
+    *,
+    layers: Layer | Sequence[Layer] | None = None,
+    method: str = "gradcam",
+    target: Classes | Versus = "predicted",
+    class_names: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> NDArray[np.float32]:
+    """Return maps `(N, L, H, W)` in [0, 1] of where each of L layers sees evidence for the target.
+
+    The maps are those of pytorch-grad-cam called once for each layer, but all layers share one forward and
+    one backward pass. Each map is scaled to its own least and greatest value: maps tell where, not how much.
+    A map without any positive evidence is zero everywhere.
+
+    The model is run in evaluation mode through a private view of it: its modes, hooks, gradients and
+    `requires_grad` are neither changed nor looked at, so that several threads may explain one model at once,
+    under `torch.no_grad()` and `torch.inference_mode()` too. No gradients of parameters are computed.
+
+    Args:
+        model: Any module with spatial layers that gives logits `(N, K)`.
+        images: Images `(N, C, H, W)`, normalised as the model expects. Moved to the model's device.
+        layers: Names or modules, as in `find_layers`; None for all of `model.cam_layers`. The maps come in
+            this order.
+        method: One of `METHODS`: "gradcam", "gradcam++", "hirescam", "layercam", "xgradcam", "eigencam"
+            (which ignores the target), or, slow since they run the model once for each channel, "scorecam"
+            and "ablationcam".
+        target: What to explain: "predicted", one class by name or index, a class for each image (such as
+            the true labels), or `Versus(one, another)`.
+        class_names: The K names, for classes given by name.
+        progress: Called with the steps done and all steps; an exception that it raises ends the work. There
+            is one step for each layer; for the slow methods one for each batch of channels.
+
+    Raises:
+        ValueError: If the images are not finite, floating-point and `(N, C, H, W)`; the method, a layer or a
+            class is unknown; a layer does not run exactly once, has no spatial output, or does not lead to
+            the output; the model does not return finite logits `(N, K)`; or a map is not finite.
+
+    Source:
+        J. Gildenblat and contributors, pytorch-grad-cam, whose classes compute the maps.
+
+    >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    >>> explain(model, torch.zeros(2, 3, 16, 16), layers=["0", "1"], target=3).shape
+    (2, 2, 16, 16)
+    """
+    check_method(method)
+    originals = find_layers(model, layers)
+    # A caller's inference mode would forbid the backward pass; views and clones must be made outside it.
+    with torch.inference_mode(False), torch.enable_grad():
+        view, copies = private_view(model)
+        inputs = on_device_of(view, as_images(images))
+        viewed = {name: copies[id(layer)] for name, layer in originals.items()}
+        logits, outputs = run_layers(view, inputs, viewed, with_graph=uses_gradients(method))
+        scores = resolve_target(target, logits.detach(), class_names=class_names)
+        gradients = _gradients(logits, scores, outputs) if uses_gradients(method) else {}
+        return _maps(method, view, viewed, inputs, scores, outputs, gradients, progress)
+
+
+def run_layers(
+    view: nn.Module, images: Tensor, layers: dict[str, nn.Module], *, with_graph: bool = False
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the logits `(N, K)` and each layer's output `(N, channels, h, w)` from one forward pass.
+
+    Args:
+        view: A private view of the model, which the hooks are set on for the time of the pass.
+        images: Images `(N, C, H, W)` on the model's device.
+        layers: Layers of `view` by name.
+        with_graph: Whether the logits can be differentiated by the outputs; the graph begins at the first
+            of the layers.
+
+    Raises:
+        ValueError: If a layer does not run exactly once or its output is not spatial, or the output is not
+            finite logits `(N, K)`.
+
+    >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    >>> logits, outputs = run_layers(model.requires_grad_(False), torch.zeros(2, 3, 8, 8), {"conv": model[0]})
+    >>> logits.shape, outputs["conv"].shape
+    (torch.Size([2, 4]), torch.Size([2, 4, 6, 6]))
+    """
+    runs: dict[str, list[Any]] = {name: [] for name in layers}
+
+    def recorder(names: list[str]) -> Callable[..., Any]:
+        def record(module: nn.Module, inputs: Any, output: Any) -> Any:
+            if isinstance(output, Tensor) and with_graph and output.is_floating_point():
+                output = output if output.requires_grad else output.detach().requires_grad_()
+            for name in names:
+                runs[name].append(output)
+            # What runs next may change its input in place; the record keeps what the layer returned.
+            return output.clone() if isinstance(output, Tensor) else output
+
+        return record
+
+    names_of: dict[nn.Module, list[str]] = {}
+    for name, layer in layers.items():
+        names_of.setdefault(layer, []).append(name)
+    with torch.set_grad_enabled(with_graph), hooked({layer: recorder(names_of[layer]) for layer in names_of}):
+        logits = view(images)
+    outputs = {name: _spatial(name, values, len(images)) for name, values in runs.items()}
+    return checked_logits(logits, len(images)), outputs
+
+
+def on_device_of(view: nn.Module, images: Tensor) -> Tensor:
+    images = images.clone() if images.is_inference() else images
+    parameter = next(view.parameters(), None)
+    return images if parameter is None else images.to(parameter.device)
+
+
+def _spatial(name: str, outputs: list[Any], count: int) -> Tensor:
+    if len(outputs) != 1:
+        raise ValueError(
+            f"layer {name!r} runs {len(outputs)} times in one forward pass; "
+            "choose one that runs once, such as the block around it"
+        )
+    output = outputs[0]
+    shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    if not isinstance(output, Tensor) or output.ndim != 4 or len(output) != count:
+        raise ValueError(f"layer {name!r} must return ({count}, channels, h, w), but returns {shape}")
+    if output.shape[2] * output.shape[3] == 1 or 0 in output.shape:
+        raise ValueError(
+            f"layer {name!r} has no spatial extent for these images: it returns {shape}; "
+            "choose an earlier layer or larger images"
+        )
+    return output
+
+
+def checked_logits(logits: Any, count: int) -> Tensor:
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != count or 0 in logits.shape:
+        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ValueError(f"the model must return logits ({count}, K), but returns {got}")
+    if not logits.is_floating_point() or not logits.isfinite().all():
+        raise ValueError("the model must return finite floating-point logits, but does not for these images")
+    return logits
+
+
+def _gradients(logits: Tensor, scores: Sequence[Score], outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    total = torch.stack([score(row) for score, row in zip(scores, logits, strict=True)]).sum()
+    gradients: Sequence[Tensor | None] = [None] * len(outputs)
+    if total.requires_grad:
+        gradients = torch.autograd.grad(total, list(outputs.values()), allow_unused=True)
+    found = {}
+    for name, gradient in zip(outputs, gradients, strict=True):
+        if gradient is None:
+            raise ValueError(f"the model's output does not depend on layer {name!r} in a differentiable way")
+        found[name] = gradient
+    return found
+
+
+def _maps(
+    method: str,
+    view: nn.Module,
+    layers: dict[str, nn.Module],
+    images: Tensor,
+    scores: Sequence[Score],
+    outputs: dict[str, Tensor],
+    gradients: dict[str, Tensor],
+    progress: Progress | None,
+) -> NDArray[np.float32]:
+    done = 0
+    steps = sum(
+        step_count(method, images=len(images), channels=output.shape[1]) for output in outputs.values()
+    )
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, steps)
+
+    maps = np.empty((len(images), len(layers), *images.shape[2:]), np.float32)
+    for number, name in enumerate(layers):
+        maps[:, number] = layer_map(
+            method,
+            view,
+            layer=layers[name],
+            images=images,
+            scores=scores,
+            activations=_as_array(outputs[name]),
+            gradients=_as_array(gradients[name]) if name in gradients else None,
+            step=step,
+        )
+        if not np.isfinite(maps[:, number]).all():
+            raise ValueError(f"method {method!r} gives no finite map of layer {name!r} for these images")
+    return maps
+
+
+def _as_array(tensor: Tensor) -> NDArray[np.float32]:
+    # Contiguous, since ScoreCAM fails on channels_last; float32, since NumPy has no bfloat16.
+    return np.ascontiguousarray(tensor.detach().float().cpu().numpy())

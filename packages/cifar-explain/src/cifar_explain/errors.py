@@ -1,0 +1,135 @@
+"""The images that a model gets wrong: ranked, filtered, sampled."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cifar_explain._checks import (
+    ClassKey,
+    as_class_index,
+    as_class_names,
+    as_labels,
+    as_probabilities,
+    check_choice,
+    check_count,
+)
+from cifar_explain.evaluate import label_losses
+
+#: What errors can be ranked by.
+RANKINGS: tuple[str, ...] = ("confidence", "loss", "margin")
+
+
+@dataclass(frozen=True, eq=False)
+class Errors:
+    """Misclassified images, one entry of each array per image; the methods return new tables.
+
+    Args:
+        indices: Which images, `(E,)`, as numbered where the labels came from.
+        labels: Their true classes.
+        predictions: Their predicted classes.
+        confidences: Probability of the predicted class, in [0, 1].
+        losses: Cross-entropy of the true class, in nats.
+        margins: Probability of the predicted class minus that of the true one, in [0, 1].
+        class_names: Names of all classes.
+    """
+
+    indices: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    predictions: NDArray[np.int64]
+    confidences: NDArray[np.float64]
+    losses: NDArray[np.float64]
+    margins: NDArray[np.float64]
+    class_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def take(self, positions: NDArray[np.integer] | NDArray[np.bool_] | slice) -> "Errors":
+        """Return the errors at these positions of the table, in this order."""
+        return Errors(
+            self.indices[positions],
+            self.labels[positions],
+            self.predictions[positions],
+            self.confidences[positions],
+            self.losses[positions],
+            self.margins[positions],
+            self.class_names,
+        )
+
+    def ranked(self, by: str = "confidence") -> "Errors":
+        """Return the errors, worst first, by one of `RANKINGS`; equals in the order of their indices.
+
+        Raises:
+            ValueError: If `by` is another word.
+        """
+        check_choice("by", by, RANKINGS)
+        values = {"confidence": self.confidences, "loss": self.losses, "margin": self.margins}[by]
+        return self.take(np.lexsort((self.indices, -values)))
+
+    def filtered(self, *, true: ClassKey | None = None, predicted: ClassKey | None = None) -> "Errors":
+        """Return the errors of one true class, of one predicted class, or of both, in the same order.
+
+        Raises:
+            ValueError: If a class is unknown.
+        """
+        keep = np.ones(len(self), bool)
+        for argument, key, classes in (
+            ("true", true, self.labels),
+            ("predicted", predicted, self.predictions),
+        ):
+            if key is not None:
+                names = self.class_names
+                keep &= classes == as_class_index(
+                    key, classes=len(names), class_names=names, argument=argument
+                )
+        return self.take(keep)
+
+    def sample(self, count: int, *, seed: int = 0) -> "Errors":
+        """Return at most `count` errors, drawn without replacement by `seed`, in the same order.
+
+        Raises:
+            ValueError: If `count` or `seed` is no whole number of at least 0.
+        """
+        check_count("count", count, minimum=0)
+        generator = np.random.default_rng(check_count("seed", seed, minimum=0))
+        return self.take(np.sort(generator.permutation(len(self))[:count]))
+
+
+def find_errors(
+    probabilities: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    *,
+    class_names: Sequence[str] | None = None,
+) -> Errors:
+    """Return all images whose most probable class is not their label, by index.
+
+    Args:
+        probabilities: `(N, K)`, each row a distribution.
+        labels: True class indices `(N,)`.
+        class_names: The K names; without them the indices as text.
+
+    Raises:
+        ValueError: If the shapes or values do not fit together.
+
+    >>> errors = find_errors([[0.9, 0.1], [0.7, 0.3], [0.8, 0.2]], [0, 1, 1], class_names=["cat", "dog"])
+    >>> errors.indices, errors.ranked("confidence").indices
+    (array([1, 2]), array([2, 1]))
+    >>> len(errors.filtered(true="dog", predicted="cat")), len(errors.filtered(true="cat"))
+    (2, 0)
+    """
+    rows = as_probabilities(probabilities)
+    true = as_labels(labels, count=len(rows), classes=rows.shape[1])
+    predictions = rows.argmax(axis=1)
+    confidences = rows.max(axis=1)
+    everything = Errors(
+        indices=np.arange(len(rows)),
+        labels=true,
+        predictions=predictions,
+        confidences=confidences,
+        losses=label_losses(rows, true),
+        margins=confidences - rows[np.arange(len(rows)), true],
+        class_names=as_class_names(class_names, classes=rows.shape[1]),
+    )
+    return everything.take(predictions != true)

@@ -1,0 +1,116 @@
+"""Heat maps over photos: the opacity is the heat map's, and enlarging keeps pixels square and maps smooth."""
+
+import functools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cifar_explain._checks import check_choice, check_count
+
+
+def overlay(
+    image: NDArray[np.uint8],
+    heat: NDArray[np.floating],
+    *,
+    opacity: float = 0.5,
+    colormap: str = "inferno",
+    scale: int = 1,
+) -> NDArray[np.uint8]:
+    """Return the photo with the heat map over it, uint8 `(scale * H, scale * W, 3)`.
+
+    Each pixel is `(1 - opacity) * photo + opacity * colour`: opacity 0 gives the photo to the bit, 1 the pure
+    map, and nothing is rescaled in between, so brightness does not jump.
+
+    Args:
+        image: Photo, uint8 RGB `(H, W, 3)`.
+        heat: Map `(h, w)` in [0, 1] of any size; enlarged smoothly to the photo's.
+        opacity: How much the heat map hides of the photo, in [0, 1].
+        colormap: Name of one of Matplotlib's colour maps. The default is perceptually uniform: equal steps of
+            the map look equally large.
+        scale: Whole factor by which to enlarge: the photo with square pixels, the map smoothly.
+
+    Raises:
+        ValueError: If a shape, type or value is out of these bounds, or the colour map unknown.
+
+    >>> photo = np.full((2, 2, 3), 200, np.uint8)
+    >>> bool((overlay(photo, np.eye(2), opacity=0) == photo).all())
+    True
+    >>> overlay(photo, np.eye(2), opacity=0.5, scale=4).shape
+    (8, 8, 3)
+    """
+    # A NaN fails the comparison, so it is caught too.
+    if isinstance(opacity, bool) or not isinstance(opacity, int | float | np.number) or not 0 <= opacity <= 1:
+        raise ValueError(f"opacity must be a number from 0 (the photo) to 1 (the map), got {opacity!r}")
+    photo = enlarge_photo(image, scale)
+    colours = heat_colours(enlarge_map(heat, (photo.shape[0], photo.shape[1])), colormap)
+    mixed = (1 - float(opacity)) * photo + float(opacity) * colours
+    return np.rint(mixed).astype(np.uint8)
+
+
+def enlarge_photo(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    """Return a uint8 RGB photo `(H, W, 3)` with each pixel repeated `scale` times both ways.
+
+    Raises:
+        ValueError: If the photo has another type or shape, or the factor is no whole number of at least 1.
+
+    >>> enlarge_photo(np.zeros((32, 32, 3), np.uint8), 4).shape
+    (128, 128, 3)
+    """
+    array = np.asarray(image)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+        raise ValueError(f"image must be uint8 (H, W, 3), got {array.dtype} {array.shape}")
+    factor = check_count("scale", scale)
+    return array.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def enlarge_map(heat: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Return a map `(h, w)` in [0, 1] resized bilinearly to `size`, (height, width); it stays in [0, 1].
+
+    Raises:
+        ValueError: If the map is not two-dimensional, or not in [0, 1].
+
+    >>> enlarge_map(np.array([[0.0, 1.0]]), (1, 4))
+    array([[0.  , 0.25, 0.75, 1.  ]], dtype=float32)
+    """
+    values = _as_heat(heat)
+    if values.shape == tuple(size):
+        return values
+    resized = Image.fromarray(values).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.clip(np.asarray(resized), 0, 1)
+
+
+def heat_colours(heat: NDArray[np.floating], colormap: str = "inferno") -> NDArray[np.uint8]:
+    """Return the colours `(h, w, 3)`, uint8, of a map `(h, w)` in [0, 1].
+
+    Raises:
+        ValueError: If the map is not two-dimensional or not in [0, 1], or Matplotlib has no colour map of
+            this name.
+
+    >>> heat_colours(np.array([[0.0, 1.0]]), "gray")
+    array([[[  0,   0,   0], [255, 255, 255]]], dtype=uint8)
+    """
+    table = _colour_table(colormap)
+    return table[np.rint(_as_heat(heat) * (len(table) - 1)).astype(np.intp)]
+
+
+def _as_heat(heat: NDArray[np.floating]) -> NDArray[np.float32]:
+    array = np.asarray(heat)
+    if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "fiu":
+        raise ValueError(f"heat must be numbers (h, w), got {array.dtype} {array.shape}")
+    if not ((array >= 0) & (array <= 1)).all():
+        raise ValueError(f"heat must be in [0, 1], got values from {array.min()} to {array.max()}")
+    return array.astype(np.float32)
+
+
+@functools.cache
+def _colour_table(colormap: str) -> NDArray[np.uint8]:
+    # Imported when first needed, so that importing the package stays quick.
+    import matplotlib
+
+    colormaps: Any = matplotlib.colormaps
+    check_choice("colormap", colormap, colormaps)
+    table: NDArray[np.uint8] = colormaps[colormap](np.linspace(0, 1, 256), bytes=True)[:, :3]
+    table.flags.writeable = False
+    return table

@@ -1,0 +1,111 @@
+"""A private view of a model: the same weights, but hooks, modes and graphs of its own."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import MethodType
+from typing import Any
+
+import torch
+from torch import nn
+
+from cifar_explain._checks import check_module
+
+# torch numbers hooks with one counter for the process, whose increment is not atomic; two hooks with the same
+# number on one layer would replace each other.
+_HOOK_NUMBERS = threading.Lock()
+
+
+@contextmanager
+def hooked(hooks: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]:
+    """Run forward hooks on the modules of a private view while the context lasts, and not a moment longer.
+
+    >>> layer = nn.ReLU()
+    >>> with hooked({layer: lambda module, inputs, output: output + 1}):
+    ...     layer(torch.zeros(1))
+    tensor([1.])
+    >>> layer(torch.zeros(1))
+    tensor([0.])
+    """
+    handles = []
+    try:
+        with _HOOK_NUMBERS:
+            for module, hook in hooks.items():
+                handles.append(module.register_forward_hook(hook))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def private_view(model: nn.Module) -> tuple[nn.Module, dict[int, nn.Module]]:
+    """Return a copy of a model's modules that shares its weights, and the way from each module to its copy.
+
+    The copy is in evaluation mode and none of its parameters requires a gradient. Hooks, modes and replaced
+    layers of the copy leave the model alone, so that many threads can look into one model at once. Hooks
+    that the model already has run in the copy too. A compiled model is viewed through the module it wraps.
+
+    Args:
+        model: Any module except TorchScript.
+
+    Returns:
+        The copy, and a mapping from `id(module)` of each of the model's modules to its copy.
+
+    Raises:
+        ValueError: If `model` is no `nn.Module`, or contains TorchScript, whose layers Python cannot see.
+
+    >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Dropout()).train()
+    >>> view, copies = private_view(model)
+    >>> view.training, model.training, copies[id(model[0])] is view[0]
+    (False, True, True)
+    >>> view[0].weight.data_ptr() == model[0].weight.data_ptr(), view[0].weight.requires_grad
+    (True, False)
+    """
+    originals = list(check_module(model).modules())
+    copies: dict[int, nn.Module] = {id(module): object.__new__(type(module)) for module in originals}
+    for module in originals:
+        wrapped = module._modules.get("_orig_mod")
+        if wrapped is not None:
+            copies[id(module)] = copies[id(wrapped)]
+    for module in originals:
+        if "_orig_mod" not in module._modules:
+            copies[id(module)].__dict__.update(_copied_state(module, copies))
+    return copies[id(model)], copies
+
+
+def _copied_state(module: nn.Module, copies: dict[int, nn.Module]) -> dict[str, Any]:
+    state = {name: _rebound(value, copies) for name, value in module.__dict__.items()}
+    # What `module.compile()` leaves behind would call the original.
+    state.pop("_compiled_call_impl", None)
+    state["_parameters"] = {name: _frozen(tensor) for name, tensor in module._parameters.items()}
+    state["_buffers"] = {
+        name: None if tensor is None else _ordinary(tensor) for name, tensor in module._buffers.items()
+    }
+    state["training"] = False
+    return state
+
+
+def _rebound(value: Any, copies: dict[int, nn.Module]) -> Any:
+    """Let modules, their methods and plain containers of both point into the copy."""
+    if isinstance(value, nn.Module):
+        return copies.get(id(value), value)
+    if isinstance(value, MethodType) and id(value.__self__) in copies:
+        return MethodType(value.__func__, copies[id(value.__self__)])
+    if type(value) in (list, tuple):
+        return type(value)(_rebound(item, copies) for item in value)
+    if type(value) in (dict, OrderedDict):
+        return type(value)((key, _rebound(item, copies)) for key, item in value.items())
+    return value
+
+
+def _frozen(parameter: nn.Parameter | None) -> nn.Parameter | None:
+    if parameter is None:
+        return None
+    # A detached alias: no gradient of it can be computed, and `.grad` of the original is out of reach.
+    return nn.Parameter(_ordinary(parameter.detach()), requires_grad=False)
+
+
+def _ordinary(tensor: torch.Tensor) -> torch.Tensor:
+    # Tensors made under inference_mode cannot be saved for a backward pass; a clone can.
+    return tensor.clone() if tensor.is_inference() else tensor

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+NAMES = ("cat", "dog", "frog", "ship")
+
+
+class SmallNet(nn.Module):
+    """Three convolutions with what real models have: batch norm, in-place ReLU, dropout, a classifier."""
+
+    def __init__(self, *, seed=0):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.stem = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU())
+        self.middle = nn.Sequential(nn.Conv2d(6, 8, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2))
+        self.deep = nn.Conv2d(8, 10, 3, padding=1)
+        self.drop = nn.Dropout(0.5)
+        self.fc = nn.Linear(10, len(NAMES))
+        with torch.no_grad():
+            for value in (*self.parameters(), self.stem[1].running_mean):
+                value.copy_(torch.randn(value.shape, generator=generator) * 0.4)
+
+    @property
+    def cam_layers(self):
+        return {"stem": self.stem, "middle": self.middle, "deep": self.deep}
+
+    def forward(self, x):
+        x = torch.relu(self.deep(self.middle(self.stem(x))))
+        return self.fc(self.drop(x.mean((2, 3))))
+
+
+def trace(model):
+    """Everything about a model that explaining it could leave changed."""
+    return {
+        "modes": [module.training for module in model.modules()],
+        "hooks": [
+            {key: dict(value) for key, value in vars(module).items() if key.endswith("_hooks")}
+            for module in model.modules()
+        ],
+        "modules": [id(module) for module in model.modules()],
+        "parameters": [(id(p), p.requires_grad, p._version) for p in model.parameters()],
+        "gradients": [None if p.grad is None else (id(p.grad), p.grad._version) for p in model.parameters()],
+        "buffers": [(id(b), b._version) for b in model.buffers()],
+        "generators": (torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()),  # noqa: NPY002,
+    }
+
+
+@pytest.fixture
+def trace_of():
+    return trace
+
+
+@pytest.fixture
+def names():
+    return NAMES
+
+
+@pytest.fixture
+def make_model():
+    return SmallNet
+
+
+@pytest.fixture
+def model():
+    return SmallNet().eval()
+
+
+@pytest.fixture
+def images():
+    return torch.randn(5, 3, 12, 16, generator=torch.Generator().manual_seed(1))

@@ -1,0 +1,120 @@
+"""What `explain` refuses, and that the error says what is wrong and what is allowed."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from cifar_explain import Versus, explain
+
+NET = nn.Sequential(
+    nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+).eval()
+GOOD = torch.ones(2, 3, 8, 8)
+NAN = GOOD.clone()
+NAN[1, 2, 3, 4] = torch.nan
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (NAN, "finite, but image 1"),
+        (GOOD / 0, "finite, but image 0"),
+        (GOOD[:0], r"at least one of each, got \(0, 3, 8, 8\)"),
+        (GOOD[0], r"\(N, C, H, W\).* got \(3, 8, 8\)"),
+        (GOOD.to(torch.uint8), "floating point.*uint8"),
+        (GOOD.bool().numpy(), "floating point.*bool"),
+        ([[0.0]], "tensor or an array.*list"),
+    ],
+)
+def test_images(images, message):
+    with pytest.raises(ValueError, match=message):
+        explain(NET, images, layers="0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"layers": "01"}, "unknown name '01'; did you mean '1' or '0'.*known: '0', '1', '2'"),
+        ({"layers": None}, "no cam_layers; known: '0'"),
+        ({"layers": []}, "layers is empty"),
+        ({"layers": ["0", "0"]}, "'0' twice"),
+        ({"layers": nn.ReLU()}, "ReLU that is not part of the model"),
+        ({"layers": [3]}, "names or modules, got int"),
+        ({"layers": "2"}, r"'2' has no spatial extent.*\(2, 4, 1, 1\)"),
+        ({"layers": "3"}, r"'3' must return \(2, channels, h, w\), but returns \(2, 4\)"),
+        ({"layers": ""}, "unknown name ''"),
+        ({"method": "grad-cam"}, "method is 'grad-cam'; did you mean 'gradcam'"),
+        ({"method": None}, "method is None; known"),
+        ({"target": 3}, "target must be a class name or an index from 0 to 2, got 3"),
+        ({"target": -1}, "from 0 to 2, got -1"),
+        ({"target": True}, "from 0 to 2, got True"),
+        ({"target": 1.5}, "got 1.5"),
+        ({"target": [0, 1, 2]}, "one for each of 2 images"),
+        ({"target": [0, 7]}, r"target\[1\] must be .*got 7"),
+        ({"target": np.array([0, 7])}, "number 1 is 7"),
+        ({"target": np.array([0.0, 1.0])}, "whole numbers, got float64"),
+        ({"target": "cat"}, "class_names is not given"),
+        ({"target": "cot", "class_names": ["cat", "dog", "ship"]}, "did you mean 'cat'"),
+        ({"target": "cat", "class_names": ["cat", "dog"]}, "3 different names"),
+        ({"target": Versus(1, [0, 1])}, "both class 1 for image 1"),
+        ({"target": Versus(0, 9)}, "against must be"),
+    ],
+)
+def test_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        explain(NET, GOOD, **{"layers": "0", **arguments})
+
+
+class Shaped(nn.Module):
+    def __init__(self, change):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.change = change
+
+    def forward(self, x):
+        return self.change(self.conv(x))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x, r"logits \(2, K\), but returns \(2, 4, 6, 6\)"),
+        (lambda x: x.mean(), r"logits \(2, K\), but returns \(\)"),
+        (lambda x: x.mean((0, 2, 3))[None], r"logits \(2, K\), but returns \(1, 4\)"),
+        (lambda x: x.mean((2, 3))[:, :0], r"logits \(2, K\), but returns \(2, 0\)"),
+        (lambda x: (x.mean((2, 3)), x), "but returns tuple"),
+        (lambda x: x.mean((2, 3)) / 0, "finite floating-point logits"),
+        (lambda x: x.mean((2, 3)).long(), "finite floating-point logits"),
+        (lambda x: x.mean((2, 3)).detach(), "does not depend on layer 'conv'"),
+        (lambda x: torch.ones(2, 4), "does not depend on layer 'conv'"),
+    ],
+)
+def test_model_outputs(change, message):
+    with pytest.raises(ValueError, match=message):
+        explain(Shaped(change), GOOD, layers="conv", target=0)
+
+
+def test_models():
+    with pytest.raises(ValueError, match=r"must be a torch.nn.Module, got function"):
+        explain(lambda x: x, GOOD, layers="0")
+
+
+def test_a_layer_that_runs_twice_or_never():
+    relu = nn.ReLU()
+    twice = nn.Sequential(
+        nn.Conv2d(3, 4, 3), relu, nn.Conv2d(4, 4, 3), relu, nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
+    with pytest.raises(ValueError, match="'1' runs 2 times"):
+        explain(twice, GOOD, layers="1")
+    never = Shaped(lambda x: x.mean((2, 3)))
+    never.extra = nn.ReLU()
+    with pytest.raises(ValueError, match="'extra' runs 0 times"):
+        explain(never, GOOD, layers="extra")
+
+
+def test_a_method_without_a_finite_map():
+    # AblationCAM divides by the score, which is 0 here.
+    model = Shaped(lambda x: x.mean((2, 3)) * 0)
+    with pytest.raises(ValueError, match="no finite map of layer 'conv'"):
+        explain(model, GOOD, layers="conv", method="ablationcam")

@@ -1,0 +1,96 @@
+"""Overlays: exact at both ends, monotone between, and enlarged as promised."""
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from cifar_explain import enlarge_map, enlarge_photo, heat_colours, overlay
+
+photos = arrays(np.uint8, (3, 4, 3))
+heats = arrays(np.float32, (2, 2), elements=st.floats(0, 1, width=32))
+opacities = st.floats(0, 1)
+
+
+@given(photos, heats)
+def test_opacity_zero_is_the_photo_and_one_the_pure_map(photo, heat):
+    np.testing.assert_array_equal(overlay(photo, heat, opacity=0), photo)
+    pure = heat_colours(enlarge_map(heat, (3, 4)))
+    np.testing.assert_array_equal(overlay(photo, heat, opacity=1), pure)
+    np.testing.assert_array_equal(overlay(photo, heat, opacity=1, scale=2)[::2, ::2].shape, photo.shape)
+
+
+@given(photos, heats, opacities, opacities)
+def test_every_pixel_moves_from_photo_to_map_without_a_jump(photo, heat, one, other):
+    low, high = sorted([one, other])
+    near, far = (overlay(photo, heat, opacity=opacity).astype(int) for opacity in (low, high))
+    pure = overlay(photo, heat, opacity=1).astype(int)
+    assert (abs(far - pure) <= abs(near - pure)).all()
+    assert abs(far - near).max() <= 255 * (high - low) + 1
+
+
+@given(heats, st.integers(2, 9), st.integers(2, 9))
+def test_enlarged_maps_agree_with_torch(heat, height, width):
+    expected = torch.nn.functional.interpolate(
+        torch.from_numpy(heat)[None, None], (height, width), mode="bilinear"
+    )
+    np.testing.assert_allclose(enlarge_map(heat, (height, width)), expected[0, 0].numpy(), atol=1e-5)
+
+
+def test_photos_are_enlarged_with_square_pixels():
+    photo = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    np.testing.assert_array_equal(enlarge_photo(photo, 3), np.kron(photo, np.ones((3, 3, 1), np.uint8)))
+
+
+def test_the_arguments_are_left_alone():
+    photo, heat = np.full((4, 4, 3), 9, np.uint8), np.full((4, 4), 0.5, np.float32)
+    overlay(photo, heat)
+    assert (photo == 9).all()
+    assert (heat == 0.5).all()
+
+
+@pytest.mark.parametrize("name", ["inferno", "viridis", "gray"])
+def test_colours_are_matplotlibs(name):
+    values = np.linspace(0, 1, 256)
+    expected = matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3]
+    np.testing.assert_array_equal(heat_colours(values[None], name)[0], expected)
+
+
+def test_the_default_colour_map_gets_lighter_all_the_way():
+    luminance = heat_colours(np.linspace(0, 1, 256)[None])[0] @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(luminance) > -0.5).all()
+
+
+PHOTO, HEAT = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"opacity": 1.01}, "opacity must be .* got 1.01"),
+        ({"opacity": -0.1}, "got -0.1"),
+        ({"opacity": float("nan")}, "got nan"),
+        ({"opacity": "0.5"}, "got '0.5'"),
+        ({"colormap": "infernal"}, "did you mean 'inferno'"),
+        ({"scale": 0}, "scale must be .* got 0"),
+        ({"scale": 1.5}, "got 1.5"),
+        ({"image": PHOTO[0]}, r"uint8 \(H, W, 3\), got uint8 \(4, 3\)"),
+        ({"image": PHOTO / 255}, "got float64"),
+        ({"image": PHOTO[:0]}, r"got uint8 \(0, 4, 3\)"),
+        ({"heat": HEAT + 2}, r"in \[0, 1\], got values from 2.0 to 2.0"),
+        ({"heat": HEAT * np.nan}, "got values from nan"),
+        ({"heat": HEAT[0]}, r"\(h, w\)"),
+    ],
+)
+def test_bad_input(change, message):
+    arguments = {"image": PHOTO, "heat": HEAT, **change}
+    with pytest.raises(ValueError, match=message):
+        overlay(arguments.pop("image"), arguments.pop("heat"), **arguments)
+
+
+def test_heat_colours_refuse_what_is_no_map():
+    with pytest.raises(ValueError, match=r"in \[0, 1\]"):
+        heat_colours(HEAT - 0.1)
