@@ -97,6 +97,23 @@ def as_images(images: Any) -> torch.Tensor:
     return tensor
 
 
+def as_logits(logits: Any, count: int) -> torch.Tensor:
+    """Return what a model gave for `count` images if it is finite logits `(count, K)`.
+
+    Raises:
+        ValueError: If it is not.
+
+    >>> as_logits(torch.zeros(2, 10), 2).shape
+    torch.Size([2, 10])
+    """
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != count or 0 in logits.shape:
+        got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise ValueError(f"the model must return logits ({count}, K), but returns {got}")
+    if not logits.is_floating_point() or not logits.isfinite().all():
+        raise ValueError("the model must return finite floating-point logits, but does not for these images")
+    return logits
+
+
 def as_labels(labels: Any, *, count: int, classes: int, argument: str = "labels") -> NDArray[np.int64]:
     """Return `count` class indices as an int64 array.
 

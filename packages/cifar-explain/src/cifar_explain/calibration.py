@@ -118,8 +118,9 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
         C. Guo et al., "On Calibration of Modern Neural Networks", 2017, section 4.2.
 
     >>> overconfident = [[0.99, 0.01]] * 4
-    >>> round(0.99 ** (1 / fit_temperature(overconfident, [0, 0, 0, 1])), 2)  # 3 of 4 are right
-    0.77
+    >>> temperature = fit_temperature(overconfident, [0, 0, 0, 1])  # 3 of 4 are right
+    >>> apply_temperature(overconfident[:1], temperature).round(3)
+    array([[0.75, 0.25]])
     """
     rows = as_probabilities(probabilities)
     true = as_labels(labels, count=len(rows), classes=rows.shape[1])

@@ -8,11 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cifar_explain._checks import as_images
+from cifar_explain._checks import as_images, as_logits
 from cifar_explain.layers import Layer, find_layers
 from cifar_explain.methods import check_method, layer_map, step_count, uses_gradients
 from cifar_explain.targets import Classes, Score, Versus, resolve_target
-from cifar_explain.view import hooked, private_view
+from cifar_explain.view import hooked, on_device_of, private_view
 
 #: Called with the number of steps done and the number of all steps.
 Progress = Callable[[int, int], None]
@@ -117,13 +117,7 @@ def run_layers(
     with torch.set_grad_enabled(with_graph), hooked({layer: recorder(names_of[layer]) for layer in names_of}):
         logits = view(images)
     outputs = {name: _spatial(name, values, len(images)) for name, values in runs.items()}
-    return checked_logits(logits, len(images)), outputs
-
-
-def on_device_of(view: nn.Module, images: Tensor) -> Tensor:
-    images = images.clone() if images.is_inference() else images
-    parameter = next(view.parameters(), None)
-    return images if parameter is None else images.to(parameter.device)
+    return as_logits(logits, len(images)), outputs
 
 
 def _spatial(name: str, outputs: list[Any], count: int) -> Tensor:
@@ -142,15 +136,6 @@ def _spatial(name: str, outputs: list[Any], count: int) -> Tensor:
             "choose an earlier layer or larger images"
         )
     return output
-
-
-def checked_logits(logits: Any, count: int) -> Tensor:
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != count or 0 in logits.shape:
-        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ValueError(f"the model must return logits ({count}, K), but returns {got}")
-    if not logits.is_floating_point() or not logits.isfinite().all():
-        raise ValueError("the model must return finite floating-point logits, but does not for these images")
-    return logits
 
 
 def _gradients(logits: Tensor, scores: Sequence[Score], outputs: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -9,9 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cifar_explain._checks import as_class_names, as_images, as_labels, as_probabilities, check_count
-from cifar_explain.cam import Progress, checked_logits, on_device_of
-from cifar_explain.view import private_view
+from cifar_explain._checks import (
+    as_class_names,
+    as_images,
+    as_labels,
+    as_logits,
+    as_probabilities,
+    check_count,
+)
+from cifar_explain.cam import Progress
+from cifar_explain.view import on_device_of, private_view
 
 #: Images per forward pass: enough to keep a few cores busy, few enough for activations to stay in their cache.
 BATCH_SIZE = 100
@@ -76,7 +83,8 @@ def label_losses(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) 
     """
     rows = as_probabilities(probabilities)
     chosen = as_labels(labels, count=len(rows), classes=rows.shape[1])
-    return -np.log(np.maximum(rows[np.arange(len(rows)), chosen], np.finfo(np.float64).tiny))
+    # Not `-log`: the loss of a certain and right prediction is 0, not -0.
+    return 0 - np.log(np.maximum(rows[np.arange(len(rows)), chosen], np.finfo(np.float64).tiny))
 
 
 def predict_probabilities(
@@ -116,7 +124,7 @@ def predict_probabilities(
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
             inputs = on_device_of(view, as_images(batch if preprocess is None else preprocess(batch)))
-            logits = checked_logits(view(inputs), len(batch))
+            logits = as_logits(view(inputs), len(batch))
             parts.append(logits.double().softmax(dim=1).cpu().numpy())
             if progress is not None:
                 progress(min(start + batch_size, len(images)), len(images))

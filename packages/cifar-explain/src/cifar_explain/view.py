@@ -74,6 +74,16 @@ def private_view(model: nn.Module) -> tuple[nn.Module, dict[int, nn.Module]]:
     return copies[id(model)], copies
 
 
+def on_device_of(view: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Return the images where the model's weights are, as tensors that a backward pass may keep.
+
+    >>> on_device_of(nn.ReLU(), torch.zeros(1, 3, 8, 8)).device
+    device(type='cpu')
+    """
+    parameter = next(view.parameters(), None)
+    return _ordinary(images if parameter is None else images.to(parameter.device))
+
+
 def _copied_state(module: nn.Module, copies: dict[int, nn.Module]) -> dict[str, Any]:
     state = {name: _rebound(value, copies) for name, value in module.__dict__.items()}
     # What `module.compile()` leaves behind would call the original.

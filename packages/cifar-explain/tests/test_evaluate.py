@@ -1,0 +1,277 @@
+"""Probabilities from micro-batches, and the errors, metrics and calibration that follow from them."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cifar_explain import (
+    RANKINGS,
+    Evaluation,
+    apply_temperature,
+    class_reports,
+    confusion_matrix,
+    evaluate,
+    expected_calibration_error,
+    find_errors,
+    fit_temperature,
+    label_losses,
+    most_confused,
+    predict_probabilities,
+    reliability_curve,
+    top_k_accuracy,
+)
+
+
+@st.composite
+def predictions(draw, *, tied=False):
+    """Probabilities (N, K) and labels; `tied` ones hold many equal values."""
+    count, classes = draw(st.integers(1, 40)), draw(st.integers(2, 5))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    weights = generator.integers(1, 4, (count, classes)) if tied else generator.random((count, classes)) ** 4
+    return weights / weights.sum(axis=1, keepdims=True), generator.integers(0, classes, count)
+
+
+def test_probabilities_are_the_softmax_whatever_the_batch_size(model, images):
+    expected = model(images).double().softmax(1).detach().numpy()
+    for batch_size in (1, 2, 5, 100):
+        got = predict_probabilities(model, images, batch_size=batch_size)
+        np.testing.assert_allclose(got, expected, atol=1e-6)
+        assert got.dtype == np.float64
+
+
+def test_evaluation_leaves_no_trace_and_runs_in_evaluation_mode(model, images, trace_of):
+    expected = predict_probabilities(model, images)
+    model.train()
+    before = trace_of(model)
+    np.testing.assert_array_equal(predict_probabilities(model, images), expected)
+    assert trace_of(model) == before
+
+
+def test_preprocessing_happens_in_micro_batches(model, images, names):
+    photos = np.random.default_rng(0).integers(0, 256, (5, 12, 16, 3), np.uint8)
+    sizes, seen = [], []
+
+    def preprocess(batch):
+        sizes.append(len(batch))
+        return torch.from_numpy(batch).permute(0, 3, 1, 2) / 255
+
+    result = evaluate(
+        model,
+        photos,
+        [0, 1, 2, 3, 0],
+        class_names=names,
+        preprocess=preprocess,
+        batch_size=2,
+        progress=lambda *counts: seen.append(counts),
+    )
+    assert sizes == [2, 2, 1]
+    assert seen == [(2, 5), (4, 5), (5, 5)]
+    assert result.class_names == names
+    whole = predict_probabilities(model, torch.from_numpy(photos).permute(0, 3, 1, 2) / 255)
+    np.testing.assert_allclose(result.probabilities, whole, atol=1e-6)
+
+
+@given(predictions())
+def test_loss_and_accuracy_agree_with_torch(case):
+    probabilities, labels = case
+    result = Evaluation(probabilities, labels)
+    log = torch.from_numpy(probabilities).log().clamp_min(np.log(np.finfo(np.float64).tiny))
+    expected = torch.nn.functional.nll_loss(log, torch.from_numpy(labels)).item()
+    assert result.loss == pytest.approx(expected)
+    assert result.accuracy == (probabilities.argmax(1) == labels).mean()
+
+
+@given(predictions(tied=True), st.sampled_from(RANKINGS))
+def test_errors_are_all_wrong_predictions_ranked(case, by):
+    probabilities, labels = case
+    errors = find_errors(probabilities, labels)
+    assert errors.indices.tolist() == np.flatnonzero(probabilities.argmax(1) != labels).tolist()
+    ranked = errors.ranked(by)
+    keys = {
+        "confidence": [probabilities[i].max() for i in ranked.indices],
+        "loss": [-np.log(probabilities[i, labels[i]]) for i in ranked.indices],
+        "margin": [probabilities[i].max() - probabilities[i, labels[i]] for i in ranked.indices],
+    }[by]
+    pairs = list(zip([-key for key in keys], ranked.indices.tolist(), strict=True))
+    assert pairs == sorted(pairs)
+    assert sorted(ranked.indices.tolist()) == errors.indices.tolist()
+
+
+@given(predictions())
+def test_errors_split_by_true_and_predicted_class(case):
+    probabilities, labels = case
+    classes = probabilities.shape[1]
+    errors = find_errors(probabilities, labels, class_names=list("abcde"[:classes]))
+    matrix = confusion_matrix(labels, probabilities.argmax(1), classes=classes)
+    for true in range(classes):
+        for predicted in range(classes):
+            some = errors.filtered(true=true, predicted="abcde"[predicted])
+            assert len(some) == (matrix[true, predicted] if true != predicted else 0)
+            assert (some.labels == true).all()
+            assert (some.predictions == predicted).all()
+
+
+def test_samples_are_drawn_by_seed_without_replacement():
+    probabilities, labels = np.tile([[0.9, 0.1]], (50, 1)), np.ones(50, int)
+    errors = find_errors(probabilities, labels)
+    one = errors.sample(10, seed=3).indices
+    assert one.tolist() == errors.sample(10, seed=3).indices.tolist()
+    assert one.tolist() != errors.sample(10, seed=4).indices.tolist()
+    assert len(set(one.tolist())) == 10
+    assert one.tolist() == sorted(one.tolist())
+    assert len(errors.sample(99)) == 50
+    assert len(errors.sample(0)) == 0
+
+
+@given(predictions(tied=True))
+def test_metrics_agree_with_counting(case):
+    probabilities, labels = case
+    guesses = probabilities.argmax(1)
+    classes = probabilities.shape[1]
+    matrix = confusion_matrix(labels, guesses, classes=classes)
+    brute = [[int(((labels == t) & (guesses == p)).sum()) for p in range(classes)] for t in range(classes)]
+    assert matrix.tolist() == brute
+    pairs = most_confused(matrix, count=classes**2)
+    assert sum(pair.count for pair in pairs) == (labels != guesses).sum()
+    assert all(one.count >= other.count > 0 for one, other in pairwise(pairs))
+    ks = [top_k_accuracy(probabilities, labels, k=k) for k in range(1, classes + 1)]
+    assert ks[0] == (labels == guesses).mean()
+    assert ks == sorted(ks)
+    assert ks[-1] == 1
+
+
+@given(predictions(tied=True))
+@settings(max_examples=30)
+def test_precision_recall_and_f1_agree_with_scikit_learn(case):
+    metrics = pytest.importorskip("sklearn.metrics", reason="the oracle comes with grad-cam")
+    probabilities, labels = case
+    guesses, classes = probabilities.argmax(1), probabilities.shape[1]
+    reports = class_reports(confusion_matrix(labels, guesses, classes=classes))
+    expected = metrics.precision_recall_fscore_support(
+        labels, guesses, labels=range(classes), zero_division=np.nan
+    )
+    got = [[getattr(report, key) for report in reports] for key in ("precision", "recall", "f1", "support")]
+    np.testing.assert_allclose(got, expected)
+
+
+@given(predictions(tied=True), st.integers(1, 20), st.booleans(), st.randoms(use_true_random=False))
+def test_reliability_counts_every_image_once_in_any_order(case, bins, adaptive, random):
+    probabilities, labels = case
+    curve = reliability_curve(probabilities, labels, bins=bins, adaptive=adaptive)
+    assert curve.counts.sum() == len(labels)
+    assert (curve.counts > 0).all()
+    assert len(curve.counts) <= bins
+    assert (np.diff(curve.confidences) > 0).all()
+    total = (curve.counts * curve.accuracies).sum()
+    assert total == pytest.approx((probabilities.argmax(1) == labels).sum())
+    assert (curve.counts * curve.confidences).sum() == pytest.approx(probabilities.max(1).sum())
+    order = random.sample(range(len(labels)), len(labels))
+    again = reliability_curve(probabilities[order], labels[order], bins=bins, adaptive=adaptive)
+    assert again.counts.tolist() == curve.counts.tolist()
+    assert 0 <= curve.calibration_error <= 1
+    gap = abs(probabilities.max(1).mean() - (probabilities.argmax(1) == labels).mean())
+    assert curve.calibration_error >= gap - 1e-9  # Jensen: one bin is the least strict
+
+
+@given(predictions())
+def test_adaptive_bins_hold_equally_many_images(case):
+    probabilities, labels = case
+    counts = reliability_curve(probabilities, labels, bins=4).counts
+    assert counts.max() - counts.min() <= 1
+
+
+def test_equal_width_error_by_brute_force():
+    generator = np.random.default_rng(0)
+    probabilities = generator.dirichlet([0.3] * 4, 500)
+    labels = generator.integers(0, 4, 500)
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    expected = 0.0
+    for b in range(10):
+        inside = (confidence > b / 10) & (confidence <= (b + 1) / 10)
+        if inside.any():
+            expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+    got = expected_calibration_error(probabilities, labels, bins=10, adaptive=False)
+    assert got == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
+def test_the_fitted_temperature_undoes_a_known_one(temperature):
+    generator = np.random.default_rng(1)
+    honest = generator.dirichlet([0.5] * 3, 20_000)
+    labels = (generator.random((20_000, 1)) > honest.cumsum(1)).sum(1)
+    # Dividing by 1 / t multiplies the logits by t, so t has to come out.
+    distorted = apply_temperature(honest, 1 / temperature)
+    fitted = fit_temperature(distorted, labels)
+    assert fitted == pytest.approx(temperature, rel=0.05)
+    losses = [label_losses(apply_temperature(distorted, fitted * f), labels).mean() for f in (0.97, 1, 1.03)]
+    assert losses[1] < min(losses[0], losses[2])
+
+
+def test_temperatures_stay_within_their_bounds():
+    sure = np.array([[0.9, 0.1]] * 3)
+    assert fit_temperature(sure, [0, 0, 0]) == pytest.approx(0.01)
+    assert fit_temperature(sure, [1, 1, 1]) == pytest.approx(100)
+    assert np.isfinite(fit_temperature([[1.0, 0.0], [1.0, 0.0]], [0, 1]))
+
+
+@given(predictions(), st.floats(0.1, 10))
+def test_temperature_keeps_the_predictions(case, temperature):
+    probabilities, _ = case
+    cooled = apply_temperature(probabilities, temperature)
+    np.testing.assert_allclose(cooled.sum(1), 1)
+    best = probabilities.argmax(1)
+    np.testing.assert_allclose(cooled[np.arange(len(best)), best], cooled.max(1))
+
+
+GOOD = [[0.9, 0.1], [0.2, 0.8]]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: find_errors([[0.9, 0.2]], [0]), "sum to 1 in each row, but row 0"),
+        (lambda: find_errors([[1.5, -0.5]], [0]), "at least 0"),
+        (lambda: find_errors([[np.nan, 1]], [0]), "row 0 is"),
+        (lambda: find_errors([0.9, 0.1], [0]), r"\(N, K\)"),
+        (lambda: find_errors(np.zeros((0, 2)), []), "at least one of each"),
+        (lambda: find_errors(GOOD, [0]), "labels must be 2 class indices"),
+        (lambda: find_errors(GOOD, [0, 2]), "number 1 is 2"),
+        (lambda: find_errors(GOOD, [0.0, 1.0]), "whole numbers"),
+        (lambda: find_errors(GOOD, [0, 1], class_names=["a", "a"]), "2 different names"),
+        (lambda: find_errors(GOOD, [0, 1]).ranked("los"), "did you mean 'loss'"),
+        (lambda: find_errors(GOOD, [0, 1]).filtered(true=2), "true must be .* got 2"),
+        (lambda: find_errors(GOOD, [0, 1], class_names=["cat", "dog"]).filtered(predicted="do"), "'dog'"),
+        (lambda: find_errors(GOOD, [0, 1]).sample(-1), "count must be"),
+        (lambda: confusion_matrix([0, 1], [0], classes=2), "predictions must be 2"),
+        (lambda: confusion_matrix([0, 1], [0, 5], classes=2), "number 1 is 5"),
+        (lambda: class_reports(np.zeros((2, 3), int)), r"\(K, K\)"),
+        (lambda: most_confused(np.array([[-1]])), "at least 0"),
+        (lambda: top_k_accuracy(GOOD, [0, 1], k=3), "from 1 to 2"),
+        (lambda: top_k_accuracy(GOOD, [0, 1], k=0), "k must be"),
+        (lambda: reliability_curve(GOOD, [0, 1], bins=0), "bins must be"),
+        (lambda: apply_temperature(GOOD, 0), "temperature must be positive"),
+        (lambda: apply_temperature(GOOD, float("nan")), "temperature must be positive"),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_evaluate_refuses_bad_input(model, images):
+    with pytest.raises(ValueError, match="labels must be 5"):
+        evaluate(model, images, [0])
+    with pytest.raises(ValueError, match="from 0 to 3, but number 4 is 4"):
+        evaluate(model, images, [0, 0, 0, 0, 4])
+    with pytest.raises(ValueError, match="at least one, got none"):
+        predict_probabilities(model, images[:0])
+    with pytest.raises(ValueError, match="batch_size"):
+        predict_probabilities(model, images, batch_size=0)
+    with pytest.raises(ValueError, match="image 0 has NaN"):
+        predict_probabilities(model, images * torch.nan)
+    with pytest.raises(ValueError, match=r"logits \(5, K\)"):
+        predict_probabilities(torch.nn.Conv2d(3, 4, 3), images)

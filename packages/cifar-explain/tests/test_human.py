@@ -1,0 +1,139 @@
+"""Verdicts of people on a model's errors, and the files they come from."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cifar_explain import VERDICTS, Recheck, find_errors, judge_errors, read_counts, read_rechecks
+
+ERRORS = find_errors(np.tile([[0.8, 0.1, 0.1]], (6, 1)), [1, 2, 1, 0, 1, 2])  # all but number 3
+DISAGREE, OWN, DOUBTFUL = "people disagree too", "the model's own", "label doubtful"
+
+
+def recheck(*votes, given=1):
+    return Recheck(given, 0, *votes)
+
+
+def entry(**changes):
+    votes = {"given": 1, "guessed": 4, "neither": 0, "both": 0}
+    base = {"id": 4, "given_original_label": 1, "our_guessed_label": 0, "mturk": votes}
+    return {**base, **changes}
+
+
+def test_votes_decide():
+    counts = np.array([[0, 10, 0], [0, 3, 7], [2, 8, 0], [9, 9, 9], [5, 4, 1], [0, 5, 5]])
+    view = judge_errors(ERRORS, counts=counts)
+    assert view.verdicts == (OWN, DISAGREE, OWN, DOUBTFUL, DISAGREE)
+    np.testing.assert_allclose(view.votes[1], [0, 0.3, 0.7])
+    assert view.counts == {DOUBTFUL: 1, DISAGREE: 2, OWN: 2}
+    assert list(view.counts) == list(VERDICTS)
+    assert judge_errors(ERRORS, counts=counts, agreement=1.0).verdicts == (
+        OWN,
+        *[DISAGREE] * 2,
+        DOUBTFUL,
+        DISAGREE,
+    )
+
+
+def test_rechecks_decide_first():
+    rechecks = {0: recheck(3, 2, 0, 0), 2: recheck(2, 1, 1, 1), 3: recheck(0, 5, 0, 0, given=0)}
+    view = judge_errors(ERRORS, rechecks=rechecks)
+    assert view.verdicts == (OWN, OWN, DOUBTFUL, OWN, OWN)
+    assert view.votes is None
+    assert view.rechecks == (rechecks[0], None, rechecks[2], None, None)
+    both = judge_errors(ERRORS, rechecks=rechecks, counts=np.tile([0, 5, 5], (6, 1)))
+    assert both.verdicts == (DISAGREE, DISAGREE, DOUBTFUL, DISAGREE, DISAGREE)
+
+
+def test_no_errors_no_verdicts():
+    none = find_errors([[0.9, 0.1]], [0])
+    assert judge_errors(none, counts=np.array([[1, 1]]), rechecks={}).verdicts == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "got neither"),
+        ({"counts": np.ones((6, 2))}, r"\(6, 3\), got float64 \(6, 2\)"),
+        ({"counts": np.ones((5, 3))}, "indices must be from 0 to 4, but number 4 is 5"),
+        ({"counts": -np.ones((6, 3))}, "row 0"),
+        ({"counts": np.zeros((6, 3))}, "some for each image; row 0"),
+        ({"counts": np.full((6, 3), np.inf)}, "row 0"),
+        ({"rechecks": {0: recheck(1, 1, 1, 1, given=2)}}, "label 2 for image 0, but the data set has 1"),
+        ({"counts": np.ones((6, 3)), "agreement": 1.2}, "agreement must be .* got 1.2"),
+    ],
+)
+def test_what_does_not_fit_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        judge_errors(ERRORS, **arguments)
+
+
+def test_files_are_read(tmp_path):
+    np.save(tmp_path / "counts.npy", np.arange(1, 7).reshape(2, 3))
+    assert read_counts(tmp_path / "counts.npy", images=2, classes=3).tolist() == [[1, 2, 3], [4, 5, 6]]
+    (tmp_path / "rechecks.json").write_text(json.dumps([entry()]))
+    rechecks = read_rechecks(tmp_path / "rechecks.json", images=5, classes=2)
+    assert rechecks == {4: recheck(1, 4, 0, 0)}
+    with pytest.raises(FileNotFoundError):
+        read_counts(tmp_path / "none.npy", images=2, classes=3)
+
+
+@pytest.mark.parametrize("array", [np.ones((3, 3)), np.ones((2, 3, 1)), np.array([["a"] * 3] * 2)])
+def test_count_files_of_another_shape_or_type(tmp_path, array):
+    np.save(tmp_path / "counts.npy", array)
+    with pytest.raises(ValueError, match=r"counts.npy must be numbers \(2, 3\), got"):
+        read_counts(tmp_path / "counts.npy", images=2, classes=3)
+
+
+def test_count_files_that_are_none(tmp_path):
+    path = tmp_path / "counts.npy"
+    np.save(path, np.array([[{}]], object), allow_pickle=True)
+    with pytest.raises(ValueError, match="no plain"):
+        read_counts(path, images=1, classes=1)
+    for content in (b"", b"hello", b"\x93NUMPY\x01\x00"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="no plain"):
+            read_counts(path, images=1, classes=1)
+    np.save(path, np.ones((200, 3)))
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="no plain"):
+        read_counts(path, images=200, classes=3)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "no JSON"),
+        ("{}", "must be a list"),
+        ("[3]", "entry 0: id must be"),
+        (json.dumps([entry(id=5)]), "id must be a whole number from 0 to 4, got 5"),
+        (json.dumps([entry(id=True)]), "got True"),
+        (json.dumps([entry(), entry()]), "entry 1: image 4 is there twice"),
+        (json.dumps([entry(our_guessed_label=2)]), "our_guessed_label must be"),
+        (json.dumps([entry(mturk=[1])]), "mturk: given must be"),
+        (json.dumps([entry(mturk={"given": 0, "guessed": 0, "neither": 0, "both": 0})]), "nobody voted"),
+        (json.dumps([entry(mturk={"given": 0, "guessed": 0, "neither": 0})]), "both must be .* got None"),
+    ],
+)
+def test_recheck_files_of_another_form(tmp_path, content, message):
+    path = tmp_path / "rechecks.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_rechecks(path, images=5, classes=2)
+
+
+@pytest.mark.data
+@pytest.mark.skipif("CIFAR_DATA_DIR" not in os.environ, reason="CIFAR_DATA_DIR is not set")
+def test_the_published_files():
+    folder = Path(os.environ["CIFAR_DATA_DIR"]).parent / "cifar10h"
+    if not folder.is_dir():
+        pytest.skip(f"no {folder.name} beside CIFAR_DATA_DIR")
+    counts = read_counts(folder / "cifar10h-counts.npy", images=10_000, classes=10)
+    assert counts.sum(axis=1).min() > 45
+    rechecks = read_rechecks(folder / "cifar10_mturk.json", images=10_000, classes=10)
+    assert len(rechecks) == 275
+    # Northcutt et al., table 1: 54 errors confirmed in CIFAR-10's test set.
+    assert sum(recheck.doubtful for recheck in rechecks.values()) == 54
