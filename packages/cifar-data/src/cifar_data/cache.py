@@ -53,7 +53,7 @@ def entry_path(layout: Layout, cache_dir: Path) -> Path:
     Raises:
         OSError: If a file cannot be looked at.
     """
-    stats = [(str(path.resolve()), path.stat()) for path in layout.files]
+    stats = [(str(path), path.stat()) for path in layout.files]
     key = [FORMAT_VERSION, layout.kind, [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]]
     return cache_dir / "decoded" / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
 

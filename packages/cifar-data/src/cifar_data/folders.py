@@ -1,5 +1,6 @@
 """A dataset as class folders of images: `train/<class>/*` and `test/<class>/*`."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -66,12 +67,13 @@ def _classes(folder: Path) -> list[str]:
 
 
 def _images(folder: Path) -> list[Path]:
-    entries = sorted(folder.iterdir())
-    images = [p for p in entries if p.suffix.lower() in EXTENSIONS and not p.name.startswith(".")]
+    with os.scandir(folder) as entries:  # names, not paths: much faster to sort for 60,000 of them
+        names = sorted(entry.name for entry in entries)
+    images = [name for name in names if name.lower().endswith(EXTENSIONS) and not name.startswith(".")]
     if not images:
-        found = ", ".join(p.name for p in entries[:5]) or "nothing"
+        found = ", ".join(names[:5]) or "nothing"
         raise DataError(f"{folder} has no images (found {found}); understood are {', '.join(EXTENSIONS)}")
-    return images
+    return [folder / name for name in images]
 
 
 def _read_split(paths: tuple[Path, ...], classes: tuple[str, ...], bar: ProgressBar) -> Split:

@@ -25,7 +25,8 @@ class Layout:
     @property
     def files(self) -> tuple[Path, ...]:
         """All files on which the content depends, each once."""
-        return tuple(dict.fromkeys((*self.train, *self.test, *self.extra)))
+        splits = self.train if self.test == self.train else self.train + self.test  # a tarball holds both
+        return splits + self.extra
 
     @property
     def origin(self) -> str:

@@ -97,7 +97,7 @@ def find_layout(root: Path, *, source: str = "auto", name: str = "the root") -> 
         DataError: Saying what was found there and what is understood.
     """
     try:
-        layout = _search(root, source)
+        layout = _search(root.resolve(), source)  # so that one place has one name, and one entry in the cache
         if layout is not None:
             return layout
         if not root.exists():

@@ -53,6 +53,13 @@ def test_decoded_once_then_opened_as_read_only_maps(root, cache, reads):
     assert _visible(cache) == [_entry(root, cache).name]
 
 
+def test_one_place_has_one_entry(root, cache, reads, monkeypatch):
+    open_dataset(root, progress=False)
+    monkeypatch.chdir(root.parent)
+    open_dataset(root.name, progress=False)
+    assert len(reads) == 1
+
+
 def test_a_changed_source_is_decoded_anew(root, cache, reads):
     open_dataset(root, progress=False)
     path = root / "train-00000-of-00001.parquet"
