@@ -37,7 +37,7 @@ def test_round_trip(tmp_path_factory, count, seed, concentration):
     folder = tmp_path_factory.mktemp("gallery") / "new"
     gallery, images = random_gallery(count=count, seed=seed, concentration=concentration)
     write_gallery(gallery, folder)
-    assert sorted(os.listdir(folder)) == ["gallery.json", "gallery.png"]
+    assert sorted(path.name for path in folder.iterdir()) == ["gallery.json", "gallery.png"]
     again = read_gallery(folder, weights_sha256=HASH.upper())
     assert_equal(again, gallery)
     assert again.probabilities.dtype == np.float32
@@ -109,8 +109,8 @@ def edit(folder, **changes):
         ({"probabilities": {}}, "must be a list, got dict"),
         ({"probabilities": [], "labels": []}, "at least one of each"),
         ({"class_names": ["a", "a", "b"]}, "3 different names"),
-        ({"class_names": [1, 2, 3]}, "must be strings"),
-        ({"class_names": [{}, [], 3]}, "must be strings"),
+        ({"class_names": [1, 2, 3]}, "3 strings"),
+        ({"class_names": [{}, [], 3]}, "3 strings"),
         ({"split": ""}, "split must be a name"),
         ({"weights_sha256": "12"}, "weights_sha256 must be 64"),
         ({"sprite_sha256": "0" * 64}, "gallery.png is not the file"),
@@ -135,7 +135,7 @@ def test_a_json_that_does_not_fit_is_refused(folder, changes, message):
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b"3"])
 def test_a_file_that_is_no_gallery(folder, content):
     (folder / "gallery.json").write_bytes(content)
-    with pytest.raises(ValueError, match="is no JSON|is no gallery"):
+    with pytest.raises(ValueError, match=r"is no (JSON|gallery)"):
         read_gallery(folder)
 
 
@@ -185,7 +185,7 @@ def test_a_write_that_fails_leaves_the_old_gallery(folder, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_gallery(random_gallery(seed=5)[0], folder)
-    assert sorted(os.listdir(folder)) == ["gallery.json", "gallery.png"]
+    assert sorted(path.name for path in folder.iterdir()) == ["gallery.json", "gallery.png"]
     assert_equal(read_gallery(folder), before)
 
 

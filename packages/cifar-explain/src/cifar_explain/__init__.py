@@ -11,8 +11,10 @@ from cifar_explain.calibration import (
 from cifar_explain.cam import explain
 from cifar_explain.errors import RANKINGS, Errors, find_errors
 from cifar_explain.evaluate import Evaluation, evaluate, label_losses, predict_probabilities
-from cifar_explain.gallery import Gallery, make_gallery, read_gallery, stored_images, write_gallery
-from cifar_explain.human import VERDICTS, HumanView, Recheck, judge_errors, read_counts, read_rechecks
+from cifar_explain.gallery import Gallery, make_gallery, stored_images
+from cifar_explain.gallery_files import read_gallery, write_gallery
+from cifar_explain.human import VERDICTS, HumanView, Recheck, judge_errors
+from cifar_explain.human_files import read_counts, read_rechecks
 from cifar_explain.layers import find_layers
 from cifar_explain.methods import METHODS
 from cifar_explain.metrics import (

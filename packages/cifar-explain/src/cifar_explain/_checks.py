@@ -175,10 +175,10 @@ def as_class_names(class_names: Sequence[str] | None, *, classes: int) -> tuple[
     if class_names is None:
         return tuple(map(str, range(classes)))
     names = tuple(class_names)
-    if isinstance(class_names, str) or len(names) != classes or len(set(names)) != classes:
+    if isinstance(class_names, str) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"class_names must be {classes} strings, got {class_names!r}")
+    if len(names) != classes or len(set(names)) != classes:
         raise ValueError(f"class_names must be {classes} different names, got {class_names!r}")
-    if not all(isinstance(name, str) for name in names):
-        raise ValueError(f"class_names must be strings, got {class_names!r}")
     return names
 
 
