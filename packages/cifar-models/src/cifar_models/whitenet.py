@@ -80,8 +80,8 @@ class _Group(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = nn.functional.max_pool2d(self.conv1(x), 2)
-        x = nn.functional.gelu(self.norm1(x))
-        return nn.functional.gelu(self.norm2(self.conv2(x)))
+        x = nn.functional.relu(self.norm1(x))
+        return nn.functional.relu(self.norm2(self.conv2(x)))
 
 
 class WhiteNet(nn.Module):
@@ -150,7 +150,7 @@ class WhiteNet(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Activations ``(N, widths[2], h, w)`` of normalised images ``(N, C, H, W)``; 3x3 of 32x32."""
-        x = nn.functional.gelu(self.whiten(images))
+        x = nn.functional.relu(self.whiten(images))
         return self.layer3(self.layer2(self.layer1(x)))
 
     def forward(self, images: Tensor) -> Tensor:

@@ -63,7 +63,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(command: str, args: list[str], started: float) -> None:
-    _quiet()
     if command == "test":
         _test(args)
     elif command == "export":
@@ -78,13 +77,15 @@ def _run(command: str, args: list[str], started: float) -> None:
 
 def _train(command: str, args: list[str], started: float) -> None:
     from cifar_train import commands
-    from cifar_train.lr_find import LearningRateCLI, find_learning_rate
     from cifar_train.training_cli import RUN_VARIABLE, TrainCLI
 
+    _quiet()
     first = RUN_VARIABLE not in os.environ
     about = _COMMANDS[command]
     try:
         if command == "lr-find":
+            from cifar_train.lr_find import LearningRateCLI, find_learning_rate
+
             find_learning_rate(LearningRateCLI(args, description=about))
         elif command == "fit":
             commands.fit(TrainCLI(args, description=about))
@@ -102,6 +103,7 @@ def _test(args: list[str]) -> None:
     from cifar_data import CIFAR10DataModule
     from cifar_train.commands import test
 
+    _quiet()
     parser = ArgumentParser(prog="cifar-train test", description=_COMMANDS["test"], exit_on_error=False)
     parser.add_argument(
         "--weights", type=Path | None, default=None, help="The weights file; by default the run's."
@@ -125,12 +127,15 @@ def _guarded(action: Callable[[], None]) -> int:
 
 
 def _quiet() -> None:
-    """Keep Lightning's notes on hardware, tips and worker counts out of the output; its warnings stay."""
+    """Keep Lightning's notes on hardware and tips out of the output; its warnings stay.
+
+    To be called after the import of Lightning, which sets the levels itself.
+    """
     import logging
     import warnings
 
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     # Between two of Lightning's own dependencies; nothing a user could mend.
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
     # The tensor loader has no workers by design, and the test set is read in one process on purpose.

@@ -10,12 +10,14 @@ from typing import Any
 
 import lightning as L
 import yaml
+from jsonargparse import ArgumentError
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from cifar_data import CIFAR10DataModule
 from cifar_train.loggers import default_loggers
 from cifar_train.module import LitClassifier
+from cifar_train.parse_errors import explain_error
 from cifar_train.progress import Throughput, progress_display
 from cifar_train.recipes import recipe_path
 from cifar_train.rundir import RunDirectory, create_run, find_run, point_latest
@@ -124,7 +126,7 @@ class TrainCLI(LightningCLI):
             run=False,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
-            parser_kwargs={"description": description, "exit_on_error": False},
+            parser_kwargs={"description": description, "exit_on_error": False, "allow_abbrev": False},
         )
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -155,7 +157,10 @@ class TrainCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse; unlike Lightning's own, without a warning that `args` are given."""
-        self.config = parser.parse_args(args)
+        try:
+            self.config = parser.parse_args(args)
+        except ArgumentError as error:
+            raise ValueError(explain_error(str(error), known=list(parser.get_defaults().keys()))) from error
 
     def before_instantiate_classes(self) -> None:
         """Check what Lightning would accept and then do nothing with."""
