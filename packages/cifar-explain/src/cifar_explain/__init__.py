@@ -11,6 +11,7 @@ from cifar_explain.calibration import (
 from cifar_explain.cam import explain
 from cifar_explain.errors import RANKINGS, Errors, find_errors
 from cifar_explain.evaluate import Evaluation, evaluate, label_losses, predict_probabilities
+from cifar_explain.faithfulness import PERCENTILES, RANDOM, Faithfulness, measure_faithfulness
 from cifar_explain.gallery import Gallery, make_gallery, stored_images
 from cifar_explain.gallery_files import read_gallery, write_gallery
 from cifar_explain.human import VERDICTS, HumanView, Recheck, judge_errors
@@ -30,6 +31,8 @@ from cifar_explain.targets import Versus
 
 __all__ = [
     "METHODS",
+    "PERCENTILES",
+    "RANDOM",
     "RANKINGS",
     "TEMPERATURES",
     "VERDICTS",
@@ -37,6 +40,7 @@ __all__ = [
     "ConfusedPair",
     "Errors",
     "Evaluation",
+    "Faithfulness",
     "Gallery",
     "HumanView",
     "Recheck",
@@ -57,6 +61,7 @@ __all__ = [
     "judge_errors",
     "label_losses",
     "make_gallery",
+    "measure_faithfulness",
     "most_confused",
     "overlay",
     "predict_probabilities",

@@ -1,0 +1,160 @@
+"""ROAD: pytorch-grad-cam's numbers, and an answer that is known beforehand."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pytorch_grad_cam.metrics.perturbation_confidence import (
+    PerturbationConfidenceMetric,
+    RemoveLeastRelevantFirst,
+    RemoveMostRelevantFirst,
+)
+from pytorch_grad_cam.metrics.road import NoisyLinearImputer
+from torch import nn
+
+from cifar_explain import RANDOM, Versus, explain, measure_faithfulness
+from cifar_explain.road import Imputer, ranked_map
+
+# pytorch-grad-cam's own imputer, the oracle, gives tensors to NumPy functions; ours does not.
+library_warns = pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning")
+
+
+class Corner(nn.Module):
+    """Knows class 1 by the red of the upper left quarter and looks at nothing else."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 1, 1, bias=False)
+        nn.init.zeros_(self.conv.weight)
+        nn.init.ones_(self.conv.weight[:, :1])
+
+    def forward(self, x):
+        red = self.conv(x)[:, 0, :6, :6].mean((1, 2))
+        return torch.stack([torch.zeros_like(red), 4 * red - 2], dim=1)
+
+
+@pytest.fixture
+def corners():
+    """Red in the upper left quarter, with texture everywhere so that imputing does not bring it back."""
+    images = torch.rand(6, 3, 12, 12, generator=torch.Generator().manual_seed(0)) * 0.2
+    images[:, 0, :6, :6] += 1
+    return images
+
+
+def test_faithful_maps_score_above_random_ones(corners):
+    rows = measure_faithfulness(Corner(), corners, layers="conv", methods=["hirescam"], target=1)
+    baseline, hirescam = rows
+    assert (baseline.method, hirescam.method) == (RANDOM, "hirescam")
+    assert hirescam.mean > 0.2
+    assert abs(baseline.mean) < 0.1
+    difference, error = hirescam.advantage_over(baseline)
+    assert difference == pytest.approx(hirescam.mean - baseline.mean)
+    assert difference > 4 * error > 0
+
+
+@library_warns
+def test_equals_pytorch_grad_cam_without_ties_and_noise(corners, monkeypatch):
+    monkeypatch.setattr(Imputer.__init__, "__kwdefaults__", {"noise": 0.0})
+    model = Corner().eval()
+    percentiles = (20, 60)
+    rows = measure_faithfulness(
+        model, corners, layers="conv", methods=["hirescam"], target=1, percentiles=percentiles, seed=4
+    )
+    heat = explain(model, corners, layers="conv", method="hirescam", target=1)[:, 0]
+    generator = np.random.default_rng([4, 0])
+    ranks = np.stack([ranked_map(one, generator) for one in heat])
+    targets = [lambda logits: logits.softmax(-1)[1]] * 6
+    least, most = (
+        np.mean(
+            [
+                PerturbationConfidenceMetric(removal(p, NoisyLinearImputer(noise=0)))(
+                    corners, ranks, targets, model
+                )
+                for p in percentiles
+            ],
+            axis=0,
+        )
+        for removal in (RemoveLeastRelevantFirst, RemoveMostRelevantFirst)
+    )
+    np.testing.assert_allclose(rows[1].scores, (least - most) / 2, atol=1e-6)
+
+
+@library_warns
+def test_imputing_equals_pytorch_grad_cam_without_noise_and_keeps_the_rest():
+    image = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(1))
+    mask = (torch.rand(8, 8, generator=torch.Generator().manual_seed(2)) > 0.6).float()
+    plain = Imputer(np.random.default_rng(0), noise=0)(image, mask)
+    np.testing.assert_allclose(plain, NoisyLinearImputer(noise=0)(image, mask), atol=1e-6)
+    noisy = Imputer(np.random.default_rng(0))(image, mask)
+    assert torch.equal(noisy[:, mask > 0], image[:, mask > 0])
+    assert 0.005 < (noisy - plain)[:, mask == 0].std() < 0.02
+    assert Imputer(np.random.default_rng(0))(image[:1], mask).shape == (1, 8, 8)
+
+
+@given(st.integers(0, 2**32), st.integers(2, 30))
+def test_ranks_keep_the_order_and_are_all_different(seed, size):
+    heat = np.random.default_rng(seed).integers(0, 3, (size, 2)).astype(np.float32)
+    ranks = ranked_map(heat, np.random.default_rng(1))
+    assert len(np.unique(ranks)) == ranks.size
+    assert (ranks.min(), ranks.max()) == (0, 1)
+    for low in (0, 1):
+        below, above = ranks[heat <= low], ranks[heat > low]
+        assert not below.size or not above.size or below.max() < above.min()
+
+
+def test_rows_sizes_and_repeatability(model, images, names, trace_of):
+    arguments = {"methods": ["gradcam", "eigencam"], "percentiles": [50], "class_names": names}
+    before, seen = trace_of(model), []
+    rows = measure_faithfulness(model, images, target="cat", progress=lambda *n: seen.append(n), **arguments)
+    assert trace_of(model) == before
+    assert [(row.layer, row.method, row.map_size) for row in rows] == [
+        (layer, method, size)
+        for layer, size in {"stem": (12, 16), "middle": (6, 8), "deep": (6, 8)}.items()
+        for method in (RANDOM, "gradcam", "eigencam")
+    ]
+    assert seen == [(number, 9) for number in range(1, 10)]
+    again = measure_faithfulness(model, images, target=0, **arguments)
+    other = measure_faithfulness(model, images, target=0, seed=1, **arguments)
+    for row, same, different in zip(rows, again, other, strict=True):
+        np.testing.assert_array_equal(row.scores, same.scores)
+        assert (row.scores != different.scores).any()
+        assert np.abs(row.scores).max() <= 1
+        assert row.standard_error == pytest.approx(np.std(row.scores, ddof=1) / 5**0.5)
+
+
+def test_a_difference_of_classes_and_inference_mode(model, images):
+    with torch.inference_mode():
+        rows = measure_faithfulness(
+            model, images[:1] + 0, layers="deep", methods="gradcam", target=Versus(0, 1), percentiles=[50]
+        )
+    assert np.isnan(rows[0].spread)
+    assert np.isfinite(rows[1].mean)
+
+
+def test_a_constant_map_is_as_good_as_a_random_one():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    for parameter in model.parameters():
+        nn.init.zeros_(parameter)
+    rows = measure_faithfulness(model, torch.rand(2, 3, 8, 8), layers="0", methods=["gradcam"])
+    assert [row.mean for row in rows] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"methods": []}, "at least one, each once"),
+        ({"methods": ["gradcam", "gradcam"]}, "each once"),
+        ({"methods": ["grad"]}, "did you mean"),
+        ({"percentiles": []}, "percentiles must be"),
+        ({"percentiles": [0]}, "between 0 and 100"),
+        ({"percentiles": [50, 100]}, "between 0 and 100"),
+        ({"percentiles": [float("nan")]}, "between 0 and 100"),
+        ({"seed": -1}, "seed must be"),
+        ({"layers": "conv"}, "unknown name"),
+        ({"target": 4}, "from 0 to 3"),
+    ],
+)
+def test_bad_input(model, images, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        measure_faithfulness(model, images, **arguments)
