@@ -25,6 +25,7 @@ NAN[1, 2, 3, 4] = torch.nan
         (GOOD.to(torch.uint8), "floating point.*uint8"),
         (GOOD.bool().numpy(), "floating point.*bool"),
         ([[0.0]], "tensor or an array.*list"),
+        (np.full((1, 3, 8, 8), None), "floating point.*object"),
     ],
 )
 def test_images(images, message):
@@ -93,6 +94,15 @@ class Shaped(nn.Module):
 def test_model_outputs(change, message):
     with pytest.raises(ValueError, match=message):
         explain(Shaped(change), GOOD, layers="conv", target=0)
+
+
+def test_cam_layers_that_are_not_part_of_the_model():
+    model = Shaped(lambda x: x.mean((2, 3)))
+    model.cam_layers = {"conv": model.conv, "lost": model.conv.forward}
+    for layers in (None, "lost"):
+        with pytest.raises(ValueError, match="cam_layers has 'lost', a method that is not part"):
+            explain(model, GOOD, layers=layers)
+    assert explain(model, GOOD, layers="conv", target=0).shape == (2, 1, 8, 8)
 
 
 def test_models():

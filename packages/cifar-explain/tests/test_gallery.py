@@ -67,16 +67,16 @@ def test_classes_without_a_right_image_have_no_example():
 
 
 def test_thousands_of_errors_load_in_a_moment(tmp_path):
-    gallery, _ = random_gallery(count=10_000, size=32, names=tuple("abcdefghij"))
-    assert len(gallery.errors) > 3000
+    # Random pixels are the worst case: nothing compresses.
+    gallery, _ = random_gallery(count=3500, size=32)
+    assert len(gallery.errors) > 2000
     write_gallery(gallery, tmp_path)
     seconds = []
     for _ in range(5):
         start = time.process_time()
         read_gallery(tmp_path)
         seconds.append(time.process_time() - start)
-    # Random pixels and guesses are the worst case: all of 9,000 errors, and nothing that compresses.
-    assert min(seconds) < 1
+    assert min(seconds) < 0.3
 
 
 @pytest.fixture

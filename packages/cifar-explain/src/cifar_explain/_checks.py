@@ -86,11 +86,12 @@ def as_images(images: Any) -> torch.Tensor:
     shape = tuple(images.shape)
     if len(shape) != 4 or 0 in shape:
         raise ValueError(f"images must have the shape (N, C, H, W) with at least one of each, got {shape}")
-    tensor = images.detach() if isinstance(images, torch.Tensor) else torch.tensor(images)
-    if not tensor.is_floating_point():
+    floating = images.is_floating_point() if isinstance(images, torch.Tensor) else images.dtype.kind == "f"
+    if not floating:
         raise ValueError(
-            f"images must be floating point and normalised as the model expects, got {tensor.dtype}"
+            f"images must be floating point and normalised as the model expects, got {images.dtype}"
         )
+    tensor = images.detach() if isinstance(images, torch.Tensor) else torch.tensor(images)
     finite = tensor.isfinite().flatten(1).all(dim=1)
     if not finite.all():
         raise ValueError(f"images must be finite, but image {int(finite.int().argmin())} has NaN or infinity")

@@ -32,7 +32,8 @@ def explain(
 
     The maps are those of pytorch-grad-cam called once for each layer, but all layers share one forward and
     one backward pass. Each map is scaled to its own least and greatest value: maps tell where, not how much.
-    A map without any positive evidence is zero everywhere.
+    A map without any positive evidence is zero everywhere. All images go through the model at once; split
+    large sets.
 
     The model is run in evaluation mode through a private view of it: its modes, hooks, gradients and
     `requires_grad` are neither changed nor looked at, so that several threads may explain one model at once,

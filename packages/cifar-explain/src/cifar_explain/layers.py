@@ -40,13 +40,14 @@ def find_layers(model: nn.Module, layers: Layer | Sequence[Layer] | None = None)
             raise ValueError(
                 f"layers must be given, since the model has no cam_layers; {_all_names(model, {})}"
             )
-        return dict(offered)
+        layers = list(offered)
     wanted = [layers] if isinstance(layers, str | nn.Module) else list(layers)
     if not wanted:
         raise ValueError("layers is empty; at least one layer is needed")
     found: dict[str, nn.Module] = {}
     for layer in wanted:
         name, module = _find(model, layer, offered)
+        _check_is_part(model, name, module)
         if name in found:
             raise ValueError(f"layers has {name!r} twice")
         found[name] = module
@@ -72,6 +73,11 @@ def _find(model: nn.Module, layer: object, offered: Mapping[str, nn.Module]) -> 
                 return name or "model", module
         raise ValueError(f"layers has a {type(layer).__name__} that is not part of the model")
     raise ValueError(f"layers must be names or modules, got {type(layer).__name__}")
+
+
+def _check_is_part(model: nn.Module, name: str, module: object) -> None:
+    if not any(module is part for part in model.modules()):
+        raise ValueError(f"cam_layers has {name!r}, a {type(module).__name__} that is not part of the model")
 
 
 def _all_names(model: nn.Module, offered: Iterable[str], name: object = "") -> str:

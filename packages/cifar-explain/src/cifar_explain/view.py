@@ -85,7 +85,8 @@ def on_device_of(view: nn.Module, images: torch.Tensor) -> torch.Tensor:
 
 
 def _copied_state(module: nn.Module, copies: dict[int, nn.Module]) -> dict[str, Any]:
-    state = {name: _rebound(value, copies) for name, value in module.__dict__.items()}
+    # `dict()` and `list()` copy at once, so that another thread may set attributes or hooks meanwhile.
+    state = {name: _rebound(value, copies) for name, value in dict(module.__dict__).items()}
     # What `module.compile()` leaves behind would call the original.
     state.pop("_compiled_call_impl", None)
     state["_parameters"] = {name: _frozen(tensor) for name, tensor in module._parameters.items()}
@@ -105,7 +106,7 @@ def _rebound(value: Any, copies: dict[int, nn.Module]) -> Any:
     if type(value) in (list, tuple):
         return type(value)(_rebound(item, copies) for item in value)
     if type(value) in (dict, OrderedDict):
-        return type(value)((key, _rebound(item, copies)) for key, item in value.items())
+        return type(value)((key, _rebound(item, copies)) for key, item in list(value.items()))
     return value
 
 
