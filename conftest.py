@@ -7,6 +7,8 @@ import pytest
 # Test tensors are tiny: a second thread costs more in waiting than it computes, most of all when test processes
 # run side by side. Set here because torch reads it once, when it is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# LightningCLI calls a method that jsonargparse has renamed; the warning is between those two.
+os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

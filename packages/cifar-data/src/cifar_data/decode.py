@@ -33,7 +33,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):  # 16-bit grey: Pillow's own conversion would clip it
-        image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+        grey = np.asarray(image).astype(np.float64) * (255 / 65535)
+        image = Image.fromarray(np.rint(grey).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise ValueError(f"has the mode {image.mode!r}, whose range of values is not defined")
     if image.has_transparency_data:

@@ -55,7 +55,7 @@ def find_learning_rate(cli: LearningRateCLI) -> float:
         The suggested peak learning rate: where the loss falls fastest.
 
     Raises:
-        RuntimeError: If the losses have no falling slope to suggest from.
+        ValueError: If the losses have no falling slope to suggest from.
 
     Source:
         L. Smith, "Cyclical Learning Rates for Training Neural Networks" (arXiv:1506.01186), section 3.3.
@@ -72,7 +72,7 @@ def find_learning_rate(cli: LearningRateCLI) -> float:
     )
     suggestion = finder.suggestion() if finder is not None else None
     if finder is None or suggestion is None:
-        raise RuntimeError(
+        raise ValueError(
             f"no learning rate in {tested.min_lr} to {tested.max_lr} lowered the loss steadily; widen --range.min_lr "
             "and --range.max_lr or raise --range.steps"
         )
@@ -94,7 +94,8 @@ def _plot(rates: list[float], losses: list[float], suggestion: float, path: Path
     axes.set(xscale="log", xlabel="learning rate", ylabel="training loss, smoothed (nats)")
     # A diverging tail would press the part that matters flat.
     lowest, first = min(losses), losses[0]
-    axes.set_ylim(lowest - 0.1 * (first - lowest), first + 0.5 * (first - lowest))
+    span = max(first - lowest, 1e-3)
+    axes.set_ylim(lowest - 0.1 * span, first + 0.5 * span)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     figure.savefig(path)

@@ -63,7 +63,7 @@ class RunDirectory:
 
 
 def create_run(root: Path, recipe: str) -> RunDirectory:
-    """Make a new run directory below `root` and point `root/latest` at it.
+    """Make a new, empty run directory below `root`.
 
     Args:
         root: Directory of all runs; made if missing.
@@ -81,7 +81,6 @@ def create_run(root: Path, recipe: str) -> RunDirectory:
         except FileExistsError:
             # Another run began in the same second.
             continue
-        point_latest(root / name)
         return RunDirectory(root / name)
     raise FileExistsError(
         f"{root} has 999 runs named {stem}; clear it out or set --runs to another directory"

@@ -175,6 +175,10 @@ class TrainCLI(LightningCLI):
         )
         if inherited := os.environ.get(RUN_VARIABLE):
             self.run = RunDirectory(Path(inherited))
+        elif int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) > 0:
+            raise ValueError(
+                f"this is one of several processes; set {RUN_VARIABLE} to one run directory for all of them"
+            )
         else:
             self.run = resumed or create_run(self.config.runs, self.config.recipe)
             os.environ[RUN_VARIABLE] = str(self.run.path)
@@ -187,6 +191,9 @@ class TrainCLI(LightningCLI):
         given = self.config_init["trainer"]
         if given.logger is None or given.logger is True:
             kwargs["logger"] = default_loggers(self.run)
+        if self.config.data.val_size == 0 and given.limit_val_batches is None:
+            # Lightning warns of an empty list of loaders; so none is asked for.
+            kwargs["limit_val_batches"] = 0
         kwargs.setdefault("default_root_dir", str(self.run.path))
         if not sys.stderr.isatty():
             # The lines of our own take its place; Lightning would add a bar of its own.

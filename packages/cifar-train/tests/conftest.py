@@ -1,0 +1,38 @@
+import pytest
+
+#: A net and a set small enough that a whole run takes about a second.
+SMALL = [
+    "--model.architecture=whitenet",
+    '--model.arguments={"widths": [8, 8, 8]}',
+    "--data.source=synthetic",
+    "--data.train_limit=200",
+    "--data.val_size=100",
+    "--data.batch_size=50",
+    "--trainer.accumulate_grad_batches=2",
+    "--trainer.log_every_n_steps=1",
+    "--trainer.max_epochs=2",
+]
+
+
+@pytest.fixture
+def small():
+    return list(SMALL)
+
+
+@pytest.fixture
+def cifar_train(monkeypatch, tmp_path, capsys):
+    """Call the command in an empty directory; returns exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CIFAR_DATA_DIR", raising=False)
+    monkeypatch.delenv("CIFAR_DEBUG", raising=False)
+    monkeypatch.setenv("CIFAR_CACHE_DIR", str(tmp_path / "cache"))
+
+    def call(*args):
+        from cifar_train.cli import main
+
+        capsys.readouterr()
+        code = main(list(args))
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call

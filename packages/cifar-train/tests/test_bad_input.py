@@ -1,0 +1,97 @@
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["--recipe=fats"], "did you mean 'fast'"),
+        (["--trainer.max_epoch=3"], "trainer.max_epochs"),
+        (["--model.schedule.peek=0.1"], "model.schedule.peak"),
+        (["--model.architecture=resnet8"], "resnet9"),
+        (["--data.loader=tensors"], "did you mean tensor"),
+        (["--data.source=parket"], "parquet"),
+        (["--data.batch_size=60000"], "data.batch_size"),
+        (["--trainer.max_epochs=0"], "trainer.max_epochs is 0"),
+        (["--model.lr=-0.1"], "model.lr is -0.1"),
+        (["--model.lr=nan"], "model.lr"),
+        (["--model.label_smoothing=1"], "model.label_smoothing"),
+        (["--model.schedule.div=0"], "model.schedule.div"),
+        (["--data.val_size=50000"], "data.val_size"),
+        (["--data.val_size=x"], "data.val_size"),
+        (["--config=nowhere.yaml"], "nowhere.yaml"),
+        (["--ckpt_path=last"], "runs/latest"),
+        (["--ckpt_path=nowhere.ckpt"], "nowhere.ckpt"),
+        (['--model.arguments={"width": [8, 8, 8]}'], "did you mean 'widths'"),
+        (["fitt"], "fit"),
+        (["test"], "runs/latest"),
+        (["test", "--weights=nowhere.safetensors"], "nowhere.safetensors"),
+        (["export", "--run=runs/nowhere"], "runs/nowhere"),
+        (["lr-find", "--range.steps=2"], "range.steps"),
+    ],
+)
+def test_one_line_that_says_what_to_do_and_nothing_left_behind(cifar_train, arguments, wanted, monkeypatch):
+    from cifar_data import sources
+
+    monkeypatch.setattr(sources, "open_layout", lambda *_, **__: pytest.fail("data was read"), raising=True)
+    code, out, err = cifar_train(*arguments)
+    assert code == 2
+    assert wanted in err
+    assert len(err.strip().splitlines()) == 1, err
+    assert out == ""
+    assert not Path("runs").exists() or not any(Path("runs").iterdir())
+
+
+def test_missing_data_names_the_ways_out(cifar_train, tmp_path):
+    code, _, err = cifar_train("--data.root", str(tmp_path / "nowhere"))
+    assert code == 2
+    for way in ("--data.root", "CIFAR_DATA_DIR", "--data.source synthetic"):
+        assert way in err
+    assert not any(Path("runs").iterdir())
+
+
+class Bomb:
+    def __reduce__(self):
+        return (os.mkdir, ("exploded",))
+
+
+def test_a_pickle_named_safetensors_is_refused_and_not_executed(cifar_train):
+    Path("model.safetensors").write_bytes(pickle.dumps(Bomb()))
+    code, _, err = cifar_train("test", "--weights=model.safetensors", "--data.source=synthetic")
+    assert code == 2
+    assert "model.safetensors" in err
+    assert not Path("exploded").exists()
+
+
+def test_a_hostile_checkpoint_is_refused_and_not_executed(cifar_train, small):
+    assert cifar_train("fit", *small)[0] == 0
+    Path("runs/latest/checkpoints/best.ckpt").write_bytes(pickle.dumps(Bomb()))
+    code, _, err = cifar_train("export")
+    assert code == 2
+    assert "best.ckpt" in err
+    assert not Path("exploded").exists()
+
+
+def test_weights_of_other_classes_are_refused(cifar_train, small):
+    from cifar_models import CIFAR10, create_model, save_weights
+
+    model = create_model("whitenet", widths=[8, 8, 8])
+    save_weights(
+        Path("other.safetensors"),
+        model,
+        architecture="whitenet",
+        arguments={"widths": [8, 8, 8]},
+        spec=CIFAR10,
+    )
+    code, _, err = cifar_train("test", "--weights=other.safetensors", "--data.source=synthetic")
+    assert code == 2
+    assert "airplane" in err
+
+
+def test_a_diverging_run_stops_and_keeps_the_last_good_checkpoint(cifar_train, small):
+    code, _, err = cifar_train("fit", *small, "--model.optimizer=torch.optim.SGD", "--model.lr=1e30")
+    assert code == 2
+    assert "model.lr" in err
