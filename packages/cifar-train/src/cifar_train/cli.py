@@ -119,7 +119,7 @@ def _guarded(action: Callable[[], None]) -> int:
 
     try:
         action()
-    except (ValueError, OSError, FloatingPointError, ArgumentError) as error:
+    except (ValueError, OSError, FloatingPointError, ImportError, ArgumentError) as error:
         if os.environ.get("CIFAR_DEBUG"):
             raise
         return _fail(str(error))
@@ -138,8 +138,9 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # Between two of Lightning's own dependencies; nothing a user could mend.
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
-    # The tensor loader has no workers by design, and the test set is read in one process on purpose.
+    # The tensor loader has no workers by design, and a resumed run goes on with its own checkpoints.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
 
 
 def _fail(message: str, *, code: int = 2) -> int:
