@@ -110,7 +110,7 @@ class WhiteNet(nn.Module):
         num_classes: int = 10,
         in_channels: int = 3,
         widths: Sequence[int] = (32, 128, 128),
-        norm_momentum: float = 0.4,
+        norm_momentum: float = 0.1,
     ) -> None:
         super().__init__()
         check_int("num_classes", num_classes, minimum=1)

@@ -80,14 +80,14 @@ class Muon(Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 0.12,
+        lr: float = 0.06,
         *,
         momentum: float = 0.6,
         steps: int = 3,
-        bias_scale: float = 220.0,
+        bias_scale: float = 110.0,
         head_scale: float = 0.04,
-        sgd_momentum: float = 0.85,
-        weight_decay: float = 8e-3,
+        sgd_momentum: float = 0.9,
+        weight_decay: float = 0.04,
     ) -> None:
         for name, value in (("lr", lr), ("bias_scale", bias_scale), ("head_scale", head_scale)):
             if not value > 0:
