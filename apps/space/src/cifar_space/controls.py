@@ -1,0 +1,121 @@
+"""The page's controls, without what they do."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+from gradio.components import Component
+
+from cifar_explain import METHODS
+from cifar_space.examples import example_paths, example_title
+from cifar_space.options import PREDICTED, Options
+from cifar_space.pictures import SUFFIXES
+from cifar_space.service import Service
+
+_TITLES = {
+    "gradcam": "GradCAM",
+    "gradcam++": "GradCAM++",
+    "hirescam": "HiResCAM",
+    "layercam": "LayerCAM",
+    "xgradcam": "XGradCAM",
+    "eigencam": "EigenCAM (for no particular class)",
+    "scorecam": "ScoreCAM (slow)",
+    "ablationcam": "AblationCAM (slow)",
+}
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The controls of what is to be told about each picture; all but `opacity` concern the model.
+
+    Attributes:
+        details: What encloses the controls that have no meaning without maps.
+    """
+
+    top: gr.Slider
+    explain: gr.Checkbox
+    layers: gr.CheckboxGroup
+    method: gr.Dropdown
+    target: gr.Dropdown
+    explained: gr.Slider
+    opacity: gr.Slider
+    details: gr.Column
+
+    def of_model(self) -> list[Component]:
+        """Return the controls in the order of the fields of `Options`."""
+        return [self.top, self.explain, self.layers, self.method, self.target, self.explained]
+
+
+def picture_controls(service: Service) -> tuple[gr.Gallery, gr.Gallery]:
+    """Return the place for the visitor's pictures, and the examples. To be called within `gr.Blocks`."""
+    limits = service.limits
+    pictures = gr.Gallery(
+        label=f"Your pictures, up to {limits.pictures}",
+        elem_id="pictures",
+        sources=["upload", "webcam", "clipboard"],
+        type="filepath",
+        file_types=list(SUFFIXES),
+        interactive=True,
+        columns=5,
+        height=180,
+        object_fit="contain",
+        buttons=[],
+    )
+    refuse_addresses(pictures)
+    examples = gr.Gallery(
+        [(str(path), example_title(path)) for path in example_paths()],
+        label="Examples: test images of CIFAR-10",
+        elem_id="examples",
+        interactive=False,
+        allow_preview=False,
+        columns=5,
+        height="auto",
+        object_fit="contain",
+        buttons=[],
+    )
+    return pictures, examples
+
+
+def option_controls(service: Service) -> Controls:
+    """Return the controls of the answers. To be called within `gr.Blocks`."""
+    default = Options()
+    with gr.Group(elem_id="options"):
+        top = gr.Slider(1, len(service.classes), value=default.top, step=1, label="Top classes")
+        explain = gr.Checkbox(default.explain, label="Show where the model looks")
+        with gr.Column(elem_id="details") as details:
+            layers = gr.CheckboxGroup(
+                list(service.layers), value=list(service.layers), label="Layers", elem_id="layers"
+            )
+            method = gr.Dropdown(
+                [(_TITLES.get(name, name), name) for name in METHODS], value=default.method, label="Method"
+            )
+            target = gr.Dropdown(
+                [("the predicted class", PREDICTED), *((name, name) for name in service.classes)],
+                value=default.target,
+                label="Evidence for",
+            )
+            explained = gr.Slider(
+                1,
+                service.limits.pictures,
+                value=default.explained,
+                step=1,
+                label="Pictures to explain",
+            )
+            opacity = gr.Slider(0, 1, value=0.5, step=0.05, label="Opacity of the maps")
+    return Controls(top, explain, layers, method, target, explained, opacity, details)
+
+
+def refuse_addresses(component: Component) -> None:
+    """Let a component take uploaded files only.
+
+    Gradio would fetch a file that is given as a web address: any host, any size, at any visitor's wish.
+    A subclass would be the usual way, but Gradio writes a file beside the source of each one.
+    """
+    move = component.async_move_resource_to_block_cache
+
+    async def move_uploaded(url_or_file_path: str | Path | None) -> str | None:
+        if "://" in str(url_or_file_path):
+            raise gr.Error("Files must be uploaded; web addresses are not fetched.", print_exception=False)
+        return await move(url_or_file_path)
+
+    component.async_move_resource_to_block_cache = move_uploaded  # type: ignore[method-assign]

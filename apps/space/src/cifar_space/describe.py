@@ -1,0 +1,67 @@
+"""Answers as plain values for the API, and pictures as PNG text for both the API and the page."""
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cifar_explain import overlay
+from cifar_space.options import RequestError
+from cifar_space.service import Answer, Refusal
+
+#: Width in pixels of one of the model's pixels in the overlays that the API returns.
+SCALE = 8
+
+
+def describe(outcomes: Sequence[Answer | Refusal], *, opacity: float) -> list[dict[str, Any]]:
+    """Return what the API answers, in plain values ready for JSON: one dictionary for each file.
+
+    An answer has `name`, `predictions` (a list of `class` and `probability`), `explained_class` and `maps` (layer
+    name to overlay, a PNG as data URI); a refusal has `name` and `error`.
+
+    Args:
+        outcomes: What `Service.answer` returned.
+        opacity: How much the maps hide of the picture, in [0, 1].
+
+    Raises:
+        RequestError: If the opacity is not in [0, 1].
+
+    >>> describe([Refusal("notes.txt", "This is not a picture.")], opacity=0.5)
+    [{'name': 'notes.txt', 'error': 'This is not a picture.'}]
+    """
+    # A NaN fails the comparison, so it is caught too.
+    if isinstance(opacity, bool) or not isinstance(opacity, int | float) or not 0 <= opacity <= 1:
+        raise RequestError(f"opacity must be a number from 0 (the picture) to 1 (the map), got {opacity!r}")
+    return [_described(outcome, opacity) for outcome in outcomes]
+
+
+def png_uri(pixels: NDArray[np.uint8]) -> str:
+    """Return uint8 RGB pixels `(H, W, 3)` as a data URI of a PNG file.
+
+    >>> png_uri(np.zeros((1, 1, 3), np.uint8))[:30]
+    'data:image/png;base64,iVBORw0K'
+    """
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def _described(outcome: Answer | Refusal, opacity: float) -> dict[str, Any]:
+    if isinstance(outcome, Refusal):
+        return {"name": outcome.name, "error": outcome.reason}
+    return {
+        "name": outcome.name,
+        "predictions": [
+            {"class": prediction.name, "probability": prediction.probability}
+            for prediction in outcome.predictions
+        ],
+        "explained_class": outcome.target,
+        "maps": {
+            layer: png_uri(overlay(outcome.seen, heat, opacity=opacity, scale=SCALE))
+            for layer, heat in outcome.maps.items()
+        },
+    }

@@ -1,0 +1,145 @@
+import base64
+import io
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from cifar_explain import overlay
+from cifar_space import Answer, Options, Prediction, Refusal, RequestError, Service, example_paths
+from cifar_space.cards import cards, header, notice, percent
+from cifar_space.describe import SCALE, describe, png_uri
+
+VOID = {"img"}
+HOSTILE = "\"><img src=x onerror=alert(1)>'&lt;"
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text; fails where tags do not match."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def images(self, kind: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.tags if tag == "img" and attributes["class"] == kind]
+
+
+def pixels(uri: str) -> np.ndarray:
+    assert uri.startswith("data:image/png;base64,")
+    with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as image:
+        return np.asarray(image)
+
+
+def answer(name: str = "a.png", **maps: np.ndarray) -> Answer:
+    seen = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    predictions = (Prediction("cat", 0.75), Prediction("dog", 0.0004))
+    return Answer(name, seen, predictions, "cat" if maps else None, maps)
+
+
+def test_a_card_shows_the_answer() -> None:
+    heat = np.linspace(0, 1, 32 * 32, dtype=np.float32).reshape(32, 32)
+    one = answer(layer1=heat, layer2=1 - heat)
+    page = Page(cards([one]))
+    assert "75.0 %" in page.text
+    assert "< 0.1 %" in page.text
+    assert "evidence for cat" in page.text
+    assert [np.array_equal(pixels(image["src"]), one.seen) for image in page.images("photo")] == [True] * 3
+    assert [image["alt"] for image in page.images("heat")] == [
+        "Where layer1 sees evidence for cat",
+        "Where layer2 sees evidence for cat",
+    ]
+
+
+def test_heat_over_photo_is_the_overlay_at_any_opacity() -> None:
+    # What the browser does with the two images, at the size that the page draws them at least.
+    one = answer(layer1=np.random.default_rng(1).random((32, 32), dtype=np.float32))
+    page = Page(cards([one]))
+    photo = pixels(page.images("photo")[0]["src"]).repeat(4, axis=0).repeat(4, axis=1)
+    heat = pixels(page.images("heat")[0]["src"])
+    for opacity in (0.0, 0.3, 1.0):
+        mixed = np.rint((1 - opacity) * photo + opacity * heat)
+        assert np.array_equal(mixed, overlay(one.seen, one.maps["layer1"], opacity=opacity, scale=4))
+
+
+def test_without_maps_there_is_the_input_only() -> None:
+    page = Page(cards([answer()]))
+    assert len(page.images("photo")) == 1
+    assert page.images("heat") == []
+    assert "evidence" not in page.text
+
+
+def test_what_visitors_name_is_escaped() -> None:
+    html = cards([answer(HOSTILE), Refusal(HOSTILE, HOSTILE)]) + notice(HOSTILE) + notice(HOSTILE, alert=True)
+    page = Page(html)
+    assert not any("onerror" in attributes for _, attributes in page.tags)
+    assert {attributes["src"][:5] for tag, attributes in page.tags if tag == "img"} == {"data:"}
+    assert page.text.count(HOSTILE) == 5
+
+
+def test_bad_files_and_messages_are_announced() -> None:
+    roles = [attributes.get("role") for _, attributes in Page(cards([Refusal("a", "b")])).tags]
+    assert roles.count("alert") == 1
+    assert 'role="alert"' not in notice("hint")
+
+
+@given(st.floats(0, 1))
+def test_percent_is_honest(probability: float) -> None:
+    text = percent(probability)
+    number = float(re.sub("[<> %]", "", text))
+    assert abs(number - 100 * probability) <= 0.1
+    assert (text == "0.0 %") == (probability == 0)
+    assert (text == "100.0 %") == (probability == 1)
+
+
+def test_header_tells_the_measured_accuracy_if_there_is_one(service: Service) -> None:
+    text = Page(header(service.weights)).text
+    assert "87.5 %" in text
+    assert "ship and truck" in text
+    for metrics in ({}, {"test_accuracy": "high"}, {"test_accuracy": 2.0}, {"test_accuracy": float("nan")}):
+        object.__setattr__(service.weights, "metrics", metrics)
+        assert "%" not in Page(header(service.weights)).text
+
+
+def test_description_is_plain_json(service: Service) -> None:
+    outcomes = service.answer(example_paths()[:1], Options(top=2, layers=["layer1"]))
+    (described,) = json.loads(json.dumps(describe(outcomes, opacity=0.25), allow_nan=False))
+    (one,) = outcomes
+    assert described["predictions"] == [
+        {"class": prediction.name, "probability": prediction.probability} for prediction in one.predictions
+    ]
+    assert described["explained_class"] == one.target
+    expected = overlay(one.seen, one.maps["layer1"], opacity=0.25, scale=SCALE)
+    assert np.array_equal(pixels(described["maps"]["layer1"]), expected)
+
+
+@pytest.mark.parametrize("opacity", [-0.1, 1.1, float("nan"), "0.5", None, True])
+def test_opacity_is_checked(opacity: object) -> None:
+    with pytest.raises(RequestError, match="opacity must be a number from 0"):
+        describe([], opacity=opacity)
+
+
+def test_png_is_lossless() -> None:
+    seen = answer().seen
+    assert np.array_equal(pixels(png_uri(seen)), seen)

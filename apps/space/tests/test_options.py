@@ -1,0 +1,52 @@
+import pytest
+
+from cifar_models import CIFAR10
+from cifar_space import Limits, Options, RequestError, check_options
+
+LAYERS = ("stem", "layer1", "layer2")
+
+
+def check(options: Options) -> tuple[str, ...]:
+    return check_options(options, classes=CIFAR10.classes, layers=LAYERS, limits=Limits(pictures=16))
+
+
+def test_layers_come_in_the_order_asked_for() -> None:
+    assert check(Options(layers=["layer2", "stem"])) == ("layer2", "stem")
+    assert check(Options(layers=None)) == LAYERS
+
+
+def test_without_maps_nothing_about_maps_matters() -> None:
+    assert check(Options(explain=False, layers=[], method="none", target="none")) == ()
+
+
+@pytest.mark.parametrize("top", [1, 10])
+def test_takes_the_whole_range(top: int) -> None:
+    assert check(Options(top=top, explained=16, target="cat")) == LAYERS
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        *((Options(top=value), "top must be a whole number from 1 to 10") for value in (0, 11, -1, True)),
+        *((Options(top=value), "got") for value in (2.5, float("nan"), float("inf"), "3", None)),
+        *((Options(explained=value), "explained must be .* 1 to 16") for value in (0, 17, -4, 1.5)),
+        (Options(explain="yes"), "explain must be true or false"),
+        (Options(method="gradcan"), "did you mean 'gradcam'"),
+        (Options(target="cats"), "did you mean 'cat'"),
+        (Options(target=3), "target has the unknown name 3"),
+        (Options(layers=["layr1"]), "did you mean 'layer1'"),
+        (Options(layers=[]), "layers is empty"),
+        (Options(layers=["stem", "stem"]), "each layer once"),
+        (Options(layers=[["stem"]]), "unknown name"),
+    ],
+)
+def test_refuses_naming_the_option(options: Options, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        check(options)
+
+
+@pytest.mark.parametrize("name", ["pictures", "file_bytes", "pixels", "seconds"])
+@pytest.mark.parametrize("value", [0, -1, float("nan")])
+def test_limits_are_positive(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=name):
+        Limits(**{name: value})

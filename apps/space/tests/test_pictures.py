@@ -1,0 +1,150 @@
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from cifar_models import CIFAR10
+from cifar_space import Limits, PictureError, example_paths, read_picture
+
+RNG = np.random.default_rng(0)
+PHOTO = Image.fromarray(RNG.integers(0, 256, (24, 40, 3), dtype=np.uint8))
+
+
+def encoded(image: Image.Image, format: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format=format, **options)
+    return file.getvalue()
+
+
+def read(path: Path, data: bytes, limits: Limits | None = None) -> Image.Image:
+    path.write_bytes(data)
+    return read_picture(path, CIFAR10, limits=limits or Limits())
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    """A PNG file whose header claims a size and whose data is one byte."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0"))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG"])
+def test_reads_each_format_as_the_models_own_preprocessing_does(tmp_path: Path, format: str) -> None:
+    data = encoded(PHOTO, format)
+    expected = CIFAR10.to_image(Image.open(io.BytesIO(data)))
+    # The content counts, not the name.
+    assert np.array_equal(read(tmp_path / "photo.txt", data), expected)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
+def test_reads_each_mode(tmp_path: Path, mode: str) -> None:
+    image = Image.new(mode, (9, 70)) if mode == "I;16" else PHOTO.convert(mode)
+    data = encoded(image, "TIFF" if mode == "CMYK" else "PNG")
+    assert np.array_equal(read(tmp_path / "a.png", data), CIFAR10.to_image(image))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1)])
+def test_reads_extreme_shapes(tmp_path: Path, size: tuple[int, int]) -> None:
+    seen = read(tmp_path / "a.png", encoded(Image.new("RGB", size, (10, 20, 30)), "PNG"))
+    assert seen.size == (32, 32)
+    assert seen.getpixel((16, 16)) == (10, 20, 30)
+
+
+def test_turns_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter clockwise
+    seen = read(tmp_path / "a.png", encoded(PHOTO, "PNG", exif=exif))
+    assert np.array_equal(seen, CIFAR10.to_image(PHOTO.transpose(Image.Transpose.ROTATE_270)))
+
+
+def test_takes_the_first_frame(tmp_path: Path) -> None:
+    first, second = Image.new("RGB", (32, 32), "red"), Image.new("RGB", (32, 32), "blue")
+    data = encoded(first, "GIF", save_all=True, append_images=[second])
+    assert read(tmp_path / "a.gif", data).getpixel((5, 5)) == (255, 0, 0)
+
+
+JPEG = encoded(PHOTO, "JPEG")
+HOSTILE = {
+    "empty": (b"", "empty"),
+    "text": (b"hello, I am a picture", "not a picture"),
+    "svg": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "not a picture"),
+    "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
+    "truncated JPEG": (JPEG[: len(JPEG) // 2], "damaged or incomplete"),
+    "truncated PNG": (encoded(PHOTO, "PNG")[:-200], "damaged or incomplete"),
+    "PNG without its pixels": (png_of_size(500, 500), "damaged or incomplete"),
+    "too many pixels": (png_of_size(8000, 8000), "8,000 by 8,000 pixels"),
+    "bomb that Pillow warns of": (png_of_size(10_000, 10_000), "more than 50 million pixels"),
+    "bomb that Pillow refuses": (png_of_size(60_000, 60_000), "more than 50 million pixels"),
+}
+
+
+@pytest.mark.parametrize(("data", "reason"), HOSTILE.values(), ids=HOSTILE)
+def test_refuses_with_a_reason(tmp_path: Path, data: bytes, reason: str) -> None:
+    with pytest.raises(PictureError, match=reason):
+        read(tmp_path / "a.png", data)
+
+
+def test_counts_bytes_and_pixels_before_decoding(tmp_path: Path) -> None:
+    data = encoded(PHOTO, "PNG")
+    size = PHOTO.width * PHOTO.height
+    assert read(tmp_path / "a.png", data, Limits(file_bytes=len(data), pixels=size)).size == (32, 32)
+    with pytest.raises(PictureError, match=r"more than .* MiB"):
+        read(tmp_path / "a.png", data, Limits(file_bytes=len(data) - 1))
+    with pytest.raises(PictureError, match="40 by 24 pixels"):
+        read(tmp_path / "a.png", data, Limits(pixels=size - 1))
+
+
+@pytest.mark.parametrize("name", ["gone.png", "null\0.png", "."])
+def test_refuses_what_is_no_file(tmp_path: Path, name: str) -> None:
+    with pytest.raises(PictureError, match=r"not there any more|not a file"):
+        read_picture(tmp_path / name, CIFAR10, limits=Limits())
+
+
+SEEDS = [encoded(PHOTO, format) for format in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")]
+SEEDS.append(encoded(PHOTO, "TIFF", compression="tiff_lzw"))
+SEEDS.append(encoded(PHOTO.convert("P"), "PNG", transparency=3))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow and InputSpec warn of damaged metadata
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.sampled_from(SEEDS),
+    edits=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8),
+    kept=st.floats(0.1, 1),
+)
+def test_damaged_files_are_read_or_refused(
+    tmp_path: Path, seed: bytes, edits: list[tuple[float, int]], kept: float
+) -> None:
+    data = bytearray(seed)
+    for place, value in edits:
+        # Cubed, so that headers, where decoders go astray, are hit more often.
+        data[int(place**3 * len(data))] = value
+    try:
+        seen = read(tmp_path / "a.png", bytes(data[: int(kept * len(data)) + 1]))
+    except PictureError:
+        return
+    assert (seen.size, seen.mode) == ((32, 32), "RGB")
+
+
+def test_examples_are_what_their_origin_says() -> None:
+    paths = example_paths()
+    assert len(paths) == 10
+    assert "foolbox 3.3.4" in (paths[0].parent / "ORIGIN.txt").read_text()
+    for path in paths:
+        with Image.open(path) as image:
+            assert (image.size, image.mode) == ((32, 32), "RGB")
+            assert np.array_equal(read_picture(path, CIFAR10, limits=Limits()), image)

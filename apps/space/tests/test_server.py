@@ -1,0 +1,193 @@
+"""A real server and real clients, on this machine only."""
+
+import gc
+import json
+import math
+import re
+import socket
+import urllib.error
+import urllib.request
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from cifar_models import load_weights
+from cifar_space import Limits, Options, Service, example_paths
+from cifar_space.describe import describe
+from cifar_space.server import start
+
+EXAMPLES = [str(path) for path in example_paths()]
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def service(weights_file: Path) -> Service:
+    return Service(load_weights(weights_file), limits=Limits(pictures=4, file_bytes=100_000))
+
+
+# Gradio counts its events with an option that pandas has deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated")
+
+
+@pytest.fixture(scope="module")
+def url(service: Service) -> Iterator[str]:
+    with warnings.catch_warnings():
+        # Gradio makes event loops for its locks and leaves them to the garbage collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        page = start(service, host="127.0.0.1", port=free_port())
+        gc.collect()
+    yield page.local_url
+    page.close(verbose=False)
+
+
+@pytest.fixture(scope="module")
+def client(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    client = Client(
+        url, verbose=False, analytics_enabled=False, download_files=tmp_path_factory.mktemp("got")
+    )
+    yield client
+    client.close()
+
+
+def classify(client: Client, *paths: str, **changes: Any) -> list[dict[str, Any]]:
+    arguments = {"images": [handle_file(path) for path in paths], **changes}
+    return client.predict(**arguments, api_name="/classify")
+
+
+def test_answers_as_the_service_does(client: Client, service: Service) -> None:
+    got = classify(
+        client, *EXAMPLES[:2], top=10, method="layercam", target="cat", layers=["layer2"], opacity=0.25
+    )
+    options = Options(top=10, layers=["layer2"], method="layercam", target="cat")
+    assert got == describe(service.answer(EXAMPLES[:2], options), opacity=0.25)
+
+
+def test_defaults_are_the_pages(client: Client, service: Service) -> None:
+    assert classify(client, EXAMPLES[0]) == describe(service.answer(EXAMPLES[:1], Options()), opacity=0.5)
+    assert classify(client, EXAMPLES[0], explain=False)[0]["maps"] == {}
+
+
+def test_the_endpoint_is_the_only_one_offered(client: Client) -> None:
+    offered = client.view_api(return_format="dict", print_info=False)
+    assert list(offered["named_endpoints"]) == ["/classify"]
+    names = [one["parameter_name"] for one in offered["named_endpoints"]["/classify"]["parameters"]]
+    assert names == ["images", "top", "explain", "layers", "method", "target", "explained", "opacity"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"top": 0}, "minimum value 1"),
+        ({"top": 11}, "maximum value 10"),
+        ({"top": 2.5}, "top must be a whole number"),
+        ({"explained": -1}, "minimum value 1"),
+        ({"opacity": 2}, "maximum value 1"),
+        ({"layers": ["layer9"]}, "layer9"),
+        ({"layers": []}, "layers is empty"),
+        ({"method": "gradcan"}, "gradcan"),
+        ({"target": "unicorn"}, "unicorn"),
+    ],
+    ids=str,
+)
+def test_refuses_and_goes_on(client: Client, changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(AppError, match=told):
+        classify(client, EXAMPLES[0], **changes)
+    assert classify(client, EXAMPLES[0], explain=False)[0]["name"] == Path(EXAMPLES[0]).name
+
+
+def test_refuses_none_and_too_many_pictures(client: Client) -> None:
+    with pytest.raises(AppError, match="0 pictures were given; from 1 to 4"):
+        classify(client)
+    with pytest.raises(AppError, match="5 pictures were given; from 1 to 4"):
+        classify(client, *EXAMPLES[:5])
+
+
+def test_a_bad_file_does_not_spoil_the_others(client: Client, tmp_path: Path) -> None:
+    broken = tmp_path / "<b>broken.png"
+    broken.write_bytes(b"not a picture")
+    bad, good = classify(client, str(broken), EXAMPLES[3], explain=False)
+    assert "not a picture" in bad["error"]
+    assert good["name"] == Path(EXAMPLES[3]).name
+    assert len(good["predictions"]) == 3
+
+
+def test_an_upload_of_too_many_bytes_is_refused(url: str, client: Client, tmp_path: Path) -> None:
+    large = tmp_path / "large.png"
+    large.write_bytes(bytes(100_001))
+    with pytest.raises(ValueError, match="exceeds the maximum file size of 100000 bytes"):
+        classify(client, str(large))
+    # A client that does not look at the limit itself.
+    body = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n%b\r\n--x--\r\n'
+    request = urllib.request.Request(
+        f"{url}gradio_api/upload",
+        body % large.read_bytes(),
+        {"Content-Type": "multipart/form-data; boundary=x"},
+    )
+    with pytest.raises(urllib.error.HTTPError, match="413") as refused:
+        urllib.request.urlopen(request, timeout=60)
+    refused.value.close()
+    assert classify(client, EXAMPLES[0], explain=False)[0]["predictions"]
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../../../etc/passwd", EXAMPLES[0]])
+def test_files_that_were_not_uploaded_stay_closed(client: Client, path: str) -> None:
+    claimed = {"path": path, "orig_name": "a.png", "meta": {"_type": "gradio.FileData"}}
+    with pytest.raises(AppError):
+        post(client, [claimed])
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_no_address_is_fetched(client: Client, scheme: str) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        other.setblocking(False)
+        address = f"{scheme}://127.0.0.1:{other.getsockname()[1]}/a.png"
+        with pytest.raises(AppError, match="web addresses are not fetched"):
+            post(client, [{"path": address, "url": address, "meta": {"_type": "gradio.FileData"}}])
+        with pytest.raises(BlockingIOError):  # nobody has called
+            other.accept()
+
+
+def test_not_a_number_is_refused(url: str, client: Client) -> None:
+    with pytest.raises(AppError):
+        post(client, [], top=math.nan)
+
+
+def post(client: Client, images: list[dict[str, Any]], *, top: float = 3) -> None:
+    """Call the endpoint by hand, as a client without manners would."""
+    base = f"{client.src.rstrip('/')}/gradio_api/call/classify"
+    data = [images, top, True, ["layer1"], "gradcam", "predicted", 1, 0.5]
+    request = urllib.request.Request(
+        base, json.dumps({"data": data}).encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            event = json.load(response)["event_id"]
+        with urllib.request.urlopen(f"{base}/{event}", timeout=60) as response:
+            told = response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            raise AppError(f"{error.code} {error.read().decode()}") from error
+    if "event: error" in told:
+        raise AppError(told)
+
+
+def test_the_page_loads_nothing_from_elsewhere(url: str) -> None:
+    with urllib.request.urlopen(url, timeout=60) as response:
+        html = response.read().decode()
+    with urllib.request.urlopen(f"{url}theme.css", timeout=60) as response:
+        css = response.read().decode()
+    loaded = re.findall(r"""(?:src|href)=["']([^"']+)|url\(["']?([^"')]+)""", html + css)
+    assert loaded
+    assert [one for pair in loaded for one in pair if re.match("(https?:)?//", one)] == []

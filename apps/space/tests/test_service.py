@@ -1,0 +1,172 @@
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import cifar_space.service
+from cifar_explain import METHODS, explain
+from cifar_space import Answer, Limits, Options, Refusal, RequestError, Service, example_paths, load_service
+
+EXAMPLES = example_paths()
+
+
+@pytest.fixture
+def explained(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The layers of each call of `explain` that the service makes."""
+    calls: list[list[str]] = []
+
+    def counted(*args: object, **kwargs: object) -> object:
+        calls.append(kwargs["layers"])
+        return explain(*args, **kwargs)
+
+    monkeypatch.setattr(cifar_space.service, "explain", counted)
+    return calls
+
+
+def oracle_inputs(service: Service, path: Path) -> torch.Tensor:
+    with Image.open(path) as image:
+        return service.weights.spec.preprocess(image)[None]
+
+
+def test_predictions_are_the_models(service: Service) -> None:
+    answers = service.answer(EXAMPLES, Options(top=10, explain=False))
+    for path, answer in zip(EXAMPLES, answers, strict=True):
+        with torch.no_grad():
+            expected = service.weights.model(oracle_inputs(service, path)).softmax(1)[0]
+        assert answer.name == path.name
+        got = [prediction.probability for prediction in answer.predictions]
+        assert got == sorted(got, reverse=True)
+        assert {prediction.name for prediction in answer.predictions} == set(service.classes)
+        for prediction in answer.predictions:
+            assert prediction.probability == pytest.approx(
+                float(expected[service.classes.index(prediction.name)]), abs=1e-6
+            )
+        assert (answer.target, answer.maps) == (None, {})
+
+
+@pytest.mark.parametrize("top", [1, 4, 10])
+def test_top_classes(service: Service, top: int) -> None:
+    (answer,) = service.answer(EXAMPLES[:1], Options(top=top, explain=False))
+    (full,) = service.answer(EXAMPLES[:1], Options(top=10, explain=False))
+    assert answer.predictions == full.predictions[:top]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("target", ["predicted", "frog"])
+def test_maps_are_cifar_explains(service: Service, method: str, target: str) -> None:
+    layers = ["layer3", "layer1"]
+    (answer,) = service.answer(EXAMPLES[:1], Options(layers=layers, method=method, target=target))
+    expected = explain(
+        service.weights.model,
+        oracle_inputs(service, EXAMPLES[0]),
+        layers=layers,
+        method=method,
+        target=target,
+        class_names=service.classes,
+    )[0]
+    assert list(answer.maps) == layers
+    assert np.allclose(list(answer.maps.values()), expected, atol=1e-5)
+    assert answer.target == (answer.predictions[0].name if target == "predicted" else target)
+
+
+def test_the_first_readable_pictures_are_explained(service: Service, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no")
+    outcomes = service.answer([broken, *EXAMPLES[:3]], Options(explained=2))
+    assert isinstance(outcomes[0], Refusal)
+    assert outcomes[0].name == "broken.png"
+    assert [len(outcome.maps) for outcome in outcomes[1:]] == [3, 3, 0]
+
+
+def test_only_what_is_new_is_computed(service: Service, explained: list[list[str]]) -> None:
+    service.answer(EXAMPLES[:2], Options(layers=["layer1"]))
+    assert explained == [["layer1"]] * 2
+    service.answer(EXAMPLES[:2], Options(layers=["layer1"], top=10))
+    service.answer(EXAMPLES[:2], Options(explain=False))
+    assert len(explained) == 2
+    service.answer(EXAMPLES[:1], Options(layers=["layer2", "layer1"]))
+    assert explained[2:] == [["layer2"]]
+    service.answer(EXAMPLES[:1], Options(layers=["layer1"], method="layercam"))
+    (answer,) = service.answer(EXAMPLES[:1], Options(layers=["layer1"], explain=True))
+    other = next(name for name in service.classes if name != answer.target)
+    service.answer(EXAMPLES[:1], Options(layers=["layer1"], target=other))
+    assert explained[3:] == [["layer1"], ["layer1"]]
+
+
+def test_a_class_asked_for_by_name_is_the_predicted_one(service: Service, explained: list[list[str]]) -> None:
+    (first,) = service.answer(EXAMPLES[:1], Options())
+    (second,) = service.answer(EXAMPLES[:1], Options(target=first.target))
+    assert len(explained) == 1
+    assert all(np.array_equal(first.maps[layer], second.maps[layer]) for layer in first.maps)
+
+
+def test_answers_do_not_depend_on_companions_or_memory(service: Service, weights_file: Path) -> None:
+    together = service.answer(EXAMPLES, Options(explained=10))
+    alone = load_service(weights_file)
+    for path, answer in zip(reversed(EXAMPLES), reversed(together), strict=True):
+        (other,) = alone.answer([path], Options())
+        assert other.predictions == answer.predictions
+        assert all(np.array_equal(other.maps[layer], answer.maps[layer]) for layer in answer.maps)
+
+
+def test_threads_get_their_own_answers(service: Service) -> None:
+    expected = {path: service.answer([path], Options())[0] for path in EXAMPLES}
+    fresh = Service(service.weights)
+    wrong: list[object] = []
+
+    def ask(path: Path) -> None:
+        (answer,) = fresh.answer([path], Options())
+        same = all(np.array_equal(answer.maps[name], heat) for name, heat in expected[path].maps.items())
+        if answer.predictions != expected[path].predictions or not same:
+            wrong.append(path)
+
+    threads = [threading.Thread(target=ask, args=[path]) for path in EXAMPLES * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+@pytest.mark.parametrize("count", [0, 17, 200])
+def test_refuses_none_and_too_many(service: Service, count: int) -> None:
+    with pytest.raises(RequestError, match=f"{count} pictures were given; from 1 to 16"):
+        service.answer([EXAMPLES[0]] * count, Options())
+
+
+def test_options_are_checked_before_any_file_is_opened(service: Service, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="top"):
+        service.answer([tmp_path / "gone.png"], Options(top=11))
+
+
+def test_stops_when_the_time_is_over(weights_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = load_service(weights_file, limits=Limits(seconds=5))
+    ticks = iter(range(1000))
+    monkeypatch.setattr(cifar_space.service.time, "monotonic", lambda: next(ticks))
+    with pytest.raises(RequestError, match="more than 5 seconds"):
+        service.answer(EXAMPLES, Options(explained=10, method="scorecam"))
+    monkeypatch.undo()
+    (answer,) = service.answer(EXAMPLES[:1], Options())
+    assert isinstance(answer, Answer)
+
+
+def test_progress_rises_to_the_end(service: Service) -> None:
+    shares: list[float] = []
+    service.answer(EXAMPLES[:3], Options(), progress=lambda share, text: shares.append(share))
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert shares[-1] == pytest.approx(1)
+
+
+def test_leaves_model_and_random_state_alone(service: Service) -> None:
+    model = service.weights.model.train()
+    state = torch.get_rng_state()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    service.answer(EXAMPLES[:1], Options())
+    service.warm_up()
+    assert model.training
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
