@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from cifar_data import make_synthetic
 from cifar_models import load_weights, read_header
@@ -146,9 +147,8 @@ def test_lr_find_suggests_a_rate_and_writes_plot_and_snippet(cifar_train, small)
     assert code == 0, err
     assert "suggested model.lr" in out
     directory = next(p for p in Path("runs").iterdir() if not p.is_symlink())
-    from PIL import Image
-
-    assert Image.open(directory / "lr_find.png").size[0] > 600
+    with Image.open(directory / "lr_find.png") as plot:
+        assert plot.width > 600
     suggested = yaml.safe_load((directory / "lr_find.yaml").read_text())["model"]["lr"]
     assert 1e-4 <= suggested <= 1
     assert cifar_train("fit", "--recipe=fast", f"--config={directory / 'lr_find.yaml'}", *small)[0] == 0

@@ -32,6 +32,7 @@ def test_the_training_loss_is_the_smoothed_cross_entropy_in_closed_form(model):
     assert model.logged["train_loss"] == pytest.approx(loss.item())
 
 
+@torch.no_grad()
 def test_the_test_metrics_are_of_one_view_and_of_both(model):
     model.eval()
     images, labels = batch()
@@ -45,6 +46,7 @@ def test_the_test_metrics_are_of_one_view_and_of_both(model):
     assert model.logged["test_loss"] == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-4)
 
 
+@torch.no_grad()
 def test_symmetric_images_are_judged_alike_by_one_view_and_both(model):
     model.eval()
     images, labels = batch()
