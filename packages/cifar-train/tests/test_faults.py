@@ -53,6 +53,8 @@ def test_killed_in_mid_epoch_a_run_goes_on_to_the_very_same_weights(cifar_train,
     killed = Path("runs/latest").resolve()
     assert read_checkpoint(killed / "checkpoints/last.ckpt")["epoch"] == 0
     before = [row for row in rows() if row["val_accuracy"]]
+    logged = [(row["epoch"], row["step"]) for row in rows() if row["train_loss_step"]]
+    assert ("1", "2") in logged, "the step after the checkpoint was logged too, and will be again"
 
     code, _, err = cifar_train("fit", "--ckpt_path=last")
     assert code == 0, err
@@ -62,6 +64,8 @@ def test_killed_in_mid_epoch_a_run_goes_on_to_the_very_same_weights(cifar_train,
     after = [row for row in rows() if row["val_accuracy"]]
     assert after[: len(before)] == before
     assert [row["epoch"] for row in after] == ["0", "1", "2"]
+    logged = [(row["epoch"], row["step"]) for row in rows() if row["train_loss_step"]]
+    assert logged == sorted(set(logged), key=lambda row: int(row[1])), "no step is logged twice"
 
 
 def test_a_full_disk_at_a_checkpoint_leaves_the_last_good_one(cifar_train, small, monkeypatch):

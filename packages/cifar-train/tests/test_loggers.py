@@ -1,6 +1,6 @@
 import csv
 
-from cifar_train.loggers import HistoryLogger
+from cifar_train.loggers import HistoryLogger, drop_later_rows
 
 
 def rows(directory):
@@ -37,3 +37,16 @@ def test_a_logger_that_logs_nothing_leaves_earlier_rows_alone(tmp_path):
     before = (tmp_path / "metrics.csv").read_bytes()
     log(tmp_path)
     assert (tmp_path / "metrics.csv").read_bytes() == before
+
+
+def test_rows_from_a_step_on_are_dropped_and_the_others_kept_to_the_letter(tmp_path):
+    log(tmp_path, *((step, {"a": step / 3}) for step in range(6)))
+    before = rows(tmp_path)
+    drop_later_rows(tmp_path / "metrics.csv", step=4)
+    assert rows(tmp_path) == before[:4]
+    assert [path.name for path in tmp_path.glob("metrics*")] == ["metrics.csv"]
+
+
+def test_without_a_history_there_is_nothing_to_drop(tmp_path):
+    drop_later_rows(tmp_path / "metrics.csv", step=4)
+    assert list(tmp_path.iterdir()) == []

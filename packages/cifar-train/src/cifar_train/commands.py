@@ -12,8 +12,9 @@ import torch
 
 from cifar_data import CIFAR10DataModule
 from cifar_models import load_weights
-from cifar_train.checkpoint import export_checkpoint, run_metrics, run_recipe
+from cifar_train.checkpoint import export_checkpoint, read_checkpoint, run_metrics, run_recipe
 from cifar_train.environment import describe_environment
+from cifar_train.loggers import drop_later_rows
 from cifar_train.module import LitClassifier, input_spec
 from cifar_train.rundir import find_run
 from cifar_train.summary import Summary, format_metrics, format_summary, write_summary
@@ -26,6 +27,8 @@ def fit(cli: TrainCLI) -> None:
     if trainer.is_global_zero:
         count = sum(p.numel() for p in model.parameters())
         print(f"{model.architecture}, {count:,} parameters, into {run.path}", file=sys.stderr)
+        if cli.checkpoint is not None:
+            drop_later_rows(run.metrics, step=read_checkpoint(cli.checkpoint)["global_step"])
     finished = False
     try:
         trainer.fit(model, datamodule=datamodule, ckpt_path=cli.checkpoint, weights_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,29 @@ class HistoryLogger(CSVLogger):
                 header = file.readline().strip()
             writer.metrics_keys = header.split(",") if header else []
         return writer
+
+
+def drop_later_rows(metrics: Path, *, step: int) -> None:
+    """Take out of a `metrics.csv` what was logged at or after an optimizer step.
+
+    A run resumed from a checkpoint trains those steps again, and would log them twice.
+
+    Args:
+        metrics: The file; nothing happens if there is none.
+        step: Optimizer steps that the checkpoint had made.
+    """
+    if not metrics.exists():
+        return
+    with metrics.open(newline="") as file:
+        reader = csv.DictReader(file)
+        rows = [row for row in reader if int(row["step"]) < step]
+        names = reader.fieldnames or []
+    staged = metrics.with_suffix(f".csv-{os.getpid()}")
+    with staged.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(rows)
+    staged.replace(metrics)
 
 
 def default_loggers(run: RunDirectory) -> list[Logger]:
