@@ -146,7 +146,9 @@ def test_lr_find_suggests_a_rate_and_writes_plot_and_snippet(cifar_train, small)
     )
     assert code == 0, err
     assert "suggested model.lr" in out
-    directory = next(p for p in Path("runs").iterdir() if not p.is_symlink())
+    (directory,) = Path("runs").iterdir()
+    assert directory.name.startswith("lr-find-fast-")
+    assert sorted(path.name for path in directory.iterdir()) == ["lr_find.png", "lr_find.yaml"]
     with Image.open(directory / "lr_find.png") as plot:
         assert plot.width > 600
     suggested = yaml.safe_load((directory / "lr_find.yaml").read_text())["model"]["lr"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import lightning as L
 import yaml
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.tuner.tuning import Tuner
@@ -40,12 +42,23 @@ class LearningRateRange:
 
 
 class LearningRateCLI(TrainCLI):
-    """The fields of a training, and the range."""
+    """The fields of a training, and the range; nothing is logged or kept that could be taken for a training."""
+
+    run_prefix = "lr-find-"
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the range."""
         super().add_arguments_to_parser(parser)
         parser.add_class_arguments(LearningRateRange, "range")
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        """A trainer without logger and checkpoints, whose directory does not become `latest`."""
+        self.save_config_callback = None
+        return super().instantiate_trainer(logger=False, enable_checkpointing=False, **kwargs)
+
+    def default_callbacks(self) -> list[L.Callback]:
+        """None: the tuner shows its own progress."""
+        return []
 
 
 def find_learning_rate(cli: LearningRateCLI) -> float:

@@ -113,6 +113,9 @@ class TrainCLI(LightningCLI):
         throughput: Counts images and seconds of the training.
     """
 
+    #: What the run directory's name begins with, before the recipe.
+    run_prefix = ""
+
     run: RunDirectory
     checkpoint: Path | None
     throughput: Throughput
@@ -180,17 +183,17 @@ class TrainCLI(LightningCLI):
                 f"this is one of several processes; set {RUN_VARIABLE} to one run directory for all of them"
             )
         else:
-            self.run = resumed or create_run(self.config.runs, self.config.recipe)
+            self.run = resumed or create_run(self.config.runs, self.run_prefix + self.config.recipe)
             os.environ[RUN_VARIABLE] = str(self.run.path)
         self.checkpoint = None
         if self.config.ckpt_path:
             names = {"last": self.run.last, "best": self.run.best}
             self.checkpoint = names.get(self.config.ckpt_path, Path(self.config.ckpt_path))
         self.save_config_kwargs = {"run": self.run}
-        self.trainer_defaults["callbacks"] = self._default_callbacks()
+        self.trainer_defaults["callbacks"] = self.default_callbacks()
         given = self.config_init["trainer"]
         if given.logger is None or given.logger is True:
-            kwargs["logger"] = default_loggers(self.run)
+            kwargs.setdefault("logger", default_loggers(self.run))
         if self.config.data.val_size == 0 and given.limit_val_batches is None:
             # Lightning warns of an empty list of loaders; so none is asked for.
             kwargs["limit_val_batches"] = 0
@@ -202,7 +205,8 @@ class TrainCLI(LightningCLI):
             kwargs["enable_model_summary"] = False
         return super().instantiate_trainer(**kwargs)
 
-    def _default_callbacks(self) -> list[L.Callback]:
+    def default_callbacks(self) -> list[L.Callback]:
+        """The callbacks that the configuration leaves out."""
         trainer = self.config_init["trainer"]
         given = trainer.callbacks or []
         given = given if isinstance(given, list) else [given]
