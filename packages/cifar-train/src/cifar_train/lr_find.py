@@ -14,6 +14,9 @@ from matplotlib.figure import Figure
 
 from cifar_train.training_cli import TrainCLI
 
+# Losses at the start that are too few to be smoothed, and so neither judged nor shown.
+_SKIPPED = 10
+
 
 @dataclass(frozen=True)
 class LearningRateRange:
@@ -83,14 +86,15 @@ def find_learning_rate(cli: LearningRateCLI) -> float:
         update_attr=False,
         attr_name="lr",
     )
-    suggestion = finder.suggestion() if finder is not None else None
+    suggestion = finder.suggestion(skip_begin=_SKIPPED, skip_end=1) if finder is not None else None
     if finder is None or suggestion is None:
         raise ValueError(
             f"no learning rate in {tested.min_lr} to {tested.max_lr} lowered the loss steadily; widen --range.min_lr "
             "and --range.max_lr or raise --range.steps"
         )
     directory = cli.run.path
-    _plot(finder.results["lr"], finder.results["loss"], suggestion, directory / "lr_find.png")
+    shown = slice(_SKIPPED, -1)
+    _plot(finder.results["lr"][shown], finder.results["loss"][shown], suggestion, directory / "lr_find.png")
     snippet = directory / "lr_find.yaml"
     snippet.write_text(yaml.safe_dump({"model": {"lr": suggestion}}))
     print(f"suggested model.lr  {suggestion:.3g}")
@@ -105,10 +109,10 @@ def _plot(rates: list[float], losses: list[float], suggestion: float, path: Path
     axes.plot(rates, losses, color="#2a6f97", linewidth=1.5)
     axes.axvline(suggestion, color="#d1495b", linewidth=1.2, label=f"suggestion {suggestion:.3g}")
     axes.set(xscale="log", xlabel="learning rate", ylabel="training loss, smoothed (nats)")
-    # A diverging tail would press the part that matters flat.
-    lowest, first = min(losses), losses[0]
-    span = max(first - lowest, 1e-3)
-    axes.set_ylim(lowest - 0.1 * span, first + 0.5 * span)
+    # A diverging tail would press the part that matters flat; the first half of the range lies before it.
+    lowest, highest = min(losses), max(losses[: len(losses) // 2])
+    span = max(highest - lowest, 1e-3)
+    axes.set_ylim(lowest - 0.1 * span, highest + 0.3 * span)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     figure.savefig(path)
