@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import yaml
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.tuner.tuning import Tuner
@@ -86,21 +88,55 @@ def find_learning_rate(cli: LearningRateCLI) -> float:
         update_attr=False,
         attr_name="lr",
     )
-    suggestion = finder.suggestion(skip_begin=_SKIPPED, skip_end=1) if finder is not None else None
-    if finder is None or suggestion is None:
+    shown = slice(_SKIPPED, -1)
+    rates = finder.results["lr"][shown] if finder is not None else []
+    losses = undo_smoothing_bias(finder.results["loss"])[shown] if finder is not None else []
+    suggestion = steepest_rate(rates, losses)
+    if suggestion is None:
         raise ValueError(
             f"no learning rate in {tested.min_lr} to {tested.max_lr} lowered the loss steadily; widen --range.min_lr "
             "and --range.max_lr or raise --range.steps"
         )
     directory = cli.run.path
-    shown = slice(_SKIPPED, -1)
-    _plot(finder.results["lr"][shown], finder.results["loss"][shown], suggestion, directory / "lr_find.png")
+    _plot(rates, losses, suggestion, directory / "lr_find.png")
     snippet = directory / "lr_find.yaml"
     snippet.write_text(yaml.safe_dump({"model": {"lr": suggestion}}))
     print(f"suggested model.lr  {suggestion:.3g}")
     print(f"plot                {directory / 'lr_find.png'}")
     print(f"to train with it    cifar-train --recipe {cli.config.recipe} --config {snippet}")
     return suggestion
+
+
+def steepest_rate(rates: Sequence[float], losses: Sequence[float]) -> float | None:
+    """The learning rate at which the loss falls fastest per factor of learning rate, or none if it nowhere falls.
+
+    Lightning's own suggestion takes the slope per difference of learning rates, which makes the smallest rates win
+    by their spacing alone.
+
+    >>> steepest_rate([0.001, 0.01, 0.1, 1.0], [2.3, 2.2, 1.5, 1.45])
+    0.01
+    """
+    if len(rates) < 2:
+        return None
+    slopes = np.gradient(np.asarray(losses), np.log(rates))
+    steepest = int(np.nanargmin(slopes))
+    return float(rates[steepest]) if slopes[steepest] < 0 else None
+
+
+def undo_smoothing_bias(losses: Sequence[float], *, beta: float = 0.98) -> list[float]:
+    """Losses as smoothed by Lightning's finder, without the rise that its correction puts at the start.
+
+    A running mean that begins at zero has to be divided by `1 - beta**k` after k values. The finder counts one too
+    many, since the step is counted when it takes the loss: so the first values come out too low.
+
+    Args:
+        losses: Smoothed losses in order, the first after one step.
+        beta: Share of the old mean in the new; Lightning's own default.
+
+    >>> [round(loss, 3) for loss in undo_smoothing_bias([1.0, 1.0], beta=0.5)]
+    [1.5, 1.167]
+    """
+    return [loss * (1 - beta ** (k + 1)) / (1 - beta**k) for k, loss in enumerate(losses, start=1)]
 
 
 def _plot(rates: list[float], losses: list[float], suggestion: float, path: Path) -> None:
