@@ -102,7 +102,7 @@ class WhiteNet(nn.Module):
 
     Source:
         K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (arXiv:2404.00498): the design, at widths
-        64, 256, 256; T. Bakken (tysam-code), hlb-CIFAR10; D. Page's ResNet.
+        64, 256, 256; tysam-code, hlb-CIFAR10; D. Page's ResNet.
     """
 
     def __init__(
