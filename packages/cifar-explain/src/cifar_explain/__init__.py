@@ -10,7 +10,13 @@ from cifar_explain.calibration import (
 )
 from cifar_explain.cam import explain
 from cifar_explain.errors import RANKINGS, Errors, find_errors
-from cifar_explain.evaluate import Evaluation, evaluate, label_losses, predict_probabilities
+from cifar_explain.evaluate import (
+    Evaluation,
+    evaluate,
+    label_losses,
+    predict_logits,
+    predict_probabilities,
+)
 from cifar_explain.faithfulness import PERCENTILES, RANDOM, Faithfulness, measure_faithfulness
 from cifar_explain.gallery import Gallery, make_gallery, stored_images
 from cifar_explain.gallery_files import read_gallery, write_gallery
@@ -64,6 +70,7 @@ __all__ = [
     "measure_faithfulness",
     "most_confused",
     "overlay",
+    "predict_logits",
     "predict_probabilities",
     "read_counts",
     "read_gallery",

@@ -131,7 +131,7 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
     low, high = (math.log(1 / temperature) for temperature in reversed(TEMPERATURES))
     for _ in range(60):
         middle = (low + high) / 2
-        expected = (_softmax(logits * math.exp(middle)) * logits).sum(axis=1).mean()
+        expected = (softmax(logits * math.exp(middle)) * logits).sum(axis=1).mean()
         low, high = (low, middle) if expected > own else (middle, high)
     return math.exp(-(low + high) / 2)
 
@@ -148,14 +148,20 @@ def apply_temperature(probabilities: NDArray[np.floating], temperature: float) -
     rows = as_probabilities(probabilities)
     if not 0 < temperature < math.inf:
         raise ValueError(f"temperature must be positive and finite, got {temperature!r}")
-    return _softmax(_log(rows) / temperature)
+    return softmax(_log(rows) / temperature)
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return each row's probabilities, `exp(logits) / sum(exp(logits))`, `(N, K)`, without overflow.
+
+    >>> softmax(np.array([[0.0, 0.0], [1000.0, 0.0]]))
+    array([[0.5, 0.5],
+           [1. , 0. ]])
+    """
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _log(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     # Logits are known up to a constant per image, and the logarithm of their softmax is as good as any.
     return np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
-
-
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)

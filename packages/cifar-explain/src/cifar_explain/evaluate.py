@@ -17,6 +17,7 @@ from cifar_explain._checks import (
     as_probabilities,
     check_count,
 )
+from cifar_explain.calibration import softmax
 from cifar_explain.cam import Progress
 from cifar_explain.view import on_device_of, private_view
 
@@ -87,7 +88,7 @@ def label_losses(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) 
     return 0 - np.log(np.maximum(rows[np.arange(len(rows)), chosen], np.finfo(np.float64).tiny))
 
 
-def predict_probabilities(
+def predict_logits(
     model: nn.Module,
     images: Any,
     *,
@@ -95,7 +96,7 @@ def predict_probabilities(
     batch_size: int = BATCH_SIZE,
     progress: Progress | None = None,
 ) -> NDArray[np.float64]:
-    """Return the softmax of the model's logits in double precision, `(N, K)`.
+    """Return what the model gives to each image before any softmax, in double precision, `(N, K)`.
 
     The model runs in evaluation mode through a private view, as in `explain`; its own modes stay.
 
@@ -112,7 +113,7 @@ def predict_probabilities(
             the model does not return finite logits `(n, K)`.
 
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
-    >>> predict_probabilities(model, torch.zeros(5, 3, 8, 8), batch_size=2).shape
+    >>> predict_logits(model, torch.zeros(5, 3, 8, 8), batch_size=2).shape
     (5, 4)
     """
     check_count("batch_size", batch_size)
@@ -125,10 +126,31 @@ def predict_probabilities(
             batch = images[start : start + batch_size]
             inputs = on_device_of(view, as_images(batch if preprocess is None else preprocess(batch)))
             logits = as_logits(view(inputs), len(batch))
-            parts.append(logits.double().softmax(dim=1).cpu().numpy())
+            parts.append(logits.double().cpu().numpy())
             if progress is not None:
                 progress(min(start + batch_size, len(images)), len(images))
     return np.concatenate(parts)
+
+
+def predict_probabilities(
+    model: nn.Module,
+    images: Any,
+    *,
+    preprocess: Callable[[Any], Tensor] | None = None,
+    batch_size: int = BATCH_SIZE,
+    progress: Progress | None = None,
+) -> NDArray[np.float64]:
+    """Return the softmax of the model's logits in double precision, `(N, K)`.
+
+    Arguments and `Raises:` are those of `predict_logits`.
+
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
+    >>> predict_probabilities(model, torch.zeros(5, 3, 8, 8)).sum(axis=1).round(6)
+    array([1., 1., 1., 1., 1.])
+    """
+    return softmax(
+        predict_logits(model, images, preprocess=preprocess, batch_size=batch_size, progress=progress)
+    )
 
 
 def evaluate(
@@ -145,15 +167,15 @@ def evaluate(
 
     Args:
         model: Any module that gives logits `(N, K)`.
-        images: As in `predict_probabilities`.
+        images: As in `predict_logits`.
         labels: True class indices `(N,)`.
         class_names: The K names.
-        preprocess: As in `predict_probabilities`.
+        preprocess: As in `predict_logits`.
         batch_size: Images per micro-batch.
         progress: Called with the images done and all images.
 
     Raises:
-        ValueError: As `predict_probabilities` does, and if labels or names do not fit the images and logits.
+        ValueError: As `predict_logits` does, and if labels or names do not fit the images and logits.
 
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
     >>> evaluate(model, torch.zeros(5, 3, 8, 8), [0, 1, 2, 3, 0]).labels
