@@ -17,6 +17,7 @@ from cifar_models import Weights, load_weights
 from cifar_space.memory import ArrayMemory
 from cifar_space.options import PREDICTED, Limits, Options, RequestError, check_options
 from cifar_space.pictures import PictureError, read_picture
+from cifar_space.served import ServedFiles, of_weights
 
 #: Called with the share of the work that is done, in [0, 1], and what is being done.
 Progress = Callable[[float, str], None]
@@ -176,14 +177,15 @@ class Service:
         return self.weights.spec.normalize(seen[None])
 
 
-def load_service(path: str | os.PathLike[str], *, limits: Limits | None = None) -> Service:
-    """Return a service of the model in a weights file, warmed up.
+def load_service(files: ServedFiles | str | os.PathLike[str], *, limits: Limits | None = None) -> Service:
+    """Return a service of one model's files, or of a weights file alone, warmed up.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not a whole and valid weights file; the reason is told.
+        FileNotFoundError: If a file is missing.
+        ValueError: If the weights are not a whole and valid weights file; the reason is told.
     """
-    service = Service(load_weights(path), limits=limits)
+    served = files if isinstance(files, ServedFiles) else of_weights(files)
+    service = Service(load_weights(served.weights), limits=limits)
     service.warm_up()
     return service
 
