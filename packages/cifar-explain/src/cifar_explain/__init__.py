@@ -32,6 +32,7 @@ from cifar_explain.metrics import (
     most_confused,
     top_k_accuracy,
 )
+from cifar_explain.novelty import Familiarity, energy_scores, fit_familiarity
 from cifar_explain.overlay import enlarge_map, enlarge_photo, heat_colours, overlay
 from cifar_explain.targets import Versus
 
@@ -47,6 +48,7 @@ __all__ = [
     "Errors",
     "Evaluation",
     "Faithfulness",
+    "Familiarity",
     "Gallery",
     "HumanView",
     "Recheck",
@@ -55,6 +57,7 @@ __all__ = [
     "apply_temperature",
     "class_reports",
     "confusion_matrix",
+    "energy_scores",
     "enlarge_map",
     "enlarge_photo",
     "evaluate",
@@ -62,6 +65,7 @@ __all__ = [
     "explain",
     "find_errors",
     "find_layers",
+    "fit_familiarity",
     "fit_temperature",
     "heat_colours",
     "judge_errors",

@@ -1,0 +1,185 @@
+"""Energies and the thresholds of what counts as unfamiliar."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cifar_explain import Familiarity, apply_temperature, energy_scores, fit_familiarity, fit_temperature
+
+
+@st.composite
+def validation(draw, *, tied=False):
+    """Logits (N, K) and labels; `tied` ones hold many equal rows."""
+    count, classes = draw(st.integers(1, 60)), draw(st.integers(2, 5))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    logits = generator.normal(size=(count, classes)) * draw(st.sampled_from([0.1, 3.0, 30.0]))
+    if tied:
+        logits = np.round(logits / 10)
+    # Labels that mostly agree with the model.
+    labels = np.where(generator.random(count) < 0.8, logits.argmax(1), generator.integers(0, classes, count))
+    return logits, labels
+
+
+def smoothed_logits(*, sure, count=4000, classes=10, seed=0):
+    """Logits `sure` above the others with some scatter, as after training to soft or hard labels."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, classes, count)
+    logits = generator.normal(size=(count, classes)) * 0.25 * sure
+    logits[np.arange(count), labels] += sure
+    return logits, labels
+
+
+@given(validation(), st.floats(0.05, 20))
+def test_energies_agree_with_torch(case, temperature):
+    logits, _ = case
+    expected = -temperature * torch.logsumexp(torch.from_numpy(logits) / temperature, dim=1)
+    np.testing.assert_allclose(energy_scores(logits, temperature=temperature), expected, rtol=1e-9, atol=1e-9)
+
+
+@given(validation(), st.floats(-1e3, 1e3))
+def test_a_constant_added_to_the_logits_lowers_the_energy_by_as_much(case, constant):
+    logits, _ = case
+    np.testing.assert_allclose(energy_scores(logits + constant), energy_scores(logits) - constant, atol=1e-8)
+
+
+def test_energies_of_huge_logits_are_finite():
+    np.testing.assert_allclose(energy_scores([[1e6, 0.0], [-1e6, -1e6]]), [-1e6, 1e6 - math.log(2)])
+    assert np.isfinite(energy_scores([[1e300, -1e300]])).all()
+
+
+def test_tensors_of_any_precision_are_taken():
+    logits = torch.tensor([[1.0, 2.0]], dtype=torch.bfloat16, requires_grad=True)
+    np.testing.assert_allclose(energy_scores(logits), -math.log(math.e + math.e**2))
+
+
+@given(validation(tied=True) | validation(), st.floats(0, 0.99))
+@settings(deadline=None)
+def test_no_more_validation_images_are_flagged_than_asked_for(case, rate):
+    logits, labels = case
+    fitted = fit_familiarity(logits, labels, false_alarm_rate=rate)
+    flagged = fitted.is_unfamiliar(logits)
+    assert flagged.mean() <= rate + 1e-12
+    assert fitted.false_alarm_rate == flagged.mean()
+    assert fitted.images == len(logits)
+
+
+@given(validation(), st.floats(0.05, 0.9))
+@settings(deadline=None)
+def test_the_thresholds_are_as_strict_as_the_rate_allows(case, rate):
+    # By brute force: let each measure flag its k most doubtful images, for the greatest k that is allowed.
+    logits, labels = case
+    fitted = fit_familiarity(logits, labels, false_alarm_rate=rate)
+    probabilities = torch.from_numpy(logits / fitted.temperature).softmax(1).numpy()
+    unsure = np.argsort(probabilities.max(1), kind="stable")
+    energetic = np.argsort(torch.logsumexp(torch.from_numpy(logits), 1).numpy())
+    unions = [{*unsure[:k].tolist(), *energetic[:k].tolist()} for k in range(len(logits))]
+    expected = [union for union in unions if len(union) <= rate * len(logits) + 1e-9][-1]
+    flagged = set(np.flatnonzero(fitted.is_unfamiliar(logits)).tolist())
+    # Saturated confidences tie, and of equals none is flagged.
+    if len(np.unique(probabilities.max(1))) == len(logits):
+        assert flagged == expected
+    else:
+        assert len(flagged) <= rate * len(logits) + 1e-9
+
+
+@pytest.mark.parametrize("sure", [2.5, 20.0])
+def test_small_logits_of_label_smoothing_work_as_well_as_large_ones(sure):
+    fitted = fit_familiarity(*smoothed_logits(sure=sure))
+    again, _ = smoothed_logits(sure=sure, seed=1)
+    assert fitted.is_unfamiliar(again).mean() == pytest.approx(fitted.false_alarm_rate, abs=0.015)
+    assert 0.04 < fitted.false_alarm_rate <= 0.05
+    # No evidence for any class, and evidence for two at once.
+    nothing, torn = np.zeros((1, 10)), np.zeros((1, 10))
+    torn[0, :2] = sure * 1.5
+    assert fitted.is_unfamiliar(np.concatenate([nothing, torn])).all()
+
+
+def test_each_measure_finds_what_the_other_misses():
+    limits = Familiarity(2.0, lowest_confidence=0.6, highest_energy=-1.0, false_alarm_rate=0.05, images=100)
+    familiar, torn, faint = [8.0, 0.0, 0.0], [8.0, 8.0, 0.0], [-4.0, -20.0, -20.0]
+    assert limits.is_unfamiliar([familiar, torn, faint]).tolist() == [False, True, True]
+    assert energy_scores([torn])[0] < -1  # only its confidence gives it away
+    assert apply_temperature([[1 - 1e-6, 1e-6]], 2.0).max() > 0.6  # only the energy of `faint` does
+
+
+def test_the_temperature_is_that_of_calibration():
+    logits, labels = smoothed_logits(sure=3.0)
+    probabilities = torch.from_numpy(logits).softmax(1).numpy()
+    assert fit_familiarity(logits, labels).temperature == pytest.approx(
+        fit_temperature(probabilities, labels)
+    )
+
+
+def test_of_images_that_are_all_alike_none_is_flagged():
+    fitted = fit_familiarity(np.tile([3.0, 0.0], (40, 1)), [0] * 30 + [1] * 10, false_alarm_rate=0.5)
+    assert fitted.false_alarm_rate == 0
+    assert fitted.is_unfamiliar([[3.0, 0.0], [0.5, 0.0]]).tolist() == [False, True]
+
+
+@given(validation())
+@settings(deadline=None)
+def test_travels_through_json_to_the_bit(case):
+    fitted = fit_familiarity(*case)
+    again = Familiarity.from_dict(json.loads(json.dumps(fitted.to_dict(), allow_nan=False)))
+    assert again == fitted
+    assert {type(value) for value in again.to_dict().values()} == {float, int}
+
+
+GOOD = {
+    "temperature": 1.5,
+    "lowest_confidence": 0.4,
+    "highest_energy": -2.0,
+    "false_alarm_rate": 0.05,
+    "images": 500,
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({**GOOD, "temperature": 0}, "temperature must be a number greater than 0 and finite, got 0"),
+        ({**GOOD, "temperature": math.inf}, "got inf"),
+        ({**GOOD, "temperature": "1"}, "got '1'"),
+        ({**GOOD, "lowest_confidence": 1.1}, "lowest_confidence must be a number from 0 to 1, got 1.1"),
+        ({**GOOD, "lowest_confidence": math.nan}, "got nan"),
+        ({**GOOD, "highest_energy": math.nan}, "highest_energy must be a number that is finite, got nan"),
+        ({**GOOD, "highest_energy": None}, "got None"),
+        ({**GOOD, "false_alarm_rate": 1}, "false_alarm_rate must be .* less than 1, got 1"),
+        ({**GOOD, "false_alarm_rate": True}, "got True"),
+        ({**GOOD, "images": 0}, "images must be a whole number of at least 1, got 0"),
+        ({**GOOD, "images": 10.5}, "got 10.5"),
+        ({**GOOD, "temprature": 1.0}, "unknown field 'temprature'; did you mean 'temperature'"),
+        ({"temperature": 1.0}, "has no lowest_confidence, highest_energy, false_alarm_rate, images"),
+        ([1.0], "must be a mapping, got list"),
+    ],
+)
+def test_fields_that_do_not_fit(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Familiarity.from_dict(fields)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: energy_scores([1.0, 2.0]), r"\(N, K\), .* got float64 \(2,\)"),
+        (lambda: energy_scores(np.zeros((0, 3))), r"got float64 \(0, 3\)"),
+        (lambda: energy_scores([[1.0]]), "K at least 2"),
+        (lambda: energy_scores([["a", "b"]]), "got <U1"),
+        (lambda: energy_scores([[0, 1], [0, np.nan]]), "row 1 has NaN"),
+        (lambda: energy_scores([[0, 1]], temperature=0), "temperature must be"),
+        (lambda: energy_scores([[0, 1]], temperature=np.nan), "temperature must be"),
+        (lambda: Familiarity(**GOOD).is_unfamiliar([[np.inf, 0]]), "row 0 has NaN or infinity"),
+        (lambda: fit_familiarity([[0, 1]], [2]), "labels must be from 0 to 1"),
+        (lambda: fit_familiarity([[0, 1]], [0, 1]), "labels must be 1 class indices"),
+        (lambda: fit_familiarity([[0, 1]], [0], false_alarm_rate=1), "false_alarm_rate must be"),
+        (lambda: fit_familiarity([[0, 1]], [0], false_alarm_rate=-0.1), "got -0.1"),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
