@@ -3,8 +3,7 @@
 import hashlib
 import json
 import os
-import time
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -12,35 +11,64 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cifar_explain import make_gallery, read_gallery, stored_images, write_gallery
+from cifar_explain import (
+    HumanView,
+    Recheck,
+    find_errors,
+    judge_errors,
+    make_gallery,
+    read_gallery,
+    stored_images,
+    write_gallery,
+)
 
 HASH = hashlib.sha256(b"weights").hexdigest()
 NAMES = ("cat", "dog", "frog")
 
 
-def random_gallery(*, count=20, size=4, seed=0, concentration=0.5, names=NAMES):
+def random_gallery(*, count=20, size=4, seed=0, concentration=0.5, names=NAMES, votes=None, rechecks=None):
     generator = np.random.default_rng(seed)
-    probabilities = generator.dirichlet([concentration] * len(names), count)
+    probabilities = generator.dirichlet([concentration] * len(names), count).astype(np.float32)
     labels = generator.integers(0, len(names), count)
     images = generator.integers(0, 256, (count, size, size, 3), np.uint8)
-    return make_gallery(probabilities, labels, images, class_names=names, weights_sha256=HASH), images
+    human = None
+    if votes or rechecks:
+        counts = generator.integers(0, 9, (count, len(names))) + np.eye(len(names), dtype=int)[labels]
+        again = {i: Recheck(int(label), 0, 1, 2, 1, 1) for i, label in enumerate(labels) if i % 3}
+        human = judge_errors(
+            find_errors(probabilities, labels),
+            counts=counts if votes else None,
+            rechecks=again if rechecks else None,
+        )
+    gallery = make_gallery(probabilities, labels, images, class_names=names, weights_sha256=HASH, human=human)
+    return gallery, images
 
 
 def assert_equal(one, other):
     for field in fields(one):
-        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
+        ours, theirs = getattr(one, field.name), getattr(other, field.name)
+        if field.name == "human" and ours is not None:
+            assert (ours.verdicts, ours.rechecks) == (theirs.verdicts, theirs.rechecks)
+            ours, theirs = ours.votes, theirs.votes
+        np.testing.assert_array_equal(ours, theirs)
 
 
-@given(st.integers(1, 30), st.integers(0, 2**32), st.sampled_from([0.01, 0.5]))
-@settings(max_examples=25)
-def test_round_trip(tmp_path_factory, count, seed, concentration):
+@given(st.integers(1, 30), st.integers(0, 2**32), st.sampled_from([0.01, 0.5]), st.booleans(), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_round_trip(tmp_path_factory, count, seed, concentration, votes, rechecks):
     folder = tmp_path_factory.mktemp("gallery") / "new"
-    gallery, images = random_gallery(count=count, seed=seed, concentration=concentration)
+    gallery, images = random_gallery(
+        count=count, seed=seed, concentration=concentration, votes=votes, rechecks=rechecks
+    )
     write_gallery(gallery, folder)
     assert sorted(path.name for path in folder.iterdir()) == ["gallery.json", "gallery.png"]
     again = read_gallery(folder, weights_sha256=HASH.upper())
     assert_equal(again, gallery)
     assert again.probabilities.dtype == np.float32
+    (folder / "gallery.png").unlink()
+    without = read_gallery(folder, sprite=False)
+    assert without.images is None
+    assert_equal(replace(without, images=again.images), gallery)
     for index in again.tiles:
         np.testing.assert_array_equal(again.image(int(index)), images[index])
 
@@ -66,17 +94,50 @@ def test_classes_without_a_right_image_have_no_example():
     assert stored_images([[0.9, 0.1], [0.9, 0.1]], [0, 0]).tolist() == [0]
 
 
-def test_thousands_of_errors_load_in_a_moment(tmp_path):
-    # Random pixels are the worst case: nothing compresses.
-    gallery, _ = random_gallery(count=3500, size=32)
+def test_a_gallery_without_its_images_says_so(folder, tmp_path):
+    (folder / "gallery.png").unlink()
+    gallery = read_gallery(folder, sprite=False)
+    assert len(gallery.errors)
+    with pytest.raises(ValueError, match="images were not read with this gallery"):
+        gallery.image(int(gallery.tiles[0]))
+    with pytest.raises(ValueError, match="gallery has no images to write"):
+        write_gallery(gallery, tmp_path / "other")
+    with pytest.raises(ValueError, match="gallery of another model"):
+        read_gallery(folder, sprite=False, weights_sha256="0" * 64)
+
+
+def test_peoples_view_of_other_errors_is_refused():
+    gallery, images = random_gallery(votes=True, rechecks=True)
+    human = gallery.human
+
+    def make(view):
+        return make_gallery(
+            gallery.probabilities, gallery.labels, images, class_names=NAMES, weights_sha256=HASH, human=view
+        )
+
+    assert make(human).human is human
+    for view in (
+        HumanView(human.verdicts[1:], human.votes, human.rechecks),
+        HumanView(human.verdicts, human.votes[:, 1:], human.rechecks),
+        HumanView(human.verdicts, human.votes, human.rechecks[1:]),
+    ):
+        with pytest.raises(
+            ValueError, match=f"human must be about {len(gallery.errors)} errors and 3 classes"
+        ):
+            make(view)
+    others = tuple(recheck and replace(recheck, given=(recheck.given + 1) % 3) for recheck in human.rechecks)
+    with pytest.raises(ValueError, match="images are numbered otherwise"):
+        make(replace(human, rechecks=others))
+    with pytest.raises(ValueError, match="HumanView or None, got dict"):
+        make({})
+
+
+def test_thousands_of_errors_of_full_size(tmp_path):
+    gallery, images = random_gallery(count=3500, size=32)
     assert len(gallery.errors) > 2000
     write_gallery(gallery, tmp_path)
-    seconds = []
-    for _ in range(5):
-        start = time.process_time()
-        read_gallery(tmp_path)
-        seconds.append(time.process_time() - start)
-    assert min(seconds) < 0.3
+    again = read_gallery(tmp_path)
+    np.testing.assert_array_equal(again.images, images[again.tiles])
 
 
 @pytest.fixture
@@ -130,6 +191,44 @@ def test_a_json_that_does_not_fit_is_refused(folder, changes, message):
     with pytest.raises(ValueError, match=message) as caught:
         read_gallery(folder)
     assert str(folder) in str(caught.value)
+
+
+E = 19  # errors of `random_gallery()`
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (None, "human must have verdicts, votes, rechecks, got None"),
+        ({"votes": ...}, "human must have"),
+        ({"verdicts": ["label doubtful"]}, f"one for each of {E} errors, got 1 of them"),
+        ({"verdicts": ["nobody's"] * E}, 'must each be one of label doubtful, .* got "nobody\'s"'),
+        ({"verdicts": [["label doubtful"]] * E}, "must each be one of"),
+        ({"votes": {}}, "human votes must be a list .* got dict"),
+        ({"votes": [[0.5, 0.5]] * E}, "human votes must be rows of 3 numbers"),
+        ({"votes": [[0.5, 0.5, 0.5]] * E}, "human votes: .* sum to 1"),
+        ({"votes": [["1", 0, 0]] * E}, "human votes must be rows of 3 numbers"),
+        ({"votes": [[10**400, 0, 0]] * E}, "human votes"),
+        ({"rechecks": [None]}, "human rechecks must be a list"),
+        ({"rechecks": [[0, 1, 2]] * E}, "human rechecks must be null or 6"),
+        ({"rechecks": [[0, 3, 1, 1, 1, 1]] * E}, "two classes below 3"),
+        ({"rechecks": [[0, 1, 0, 0, 0, 0]] * E}, "two classes below 3 and votes"),
+        ({"rechecks": [[0, 1, True, 0, 0, 0]] * E}, "human rechecks must be"),
+        ({"rechecks": [[0, 1, 1, 0, 0, 0]] * E}, "images are numbered otherwise"),
+    ],
+)
+def test_peoples_view_in_a_json_that_does_not_fit_is_refused(tmp_path, change, message):
+    gallery, _ = random_gallery(votes=True, rechecks=True)
+    assert len(gallery.errors) == E
+    write_gallery(gallery, tmp_path)
+    human = json.loads((tmp_path / "gallery.json").read_text())["human"]
+    if change is not None:
+        change = {key: value for key, value in {**human, **change}.items() if value is not ...}
+    edit(tmp_path, human=change)
+    for sprite in (True, False):
+        with pytest.raises(ValueError, match=message) as caught:
+            read_gallery(tmp_path, sprite=sprite)
+        assert str(tmp_path) in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b"3"])

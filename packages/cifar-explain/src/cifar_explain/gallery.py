@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cifar_explain._checks import as_class_names, as_labels, as_probabilities
 from cifar_explain.errors import Errors, find_errors
 from cifar_explain.gallery_document import as_sha256
+from cifar_explain.human import HumanView, check_human
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +25,8 @@ class Gallery:
         probabilities: `(N, K)`, float32, each row a distribution.
         tiles: Indices of the images that are stored: all errors, then for each class one right example
             (that of highest confidence; none for a class without any), `(T,)`.
-        images: The stored images, uint8 `(T, H, W, 3)`.
+        images: The stored images, uint8 `(T, H, W, 3)`; None if the gallery was read without them.
+        human: What people say about the errors, entry for entry of `errors`; None if nobody was asked.
     """
 
     weights_sha256: str
@@ -33,7 +35,8 @@ class Gallery:
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
     tiles: NDArray[np.int64]
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | None
+    human: HumanView | None = None
 
     @property
     def errors(self) -> Errors:
@@ -51,8 +54,10 @@ class Gallery:
         """Return the stored image with this index in the split, uint8 `(H, W, 3)`.
 
         Raises:
-            ValueError: If the image is not stored.
+            ValueError: If the image is not stored, or the gallery was read without its images.
         """
+        if self.images is None:
+            raise ValueError("images were not read with this gallery; read it with its sprite")
         places = np.flatnonzero(self.tiles == index)
         if not places.size:
             raise ValueError(f"index must be one of the {len(self.tiles)} stored images, got {index!r}")
@@ -67,6 +72,7 @@ def make_gallery(
     class_names: Sequence[str],
     weights_sha256: str,
     split: str = "test",
+    human: HumanView | None = None,
 ) -> Gallery:
     """Return the gallery of a model's predictions.
 
@@ -78,6 +84,7 @@ def make_gallery(
         class_names: The K names.
         weights_sha256: SHA-256 of the weights file, 64 hexadecimal digits.
         split: Name of the split.
+        human: What `judge_errors` says about `find_errors` of the same labels and probabilities, as float32.
 
     Raises:
         ValueError: If shapes, types or values do not fit together.
@@ -98,8 +105,11 @@ def make_gallery(
         raise ValueError(f"images must be uint8 ({count}, H, W, 3), got {kind} {shape}")
     if not isinstance(split, str) or not split:
         raise ValueError(f"split must be a name such as 'test', got {split!r}")
+    if human is not None:
+        check_human(human, find_errors(rows, true, class_names=names))
     tiles = stored_images(rows, true)
-    return Gallery(as_sha256(weights_sha256), split, names, true, rows, tiles, np.asarray(images[tiles]))
+    stored = np.asarray(images[tiles])
+    return Gallery(as_sha256(weights_sha256), split, names, true, rows, tiles, stored, human)
 
 
 def stored_images(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int64]:

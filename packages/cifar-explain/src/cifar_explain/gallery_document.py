@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cifar_explain._checks import as_class_names, as_labels, as_probabilities
+from cifar_explain.gallery_human import parse_human
+from cifar_explain.human import HumanView
 
 FORMAT = "cifar-explain-gallery"
 VERSION = 1
@@ -29,6 +31,7 @@ class Document:
         probabilities: `(N, K)`, float32.
         errors: Indices of the misclassified images.
         tiles: Indices of the images in the sprite, row by row.
+        human: What people say about the errors; the one field that may be absent.
     """
 
     weights_sha256: str
@@ -41,6 +44,7 @@ class Document:
     probabilities: NDArray[np.float32]
     errors: list[int]
     tiles: list[int]
+    human: HumanView | None
 
 
 def as_sha256(value: Any, *, argument: str = "weights_sha256") -> str:
@@ -88,7 +92,7 @@ def parse_document(content: bytes, *, source: str) -> Document:
 
 
 def _document(fields: dict[str, Any]) -> Document:
-    missing = [name for name in Document.__dataclass_fields__ if name not in fields]
+    missing = [name for name in Document.__dataclass_fields__ if name not in fields and name != "human"]
     if missing:
         raise ValueError(f"{', '.join(missing)} missing")
     height, width, columns = _numbers(
@@ -109,6 +113,7 @@ def _document(fields: dict[str, Any]) -> Document:
     labels = _numbers(_list(fields, "labels"), "labels")
     if not isinstance(fields["split"], str) or not fields["split"]:
         raise ValueError(f"split must be a name, got {fields['split']!r:.100}")
+    errors = _numbers(_list(fields, "errors"), "errors")
     return Document(
         weights_sha256=as_sha256(fields["weights_sha256"]),
         sprite_sha256=as_sha256(fields["sprite_sha256"], argument="sprite_sha256"),
@@ -118,8 +123,11 @@ def _document(fields: dict[str, Any]) -> Document:
         columns=columns,
         labels=as_labels(np.array(labels, np.int64), count=len(rows), classes=classes),
         probabilities=probabilities,
-        errors=_numbers(_list(fields, "errors"), "errors"),
+        errors=errors,
         tiles=_numbers(_list(fields, "tiles"), "tiles"),
+        human=parse_human(fields["human"], errors=len(errors), classes=classes)
+        if "human" in fields
+        else None,
     )
 
 

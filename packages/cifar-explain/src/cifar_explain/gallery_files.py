@@ -14,6 +14,8 @@ from PIL import Image
 
 from cifar_explain.gallery import Gallery, stored_images
 from cifar_explain.gallery_document import FORMAT, VERSION, Document, as_sha256, parse_document
+from cifar_explain.gallery_human import human_fields
+from cifar_explain.human import check_human
 
 JSON_NAME = "gallery.json"
 PNG_NAME = "gallery.png"
@@ -26,8 +28,11 @@ def write_gallery(gallery: Gallery, folder: str | Path) -> None:
     short is noticed when reading.
 
     Raises:
+        ValueError: If the gallery was read without its images.
         OSError: If the folder cannot be written.
     """
+    if gallery.images is None:
+        raise ValueError("gallery has no images to write, since it was read without its sprite")
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     count, height, width, _ = gallery.images.shape
@@ -53,16 +58,19 @@ def write_gallery(gallery: Gallery, folder: str | Path) -> None:
         "errors": gallery.errors.indices.tolist(),
         "tiles": gallery.tiles.tolist(),
     }
+    if gallery.human is not None:
+        document["human"] = human_fields(gallery.human)
     _write(target / PNG_NAME, buffer.getvalue())
     _write(target / JSON_NAME, json.dumps(document, separators=(",", ":"), allow_nan=False).encode())
 
 
-def read_gallery(folder: str | Path, *, weights_sha256: str | None = None) -> Gallery:
+def read_gallery(folder: str | Path, *, weights_sha256: str | None = None, sprite: bool = True) -> Gallery:
     """Return the gallery in a folder, after checking that all of it fits together.
 
     Args:
         folder: Where `write_gallery` wrote.
         weights_sha256: SHA-256 of the weights file that the gallery must be of; None to take any.
+        sprite: Whether to read the images too; without them `gallery.json` alone is enough.
 
     Raises:
         ValueError: If the gallery is of other weights or another version, damaged, or its parts do not fit
@@ -80,15 +88,22 @@ def read_gallery(folder: str | Path, *, weights_sha256: str | None = None) -> Ga
     wrong = np.flatnonzero(document.probabilities.argmax(axis=1) != document.labels)
     if document.tiles != tiles.tolist() or document.errors != wrong.tolist():
         raise ValueError(f"{path}: errors and tiles do not follow from labels and probabilities")
-    return Gallery(
+    gallery = Gallery(
         weights_sha256=document.weights_sha256,
         split=document.split,
         class_names=document.class_names,
         labels=document.labels,
         probabilities=document.probabilities,
         tiles=tiles,
-        images=_read_sprite(Path(folder) / PNG_NAME, document),
+        images=_read_sprite(Path(folder) / PNG_NAME, document) if sprite else None,
+        human=document.human,
     )
+    if gallery.human is not None:
+        try:
+            check_human(gallery.human, gallery.errors)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+    return gallery
 
 
 def _read_sprite(path: Path, document: Document) -> NDArray[np.uint8]:

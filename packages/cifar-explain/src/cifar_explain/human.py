@@ -1,6 +1,6 @@
 """What people saw: annotators' votes and re-checked labels, and what they say about a model's errors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,12 +108,7 @@ def judge_errors(
     if not 0 <= agreement <= 1:
         raise ValueError(f"agreement must be a share from 0 to 1, got {agreement!r}")
     found = tuple((rechecks or {}).get(int(index)) for index in errors.indices)
-    for index, label, recheck in zip(errors.indices, errors.labels, found, strict=True):
-        if recheck is not None and recheck.given != label:
-            raise ValueError(
-                f"rechecks has label {recheck.given} for image {index}, but the data set has {label}; "
-                "the images are numbered otherwise"
-            )
+    _check_labels(errors, found)
     doubtful = np.array([recheck is not None and recheck.doubtful for recheck in found], bool)
     disputed = np.zeros(len(errors), bool)
     votes = None
@@ -130,6 +125,39 @@ def judge_errors(
         votes=votes,
         rechecks=found,
     )
+
+
+def check_human(human: HumanView, errors: Errors) -> HumanView:
+    """Return `human` if it is about these errors, entry for entry.
+
+    Raises:
+        ValueError: If it is no `HumanView`, of another number of errors or classes, or a re-checked label is
+            not the error's.
+
+    >>> from cifar_explain import find_errors
+    >>> check_human(HumanView((), None, ()), find_errors([[0.9, 0.1]], [0])).votes is None
+    True
+    """
+    if not isinstance(human, HumanView):
+        raise ValueError(f"human must be a HumanView or None, got {type(human).__name__}")  # noqa: TRY004
+    shape = (len(errors), len(errors.class_names))
+    votes = shape if human.votes is None else np.shape(human.votes)
+    if len(human.verdicts) != len(errors) or len(human.rechecks) != len(errors) or votes != shape:
+        raise ValueError(
+            f"human must be about {shape[0]} errors and {shape[1]} classes, got {len(human.verdicts)} verdicts, "
+            f"{len(human.rechecks)} rechecks and votes of the shape {votes}"
+        )
+    _check_labels(errors, human.rechecks)
+    return human
+
+
+def _check_labels(errors: Errors, rechecks: Sequence[Recheck | None]) -> None:
+    for index, label, recheck in zip(errors.indices, errors.labels, rechecks, strict=True):
+        if recheck is not None and recheck.given != label:
+            raise ValueError(
+                f"rechecks has label {recheck.given} for image {index}, but the data set has {label}; "
+                "the images are numbered otherwise"
+            )
 
 
 def _votes_of(errors: Errors, counts: NDArray[np.number]) -> NDArray[np.float64]:
