@@ -1,5 +1,7 @@
 """What Hugging Face Spaces runs: `cifar-space` for visitors from outside."""
 
+import sys
+
 from cifar_space.cli import main
 
-raise SystemExit(main(["--host", "0.0.0.0"]))  # noqa: S104 - the Space's own container
+raise SystemExit(main(["--host", "0.0.0.0", *sys.argv[1:]]))  # noqa: S104 - the Space's own container

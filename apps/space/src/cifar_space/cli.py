@@ -1,64 +1,38 @@
-"""The command `cifar-space`: serve the page."""
+"""The command `cifar-space`: serve the page, or bring it to Hugging Face Spaces."""
 
 import argparse
+import dataclasses
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cifar_space.examples import DEFAULT_WEIGHTS
+from cifar_space.arguments import make_build_parser, make_deploy_parser, make_parser
+from cifar_space.bundle_requirements import TORCH
+from cifar_space.served import ServedFiles, built_in, of_run, of_weights
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command's arguments.
-
-    >>> make_parser().parse_args(["--port", "8000"]).port
-    8000
-    """
-    parser = argparse.ArgumentParser(
-        prog="cifar-space",
-        description="Serve a page that classifies pictures and shows where the model looks.",
-    )
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 for all (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--port", type=_port, default=7860, help="port to listen at, 1 to 65535 (default: %(default)s)"
-    )
-    served = parser.add_mutually_exclusive_group()
-    served.add_argument("--weights", type=Path, metavar="FILE", help="weights file to serve")
-    served.add_argument(
-        "--run", type=Path, metavar="DIR", help="run directory of cifar-train; serves its model.safetensors"
-    )
-    return parser
-
-
-def weights_path(weights: Path | None, run: Path | None) -> Path:
-    """Return the weights file to serve: the one given, the run's, or the built-in one.
+def served_files(given: argparse.Namespace) -> ServedFiles:
+    """Return the files to serve: those of the run, of the weights file, or the built-in ones.
 
     Raises:
-        FileNotFoundError: If there is no such file; the message says what to do.
-
-    >>> weights_path(None, Path("no-such-run"))
-    Traceback (most recent call last):
-        ...
-    FileNotFoundError: no-such-run has no model.safetensors: it is no run directory, or its run is not finished
+        FileNotFoundError: If there are none; the message says what to do.
     """
-    if run is not None:
-        path = run / "model.safetensors"
-        reason = f"{run} has no {path.name}: it is no run directory, or its run is not finished"
-    elif weights is not None:
-        path = weights
-        reason = f"there is no file {path}"
+    if given.run is not None:
+        files = of_run(given.run)
+    elif given.weights is not None:
+        files = of_weights(given.weights)
     else:
-        path = DEFAULT_WEIGHTS
-        reason = f"there are no built-in weights at {path}; give --weights FILE or --run DIR"
-    if not path.is_file():
-        raise FileNotFoundError(reason)
-    return path
+        files = built_in()
+    if given.gallery is None:
+        return files
+    if not (given.gallery / "gallery.json").is_file():
+        raise FileNotFoundError(f"{given.gallery} has no gallery.json: it is no gallery")
+    return dataclasses.replace(files, gallery=given.gallery)
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Serve until interrupted; return 0, or 2 after an error.
+    """Do what the arguments say; return 0, or 2 after an error.
 
     Args:
         args: The arguments after the command's name; those of the process if not given.
@@ -66,26 +40,76 @@ def main(args: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: From the parser: 0 after `--help`, 2 if the arguments are wrong.
     """
-    given = make_parser().parse_args(args)
+    words = list(sys.argv[1:] if args is None else args)
+    commands: dict[
+        str, tuple[Callable[[], argparse.ArgumentParser], Callable[[argparse.Namespace], None]]
+    ] = {
+        "build": (make_build_parser, _build),
+        "deploy": (make_deploy_parser, _deploy),
+    }
+    make, run = commands.get(words[0] if words else "", (make_parser, _serve))
+    given = make().parse_args(words if run is _serve else words[1:])
     try:
-        path = weights_path(given.weights, given.run)
-        # torch and Gradio take seconds to import; a wrong path is told at once.
-        from cifar_space.server import start
-        from cifar_space.service import load_service
-
-        service = load_service(path)
-        page = start(service, host=given.host, port=given.port)
+        run(given)
     except (ValueError, OSError) as error:
-        print(f"cifar-space: {error}", file=sys.stderr)
+        print(f"cifar-space: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        return 0
-    print(f"cifar-space: {service.weights.architecture} from {path} at {page.local_url}", flush=True)
-    page.block_thread()
+        return 0 if run is _serve else 130
     return 0
 
 
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 65535, got {text!r}")
-    return int(text)
+def _serve(given: argparse.Namespace) -> None:
+    files = served_files(given)
+    # torch and Gradio take seconds to import; a wrong path is told at once.
+    from cifar_space.server import start
+    from cifar_space.service import load_service
+
+    service = load_service(files)
+    page = start(service, host=given.host, port=given.port)
+    architecture = service.weights.architecture
+    print(f"cifar-space: {architecture} from {files.weights} at {page.local_url}", flush=True)
+    page.block_thread()
+
+
+def _build(given: argparse.Namespace) -> None:
+    files = served_files(given)
+    _write_bundle(files, given.out, torch=given.torch, dtype=given.dtype)
+
+
+def _deploy(given: argparse.Namespace) -> None:
+    if given.bundle is not None and (given.torch is not None or given.gallery is not None):
+        raise ValueError("--torch and --gallery are settled in a bundle; leave them out, or build it again")
+    from cifar_space.deploy import deploy, plan_deployment
+
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = given.bundle
+        if bundle is None:
+            bundle = Path(folder, "bundle")
+            _write_bundle(served_files(given), bundle, torch=given.torch or "cpu", dtype=None)
+        plan = plan_deployment(bundle, given.repo_id, private=given.private)
+        print(plan.describe())
+        if not given.dry_run:
+            print(deploy(plan))
+
+
+def _write_bundle(files: ServedFiles, out: Path, *, torch: str, dtype: str | None) -> None:
+    from cifar_space.bundle import build_bundle
+
+    manifest = build_bundle(files, out, torch=torch, dtype=dtype)
+    total = sum(entry.bytes for entry in manifest.files.values())
+    print(f"{out}  {len(manifest.files)} files, {total / 1e6:.1f} MB, for {TORCH[torch].about}")
+    names = [name.rpartition("/")[2] for name in manifest.files]
+    if "gallery.json" not in names:
+        left_out = files.gallery is not None
+        told = (
+            f"without a gallery, since it is of the weights before --dtype {dtype}"
+            if left_out
+            else "without a gallery"
+        )
+        print(f"cifar-space: {told}; one is made by `{files.gallery_command}`", file=sys.stderr)
+    elif "gallery.png" not in names:
+        print(
+            f"cifar-space: without the images of the errors; `{files.gallery_command}` makes them",
+            file=sys.stderr,
+        )
