@@ -1,28 +1,109 @@
-"""A small untrained network as a weights file, and the service that answers with it."""
+"""A small untrained network as a weights file, its gallery of drawn images, and services that answer with them."""
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from cifar_models import create_model, load_weights, save_weights
-from cifar_space import Service
+from cifar_explain import (
+    Gallery,
+    Recheck,
+    find_errors,
+    fit_familiarity,
+    judge_errors,
+    make_gallery,
+    predict_logits,
+    predict_probabilities,
+    write_gallery,
+)
+from cifar_models import CIFAR10, create_model, load_weights, save_weights
+from cifar_space import Limits, ServedFiles, Service, load_service
 
 ARGUMENTS = {"widths": [4, 6, 8]}
+IMAGES = np.random.default_rng(0).integers(0, 256, (120, 32, 32, 3), dtype=np.uint8)
+LABELS = np.arange(120) % 10
 
 
 @pytest.fixture(scope="session")
 def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = create_model("whitenet", **ARGUMENTS)
-        # The classifier starts near zero, which would make all probabilities alike.
-        torch.nn.init.normal_(model.head.weight)
+    """A network without metrics that tell when a picture is unfamiliar."""
     path = tmp_path_factory.mktemp("weights") / "model.safetensors"
-    save_weights(path, model, architecture="whitenet", arguments=ARGUMENTS, metrics={"test_accuracy": 0.875})
+    save_weights(
+        path, _network(), architecture="whitenet", arguments=ARGUMENTS, metrics={"test_accuracy": 0.875}
+    )
     return path
 
 
 @pytest.fixture
 def service(weights_file: Path) -> Service:
     return Service(load_weights(weights_file))
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run: weights that know what they are familiar with, a gallery with people's votes, a report."""
+    run = tmp_path_factory.mktemp("run")
+    model = _network()
+    logits = predict_logits(model, IMAGES, preprocess=CIFAR10.normalize)
+    digest = save_weights(
+        run / "model.safetensors",
+        model,
+        architecture="whitenet",
+        arguments=ARGUMENTS,
+        recipe={"recipe": "fast", "trainer": {"max_epochs": 7}},
+        metrics={
+            "test_accuracy": 0.875,
+            "data_fingerprint": "12ab",
+            "familiarity": fit_familiarity(logits, LABELS, false_alarm_rate=0.25).to_dict(),
+        },
+    )
+    write_gallery(_gallery(model, digest), run / "gallery")
+    figures = run / "report" / "figures"
+    figures.mkdir(parents=True)
+    (run / "report" / "summary.json").write_text(
+        '{"format_version": 1, "command": ["cifar-train", "--seed", "1"]}'
+    )
+    for name in ("curves", "curves-dark", "misclassified"):
+        _picture(figures / f"{name}.png")
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_files(run_folder: Path) -> ServedFiles:
+    return ServedFiles(run_folder / "model.safetensors", run_folder / "gallery", run_folder / "report")
+
+
+@pytest.fixture(scope="session")
+def run_service(run_files: ServedFiles) -> Service:
+    return load_service(run_files, limits=Limits(pictures=4, file_bytes=100_000))
+
+
+def _network() -> torch.nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = create_model("whitenet", **ARGUMENTS)
+        # The classifier starts near zero, which would make all probabilities alike.
+        torch.nn.init.normal_(model.head.weight)
+    return model.eval()
+
+
+def _gallery(model: torch.nn.Module, digest: str) -> Gallery:
+    rows = predict_probabilities(model, IMAGES, preprocess=CIFAR10.normalize).astype(np.float32)
+    errors = find_errors(rows, LABELS, class_names=CIFAR10.classes)
+    counts = np.random.default_rng(1).integers(1, 30, (len(IMAGES), 10)).astype(float)
+    first = int(errors.indices[0])
+    recheck = Recheck(int(LABELS[first]), int(errors.predictions[0]), 1, 4, 0, 0)
+    return make_gallery(
+        rows,
+        LABELS,
+        IMAGES,
+        class_names=CIFAR10.classes,
+        weights_sha256=digest,
+        human=judge_errors(errors, counts=counts, rechecks={first: recheck}),
+    )
+
+
+def _picture(path: Path) -> None:
+    Image.new("RGB", (8, 5), "teal").save(path)

@@ -1,31 +1,59 @@
-"""A page that classifies pictures and shows where the model looked, with an API of the same name.
+"""A page that classifies pictures, shows where the model looked and what it gets wrong; and an API of the same.
 
 The parts that need no page are listed here; `cifar_space.ui` and `cifar_space.server` bring them to the browser.
 """
 
+from cifar_space.answers import Answer, Prediction, Refusal
 from cifar_space.examples import example_paths
+from cifar_space.facts import USE, Calibration, Facts, gather_facts
 from cifar_space.memory import ArrayMemory
-from cifar_space.options import Limits, Options, RequestError, check_options
+from cifar_space.misclassified import (
+    ANY,
+    ORDERS,
+    PAGE_SIZE,
+    Misclassified,
+    MisclassifiedImage,
+    MisclassifiedOptions,
+    MisclassifiedPage,
+)
+from cifar_space.options import PREDICTED, Limits, Options, RequestError, check_options
 from cifar_space.pictures import PictureError, read_picture
+from cifar_space.report_files import FIGURES, Figure, Report, read_report
 from cifar_space.served import ServedFiles, built_in, of_run, of_weights
-from cifar_space.service import Answer, Prediction, Refusal, Service, load_service
+from cifar_space.service import Service, load_service
 
 __all__ = [
+    "ANY",
+    "FIGURES",
+    "ORDERS",
+    "PAGE_SIZE",
+    "PREDICTED",
+    "USE",
     "Answer",
     "ArrayMemory",
+    "Calibration",
+    "Facts",
+    "Figure",
     "Limits",
+    "Misclassified",
+    "MisclassifiedImage",
+    "MisclassifiedOptions",
+    "MisclassifiedPage",
     "Options",
     "PictureError",
     "Prediction",
     "Refusal",
+    "Report",
     "RequestError",
     "ServedFiles",
     "Service",
     "built_in",
     "check_options",
     "example_paths",
+    "gather_facts",
     "load_service",
     "of_run",
     "of_weights",
     "read_picture",
+    "read_report",
 ]

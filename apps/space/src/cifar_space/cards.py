@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from cifar_explain import enlarge_map, heat_colours
 from cifar_models import Weights
+from cifar_space.answers import Answer, Prediction, Refusal
 from cifar_space.describe import png_uri
-from cifar_space.service import Answer, Prediction, Refusal
 
 # Enlarged before it is coloured, as in `cifar_explain.overlay`; the browser scales the rest of the way.
 _HEAT_PIXELS = 128

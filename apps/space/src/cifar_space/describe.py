@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cifar_explain import overlay
+from cifar_space.answers import Answer, Refusal
 from cifar_space.options import RequestError
-from cifar_space.service import Answer, Refusal
 
 #: Width in pixels of one of the model's pixels in the overlays that the API returns.
 SCALE = 8

@@ -82,37 +82,68 @@ def check_options(
     >>> check_options(Options(top=2), classes=["cat", "dog"], layers=["stem"], limits=Limits())
     ('stem',)
     """
-    _check_whole("top", options.top, largest=len(classes))
-    _check_whole("explained", options.explained, largest=limits.pictures)
-    if not isinstance(options.explain, bool):
-        raise RequestError(f"explain must be true or false, got {options.explain!r}")
+    check_whole("top", options.top, largest=len(classes))
+    check_whole("explained", options.explained, largest=limits.pictures)
+    check_switch("explain", options.explain)
     if not options.explain:
         return ()
-    _check_choice("method", options.method, METHODS)
-    _check_choice("target", options.target, [PREDICTED, *classes])
+    check_choice("method", options.method, METHODS)
+    check_choice("target", options.target, [PREDICTED, *classes])
     wanted = tuple(layers) if options.layers is None else tuple(options.layers)
     if not wanted:
         raise RequestError(f"layers is empty; choose at least one of {_listed(layers)}, or no maps at all")
     for name in wanted:
-        _check_choice("layers", name, layers)
+        check_choice("layers", name, layers)
     if len(set(wanted)) < len(wanted):
         raise RequestError(f"layers must name each layer once, got {_listed(wanted)}")
     return wanted
 
 
-def _check_whole(name: str, value: object, *, largest: int) -> None:
+def check_whole(name: str, value: object, *, largest: int, smallest: int = 1) -> None:
+    """Do nothing if a value is a whole number from `smallest` to `largest`.
+
+    Raises:
+        RequestError: If it is anything else.
+
+    >>> check_whole("top", 2.5, largest=10)
+    Traceback (most recent call last):
+        ...
+    cifar_space.options.RequestError: top must be a whole number from 1 to 10, got 2.5
+    """
     # NaN, 2.5 and "3" are no Integral; neither is a bool meant as a number.
-    if isinstance(value, bool) or not isinstance(value, Integral) or not 1 <= int(value) <= largest:
-        raise RequestError(f"{name} must be a whole number from 1 to {largest}, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, Integral) or not smallest <= int(value) <= largest:
+        raise RequestError(f"{name} must be a whole number from {smallest} to {largest}, got {value!r:.100}")
 
 
-def _check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
+def check_switch(name: str, value: object) -> None:
+    """Do nothing if a value is true or false.
+
+    Raises:
+        RequestError: If it is anything else.
+
+    >>> check_switch("explain", True)
+    """
+    if not isinstance(value, bool):
+        raise RequestError(f"{name} must be true or false, got {value!r:.100}")
+
+
+def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
+    """Do nothing if a value is one of the names that are allowed.
+
+    Raises:
+        RequestError: If it is anything else; the message suggests the nearest names.
+
+    >>> check_choice("target", "cot", ["cat", "dog"])
+    Traceback (most recent call last):
+        ...
+    cifar_space.options.RequestError: target has the unknown name 'cot'; did you mean 'cat'? known: 'cat', 'dog'
+    """
     names = list(allowed)
     if value in names:
         return
-    near = difflib.get_close_matches(str(value), names, n=2)
+    near = difflib.get_close_matches(str(value)[:100], names, n=2)
     hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-    raise RequestError(f"{name} has the unknown name {value!r}; {hint}known: {_listed(names)}")
+    raise RequestError(f"{name} has the unknown name {value!r:.100}; {hint}known: {_listed(names)}")
 
 
 def _listed(names: Iterable[str]) -> str:

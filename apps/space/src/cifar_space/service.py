@@ -1,91 +1,69 @@
 """What the page and the API ask: pictures in, answers out. Knows nothing of pages."""
 
-import hashlib
 import os
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from cifar_explain import explain, find_layers, predict_probabilities
+from cifar_explain import Gallery, read_gallery
 from cifar_models import Weights, load_weights
-from cifar_space.memory import ArrayMemory
+from cifar_space.answers import Answer, Prediction, Refusal
+from cifar_space.deadline import Deadline, Progress
+from cifar_space.engine import Engine
+from cifar_space.facts import gather_facts
+from cifar_space.misclassified import Misclassified, MisclassifiedOptions, MisclassifiedPage
 from cifar_space.options import PREDICTED, Limits, Options, RequestError, check_options
 from cifar_space.pictures import PictureError, read_picture
+from cifar_space.report_files import Report, read_report
 from cifar_space.served import ServedFiles, of_weights
-
-#: Called with the share of the work that is done, in [0, 1], and what is being done.
-Progress = Callable[[float, str], None]
-
-#: Bytes of remembered maps and probabilities: 16,000 maps of 32x32 pixels.
-_MEMORY_BYTES = 64 * 2**20
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """A class and its probability in [0, 1], the softmax of the logits."""
-
-    name: str
-    probability: float
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """What the model says about one picture.
-
-    Attributes:
-        name: The file's name, as it came.
-        seen: The picture as the model saw it, uint8 `(size, size, 3)`.
-        predictions: The most probable classes, most probable first.
-        target: The class that the maps explain, or None without maps.
-        maps: Layer name to map `(size, size)` in [0, 1] of where it sees evidence; empty without maps.
-    """
-
-    name: str
-    seen: NDArray[np.uint8]
-    predictions: tuple[Prediction, ...]
-    target: str | None
-    maps: Mapping[str, NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A file that could not be taken as a picture.
-
-    Attributes:
-        name: The file's name, as it came.
-        reason: Why, in a sentence.
-    """
-
-    name: str
-    reason: str
 
 
 class Service:
     """One model, ready to answer. Safe for several threads; answers do not depend on who asked before.
 
-    Probabilities and maps are remembered for each picture, so that asking again with other layers or for
-    another number of classes computes only what is new.
+    What was computed for a picture is remembered, so that asking again with other layers or for another
+    number of classes computes only what is new.
 
     Args:
         weights: The model and what it expects.
+        gallery: The model's predictions on a split, with or without the images.
+        report: Of the run that trained the model.
+        gallery_command: The command that makes the gallery, for pages that lack it or its images.
         limits: Bounds of each request.
 
     Raises:
-        ValueError: If the model has no `cam_layers`.
+        ValueError: If the model has no `cam_layers`, its metrics hold a `familiarity` that is none, or the
+            gallery is of other weights or classes.
     """
 
-    def __init__(self, weights: Weights, *, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        weights: Weights,
+        *,
+        gallery: Gallery | None = None,
+        report: Report | None = None,
+        gallery_command: str = "uv run cifar-train gallery --help",
+        limits: Limits | None = None,
+    ) -> None:
+        if gallery is not None and gallery.weights_sha256 != weights.sha256:
+            raise ValueError(
+                f"gallery is of weights {gallery.weights_sha256[:12]}..., the model of {weights.sha256[:12]}..."
+            )
         self.weights = weights
         self.limits = limits or Limits()
-        self.classes = weights.spec.classes
-        self.layers = tuple(find_layers(weights.model))
-        self._memory = ArrayMemory(_MEMORY_BYTES)
+        self.report = report
+        self.gallery_command = gallery_command
+        self._engine = Engine(weights)
+        self.classes = self._engine.classes
+        self.layers = self._engine.layers
+        self.familiarity = self._engine.familiarity
+        self.misclassified = (
+            Misclassified(gallery, self._engine, spec=weights.spec, limits=self.limits) if gallery else None
+        )
+        self.facts = gather_facts(
+            weights, gallery=gallery, report=report, familiarity=self._engine.familiarity
+        )
 
     def answer(
         self, paths: Sequence[str | os.PathLike[str]], options: Options, *, progress: Progress | None = None
@@ -106,114 +84,96 @@ class Service:
                 f"{len(paths)} pictures were given; from 1 to {self.limits.pictures} at once are possible"
             )
         layers = check_options(options, classes=self.classes, layers=self.layers, limits=self.limits)
-        clock = _Clock(self.limits.seconds, len(paths), progress)
+        deadline = Deadline(self.limits.seconds, len(paths), progress)
         found: list[Answer | Refusal] = []
         left = options.explained
         for number, path in enumerate(paths):
-            clock.start(number)
-            outcome = self._answer_one(Path(path), options, layers if left else (), clock)
+            deadline.start(number)
+            outcome = self._answer_one(Path(path), options, layers if left else (), deadline)
             if left and isinstance(outcome, Answer):
                 left -= 1
             found.append(outcome)
         return tuple(found)
 
+    def misclassified_page(
+        self, options: MisclassifiedOptions, *, progress: Progress | None = None
+    ) -> MisclassifiedPage:
+        """Return one page of the misclassified images.
+
+        Args:
+            options: Which of them.
+            progress: Told about the progress.
+
+        Raises:
+            RequestError: If there is no gallery, an option is not allowed, or the maps take longer than
+                `limits.seconds`.
+        """
+        if self.misclassified is None:
+            raise RequestError("there is no gallery of this model here, so its errors are not known")
+        return self.misclassified.page(options, progress=progress)
+
     def warm_up(self) -> None:
         """Classify and explain a grey picture, so that the first visitor does not wait for libraries to load."""
         size = self.weights.spec.size
         seen = np.full((size, size, 3), 128, np.uint8)
-        self._maps(seen, self.layers, "gradcam", self.classes[0], step=lambda *_: None)
-        self._probabilities(seen)
+        self._engine.maps(seen, self.layers, method="gradcam", targets=self.classes[:1])
+        self._engine.probabilities(seen)
 
     def _answer_one(
-        self, path: Path, options: Options, layers: tuple[str, ...], clock: "_Clock"
+        self, path: Path, options: Options, layers: tuple[str, ...], deadline: Deadline
     ) -> Answer | Refusal:
         try:
             seen = np.asarray(read_picture(path, self.weights.spec, limits=self.limits))
         except PictureError as error:
             return Refusal(path.name, str(error))
-        probabilities = self._probabilities(seen)
+        probabilities, calibrated = self._engine.probabilities(seen), self._engine.calibrated(seen)
         # Stable, so that equally probable classes keep the order of the logits.
         best = np.argsort(-probabilities, kind="stable")[: options.top]
-        predictions = tuple(Prediction(self.classes[index], float(probabilities[index])) for index in best)
+        predictions = tuple(
+            Prediction(
+                self.classes[index],
+                float(probabilities[index]),
+                None if calibrated is None else float(calibrated[index]),
+            )
+            for index in best
+        )
         target = predictions[0].name if options.target == PREDICTED else options.target
-        maps = self._maps(seen, layers, options.method, target, step=clock.step) if layers else {}
-        return Answer(path.name, seen, predictions, target if layers else None, maps)
-
-    def _probabilities(self, seen: NDArray[np.uint8]) -> NDArray[np.float64]:
-        key = (_digest(seen), "probabilities")
-        known = self._memory.get(key)
-        if known is None:
-            computed = predict_probabilities(self.weights.model, self._inputs(seen))[0]
-            known = self._memory.put(key, computed)
-        return known
-
-    def _maps(
-        self,
-        seen: NDArray[np.uint8],
-        layers: tuple[str, ...],
-        method: str,
-        target: str,
-        *,
-        step: Callable[[int, int], None],
-    ) -> dict[str, NDArray[np.float32]]:
-        digest = _digest(seen)
-        maps = {layer: self._memory.get((digest, layer, method, target)) for layer in layers}
-        missing = [layer for layer, known in maps.items() if known is None]
-        if missing:
-            computed = explain(
-                self.weights.model,
-                self._inputs(seen),
-                layers=missing,
-                method=method,
-                target=self.classes.index(target),
-                progress=step,
-            )[0]
-            for layer, heat in zip(missing, computed, strict=True):
-                maps[layer] = self._memory.put((digest, layer, method, target), heat)
-        return {layer: heat for layer, heat in maps.items() if heat is not None}
-
-    def _inputs(self, seen: NDArray[np.uint8]) -> torch.Tensor:
-        # One picture at a time: (size, size, 3) -> (1, 3, size, size). So no answer depends on its companions.
-        return self.weights.spec.normalize(seen[None])
+        maps = {}
+        if layers:
+            found = self._engine.maps(
+                seen, layers, method=options.method, targets=[target], step=deadline.step
+            )
+            maps = {layer: of_targets[0] for layer, of_targets in found.items()}
+        return Answer(
+            path.name,
+            seen,
+            predictions,
+            target if layers else None,
+            maps,
+            unfamiliar=self._engine.is_unfamiliar(seen),
+        )
 
 
 def load_service(files: ServedFiles | str | os.PathLike[str], *, limits: Limits | None = None) -> Service:
     """Return a service of one model's files, or of a weights file alone, warmed up.
 
     Raises:
-        FileNotFoundError: If a file is missing.
-        ValueError: If the weights are not a whole and valid weights file; the reason is told.
+        OSError: If a file is missing or cannot be read.
+        ValueError: If the weights file, the gallery or the report is damaged, or the gallery is of another
+            model; the reason is told.
     """
     served = files if isinstance(files, ServedFiles) else of_weights(files)
-    service = Service(load_weights(served.weights), limits=limits)
+    weights = load_weights(served.weights)
+    gallery = None
+    if served.gallery is not None:
+        sprite = (served.gallery / "gallery.png").is_file()
+        gallery = read_gallery(served.gallery, weights_sha256=weights.sha256, sprite=sprite)
+    service = Service(
+        weights,
+        gallery=gallery,
+        report=None if served.report is None else read_report(served.report),
+        gallery_command=served.gallery_command,
+        limits=limits,
+    )
     service.warm_up()
     return service
-
-
-class _Clock:
-    """Tells the progress of one request, and ends it when its time is over."""
-
-    def __init__(self, seconds: float, count: int, progress: Progress | None) -> None:
-        self._seconds = seconds
-        self._end = time.monotonic() + seconds
-        self._count = count
-        self._number = 0
-        self._progress = progress
-
-    def start(self, number: int) -> None:
-        self._number = number
-        self.step(0, 1)
-
-    def step(self, done: int, steps: int) -> None:
-        if time.monotonic() > self._end:
-            raise RequestError(
-                f"this took more than {self._seconds:g} seconds and was stopped; "
-                "choose fewer pictures or layers, or a quicker method"
-            )
-        if self._progress is not None:
-            share = (self._number + done / steps) / self._count
-            self._progress(share, f"picture {self._number + 1} of {self._count}")
-
-
-def _digest(seen: NDArray[Any]) -> bytes:
-    return hashlib.sha256(seen.tobytes()).digest()

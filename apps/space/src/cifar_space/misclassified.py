@@ -1,0 +1,240 @@
+"""The images of a gallery that the model gets wrong: ordered, filtered, page by page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cifar_explain import METHODS, Errors, Gallery, Recheck, confusion_matrix
+from cifar_models import InputSpec
+from cifar_space.deadline import Deadline, Progress
+from cifar_space.engine import Engine
+from cifar_space.options import Limits, RequestError, check_choice, check_switch, check_whole
+
+#: What the images can be ordered by: the surest errors first, the greatest losses first, or drawn by a seed.
+ORDERS = ("confidence", "loss", "chance")
+
+#: Stands for every class where one can be chosen.
+ANY = "any"
+
+#: Images on one page, so that any number of them stays quick to show and to explain.
+PAGE_SIZE = 24
+
+_LARGEST_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class MisclassifiedOptions:
+    """Which misclassified images to show, and how.
+
+    Attributes:
+        count: How many, from 1 to the number of all errors.
+        page: Which `PAGE_SIZE` of them, counted from 1.
+        order: One of `ORDERS`.
+        seed: Draws the order by chance, from 0 to 2**32 - 1.
+        true: A class name, to show images of this class only, or "any".
+        predicted: A class name, to show images taken for this class only, or "any".
+        explain: Whether to compute maps, for the predicted and for the true class.
+        layer: The layer to explain; None for the deepest.
+        method: One of `cifar_explain.METHODS`.
+    """
+
+    count: int = PAGE_SIZE
+    page: int = 1
+    order: str = "confidence"
+    seed: int = 0
+    true: str = ANY
+    predicted: str = ANY
+    explain: bool = False
+    layer: str | None = None
+    method: str = "gradcam"
+
+
+@dataclass(frozen=True, eq=False)
+class MisclassifiedImage:
+    """One error.
+
+    Attributes:
+        index: The image's number in its split.
+        true: Its class.
+        predicted: The class that it is taken for.
+        confidence: Probability of the predicted class, in [0, 1].
+        true_probability: Probability of the true class, in [0, 1].
+        loss: Cross-entropy of the true class, in nats.
+        seen: The picture as the model sees it, uint8 `(size, size, 3)`; None where the gallery has no images.
+        votes: The classes that people gave it, each with the share of the people, most frequent first; None
+            where nobody was asked.
+        verdict: What the error can be put down to, one of `cifar_explain.VERDICTS`; None where it is unknown.
+        recheck: How its label fared when it was re-checked; None if it was not.
+        maps: Where the layer sees evidence for the predicted and for the true class, `(2, size, size)` in
+            [0, 1]; None without maps.
+    """
+
+    index: int
+    true: str
+    predicted: str
+    confidence: float
+    true_probability: float
+    loss: float
+    seen: NDArray[np.uint8] | None
+    votes: tuple[tuple[str, float], ...] | None
+    verdict: str | None
+    recheck: Recheck | None
+    maps: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True, eq=False)
+class MisclassifiedPage:
+    """Some of the errors.
+
+    Attributes:
+        images: Those on the page.
+        page: Its number, counted from 1.
+        pages: How many pages there are, at least 1.
+        chosen: Errors on all pages together: at most as many as were asked for.
+        matching: Errors of the classes asked for.
+        total: All errors.
+        layer: The layer that the maps are of; None without maps.
+    """
+
+    images: tuple[MisclassifiedImage, ...]
+    page: int
+    pages: int
+    chosen: int
+    matching: int
+    total: int
+    layer: str | None
+
+
+class Misclassified:
+    """The errors of a model, out of its gallery.
+
+    Args:
+        gallery: The model's predictions; its images may be missing.
+        engine: Computes the maps.
+        spec: What the model expects.
+        limits: Bounds of each request.
+
+    Raises:
+        ValueError: If the gallery has other classes than the model.
+
+    Attributes:
+        errors: All errors.
+        has_images: Whether the gallery has the images.
+        matrix: How many images of each true class (row) are taken for each class (column), `(K, K)`.
+    """
+
+    def __init__(self, gallery: Gallery, engine: Engine, *, spec: InputSpec, limits: Limits) -> None:
+        if gallery.class_names != spec.classes:
+            raise ValueError(
+                f"the gallery has the classes {', '.join(gallery.class_names)}, the model {', '.join(spec.classes)}"
+            )
+        self.gallery = gallery
+        self.errors = gallery.errors
+        self.has_images = gallery.images is not None
+        self.matrix = confusion_matrix(
+            gallery.labels, gallery.probabilities.argmax(axis=1), classes=len(spec.classes)
+        )
+        self._engine = engine
+        self._spec = spec
+        self._limits = limits
+
+    def page(self, options: MisclassifiedOptions, *, progress: Progress | None = None) -> MisclassifiedPage:
+        """Return one page of the errors that are asked for; maps are computed for its images only.
+
+        Raises:
+            RequestError: If an option is not allowed, or the maps take longer than `limits.seconds`.
+        """
+        self._check(options)
+        matching = self._ordered(options).filtered(
+            true=None if options.true == ANY else options.true,
+            predicted=None if options.predicted == ANY else options.predicted,
+        )
+        chosen = min(len(matching), int(options.count))
+        pages = max(1, -(-chosen // PAGE_SIZE))
+        check_whole("page", options.page, largest=pages)
+        start = (int(options.page) - 1) * PAGE_SIZE
+        shown = matching.take(slice(start, min(start + PAGE_SIZE, chosen)))
+        deadline = Deadline(self._limits.seconds, max(1, len(shown)), progress)
+        layer = (options.layer or self._engine.layers[-1]) if options.explain else None
+        images = []
+        for number in range(len(shown)):
+            deadline.start(number)
+            images.append(self._image(shown, number, layer, options.method, deadline))
+        return MisclassifiedPage(
+            tuple(images), int(options.page), pages, chosen, len(matching), len(self.errors), layer
+        )
+
+    def _check(self, options: MisclassifiedOptions) -> None:
+        check_whole("count", options.count, largest=max(1, len(self.errors)))
+        check_choice("order", options.order, ORDERS)
+        check_whole("seed", options.seed, smallest=0, largest=_LARGEST_SEED)
+        for name in ("true", "predicted"):
+            check_choice(name, getattr(options, name), [ANY, *self._spec.classes])
+        check_switch("explain", options.explain)
+        if not options.explain:
+            return
+        if not self.has_images:
+            raise RequestError("explain is not possible here: the gallery has no images")
+        check_choice("method", options.method, METHODS)
+        if options.layer is not None:
+            check_choice("layer", options.layer, self._engine.layers)
+
+    def _ordered(self, options: MisclassifiedOptions) -> Errors:
+        if options.order != "chance":
+            return self.errors.ranked(options.order)
+        # Drawn before the filter, so that a filter takes images away and leaves the order of the others.
+        return self.errors.take(np.random.default_rng(int(options.seed)).permutation(len(self.errors)))
+
+    def _image(
+        self, shown: Errors, number: int, layer: str | None, method: str, deadline: Deadline
+    ) -> MisclassifiedImage:
+        index = int(shown.indices[number])
+        true, predicted = (
+            self._spec.classes[int(classes[number])] for classes in (shown.labels, shown.predictions)
+        )
+        seen = self.seen(index)
+        maps = None
+        if layer is not None and seen is not None:
+            found = self._engine.maps(
+                seen, [layer], method=method, targets=(predicted, true), step=deadline.step
+            )
+            maps = found[layer]
+        votes, verdict, recheck = self._human(index)
+        return MisclassifiedImage(
+            index=index,
+            true=true,
+            predicted=predicted,
+            confidence=float(shown.confidences[number]),
+            true_probability=float(self.gallery.probabilities[index, shown.labels[number]]),
+            loss=float(shown.losses[number]),
+            seen=seen,
+            votes=votes,
+            verdict=verdict,
+            recheck=recheck,
+            maps=maps,
+        )
+
+    def seen(self, index: int) -> NDArray[np.uint8] | None:
+        """Return an image that the gallery stores, as the model sees it, `(size, size, 3)`; None without images.
+
+        Raises:
+            ValueError: If the gallery stores images, but not this one.
+        """
+        if not self.has_images:
+            return None
+        return np.asarray(self._spec.to_image(self.gallery.image(index)))
+
+    def _human(self, index: int) -> tuple[tuple[tuple[str, float], ...] | None, str | None, Recheck | None]:
+        human = self.gallery.human
+        if human is None:
+            return None, None, None
+        position = int(np.searchsorted(self.errors.indices, index))
+        votes = None if human.votes is None else _ranked_votes(human.votes[position], self._spec.classes)
+        return votes, human.verdicts[position], human.rechecks[position]
+
+
+def _ranked_votes(shares: NDArray[np.float64], names: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    order = np.argsort(-shares, kind="stable")
+    return tuple((names[k], float(shares[k])) for k in order if shares[k] > 0)

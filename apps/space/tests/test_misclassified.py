@@ -1,0 +1,207 @@
+"""Pages of errors against the gallery that they come from."""
+
+import dataclasses
+import itertools
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import cifar_space.deadline
+import cifar_space.engine
+from cifar_explain import explain, read_gallery, write_gallery
+from cifar_models import load_weights
+from cifar_space import (
+    PAGE_SIZE,
+    MisclassifiedImage,
+    MisclassifiedOptions,
+    RequestError,
+    ServedFiles,
+    Service,
+    load_service,
+)
+
+
+def everything(service: Service, **changes: object) -> list[MisclassifiedImage]:
+    """The images of all pages."""
+    options = MisclassifiedOptions(count=len(service.misclassified.errors), **changes)
+    first = service.misclassified_page(options)
+    pages = [
+        service.misclassified_page(dataclasses.replace(options, page=number))
+        for number in range(1, first.pages + 1)
+    ]
+    assert all(len(page.images) == PAGE_SIZE for page in pages[:-1])
+    return [image for page in pages for image in page.images]
+
+
+def test_all_errors_come_once_with_their_numbers(run_service: Service) -> None:
+    gallery = run_service.misclassified.gallery
+    wrong = np.flatnonzero(gallery.probabilities.argmax(axis=1) != gallery.labels)
+    images = everything(run_service)
+    assert len(images) > 2 * PAGE_SIZE
+    assert sorted(image.index for image in images) == wrong.tolist()
+    for image in images:
+        row = gallery.probabilities[image.index]
+        assert image.true == run_service.classes[gallery.labels[image.index]]
+        assert image.predicted == run_service.classes[row.argmax()]
+        assert image.confidence == row.max()
+        assert image.loss == pytest.approx(-np.log(image.true_probability))
+        assert image.true_probability == row[gallery.labels[image.index]]
+        assert np.array_equal(image.seen, gallery.image(image.index))
+        assert image.maps is None
+
+
+def test_orders(run_service: Service) -> None:
+    confidences = [image.confidence for image in everything(run_service)]
+    assert confidences == sorted(confidences, reverse=True)
+    losses = [image.loss for image in everything(run_service, order="loss")]
+    assert losses == sorted(losses, reverse=True)
+    drawn = [
+        [image.index for image in everything(run_service, order="chance", seed=seed)] for seed in (1, 1, 2)
+    ]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert sorted(drawn[0]) == sorted(drawn[2])
+
+
+@pytest.mark.parametrize("order", ["confidence", "loss", "chance"])
+def test_filters_keep_the_order(run_service: Service, order: str) -> None:
+    whole = everything(run_service, order=order)
+    matrix = run_service.misclassified.matrix
+    assert matrix.sum() == len(run_service.misclassified.gallery.labels)
+    names = run_service.classes
+    for row, column in itertools.product(range(10), range(10)):
+        if row == column:
+            continue
+        chosen = everything(run_service, order=order, true=names[row], predicted=names[column])
+        assert len(chosen) == matrix[row, column]
+        expected = [one.index for one in whole if (one.true, one.predicted) == (names[row], names[column])]
+        assert [one.index for one in chosen] == expected
+    ships = everything(run_service, order=order, predicted="ship")
+    assert [one.index for one in ships] == [one.index for one in whole if one.predicted == "ship"]
+
+
+def test_counts_and_pages(run_service: Service) -> None:
+    total = len(run_service.misclassified.errors)
+    page = run_service.misclassified_page(MisclassifiedOptions(count=PAGE_SIZE + 1, page=2))
+    assert (len(page.images), page.page, page.pages) == (1, 2, 2)
+    assert (page.chosen, page.matching, page.total) == (PAGE_SIZE + 1, total, total)
+    # No cat is taken for a cat by mistake.
+    none = run_service.misclassified_page(MisclassifiedOptions(true="cat", predicted="cat"))
+    assert (none.images, none.pages, none.matching, none.total) == ((), 1, 0, total)
+
+
+def test_maps_are_of_both_classes(run_service: Service) -> None:
+    layer = run_service.layers[-2]
+    page = run_service.misclassified_page(
+        MisclassifiedOptions(count=2, explain=True, layer=layer, method="layercam")
+    )
+    assert page.layer == layer
+    for image in page.images:
+        inputs = run_service.weights.spec.normalize(image.seen[None])
+        for name, heat in zip((image.predicted, image.true), image.maps, strict=True):
+            target = run_service.classes.index(name)
+            expected = explain(
+                run_service.weights.model, inputs, layers=[layer], method="layercam", target=target
+            )[0, 0]
+            assert np.allclose(heat, expected, atol=1e-5)
+
+
+def test_maps_are_computed_for_what_is_shown_and_once(
+    run_files: ServedFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = load_service(run_files)
+    calls: list[torch.Tensor] = []
+
+    def counted(model: object, images: torch.Tensor, **kwargs: object) -> object:
+        calls.append(images)
+        return explain(model, images, **kwargs)
+
+    monkeypatch.setattr(cifar_space.engine, "explain", counted)
+    options = MisclassifiedOptions(count=3, explain=True)
+    first = service.misclassified_page(options)
+    assert first.layer == service.layers[-1]
+    assert len(calls) == 3
+    again = service.misclassified_page(options)
+    assert len(calls) == 3
+    for one, other in zip(first.images, again.images, strict=True):
+        assert np.array_equal(one.maps, other.maps)
+
+
+def test_people_are_those_of_the_gallery(run_service: Service) -> None:
+    gallery = run_service.misclassified.gallery
+    images = {image.index: image for image in everything(run_service)}
+    for position, index in enumerate(gallery.errors.indices):
+        image = images[int(index)]
+        assert image.verdict == gallery.human.verdicts[position]
+        assert image.recheck == gallery.human.rechecks[position]
+        shares = dict(image.votes)
+        assert [share for _, share in image.votes] == sorted(shares.values(), reverse=True)
+        for name, share in zip(run_service.classes, gallery.human.votes[position], strict=True):
+            assert shares.get(name, 0) == share
+    assert images[int(gallery.errors.indices[0])].recheck is not None
+
+
+def test_without_images_the_numbers_stay(
+    run_files: ServedFiles, run_service: Service, tmp_path: Path
+) -> None:
+    shutil.copy(run_files.gallery / "gallery.json", tmp_path)
+    bare = load_service(dataclasses.replace(run_files, gallery=tmp_path))
+    assert not bare.misclassified.has_images
+    for one, other in zip(everything(bare), everything(run_service), strict=True):
+        assert one.seen is None
+        assert (one.index, one.confidence, one.votes) == (other.index, other.confidence, other.votes)
+    with pytest.raises(RequestError, match="the gallery has no images"):
+        bare.misclassified_page(MisclassifiedOptions(explain=True))
+
+
+def test_without_a_gallery_there_is_a_reason(service: Service) -> None:
+    assert service.misclassified is None
+    with pytest.raises(RequestError, match="no gallery"):
+        service.misclassified_page(MisclassifiedOptions())
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        *(
+            ({"count": value}, "count must be a whole number from 1")
+            for value in (0, -3, 2.5, 10**9, "4", True)
+        ),
+        ({"count": float("nan")}, "got nan"),
+        ({"page": 0}, "page must be a whole number from 1 to 1"),
+        ({"page": 2}, "page must be a whole number from 1 to 1"),
+        ({"seed": -1}, "seed must be a whole number from 0"),
+        ({"seed": 2**32}, "seed must be a whole number"),
+        ({"order": "margin"}, "order has the unknown name 'margin'"),
+        ({"true": "cot"}, "did you mean 'cat'"),
+        ({"predicted": None}, "predicted has the unknown name None"),
+        ({"explain": 1}, "explain must be true or false"),
+        ({"explain": True, "layer": "layer9"}, "layer has the unknown name 'layer9'"),
+        ({"explain": True, "method": ["gradcam"]}, "method has the unknown name"),
+    ],
+    ids=str,
+)
+def test_refuses(run_service: Service, changes: dict[str, object], told: str) -> None:
+    with pytest.raises(RequestError, match=told):
+        run_service.misclassified_page(MisclassifiedOptions(**changes))
+
+
+def test_a_foreign_gallery_is_refused(run_files: ServedFiles, weights_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="gallery of another model"):
+        load_service(dataclasses.replace(run_files, weights=weights_file))
+    gallery = read_gallery(run_files.gallery)
+    with pytest.raises(ValueError, match="gallery is of weights"):
+        Service(load_weights(weights_file), gallery=gallery)
+    renamed = dataclasses.replace(gallery, class_names=tuple("abcdefghij"))
+    write_gallery(dataclasses.replace(renamed, human=None), tmp_path)
+    with pytest.raises(ValueError, match="the gallery has the classes a, b"):
+        load_service(dataclasses.replace(run_files, gallery=tmp_path))
+
+
+def test_slow_maps_are_stopped(run_service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter(range(10_000))
+    monkeypatch.setattr(cifar_space.deadline.time, "monotonic", lambda: 30 * next(ticks))
+    with pytest.raises(RequestError, match="more than 60 seconds"):
+        run_service.misclassified_page(MisclassifiedOptions(explain=True, layer="layer1", method="eigencam"))
