@@ -115,6 +115,8 @@ def deploy(plan: Plan, *, endpoint: str | None = None, token: str | None = None)
         raise DeployError(_refusal(space, error.response.status_code, error.server_message)) from error
     except OfflineModeIsEnabled as error:
         raise DeployError("HF_HUB_OFFLINE is set, so the Hub is not contacted; unset it to deploy") from error
+    except RuntimeError as error:  # how the client ends when a large file does not get through
+        raise DeployError(f"uploading {space} failed; try again: {error}") from error
     except transport_error as error:
         raise DeployError(f"cannot reach the Hub at {api.endpoint}: {error}") from error
     return str(address)

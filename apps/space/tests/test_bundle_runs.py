@@ -1,0 +1,138 @@
+"""The bundle in an environment that has nothing but what its `requirements.txt` asks for."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradio_client import Client, handle_file
+
+from cifar_space import Options, built_in, load_service
+from cifar_space.bundle import build_bundle
+from cifar_space.describe import describe
+
+pytestmark = pytest.mark.slow
+
+#: Neither installed nor imported where the app is served.
+TRAINING = ["lightning", "pytorch_lightning", "albumentations", "cifar_train", "cifar_data", "pl_bolts"]
+
+
+def uv(*args: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    # Not this workspace's settings, and no Python from elsewhere.
+    command = ["uv", *map(str, args), "--no-config", "--no-python-downloads"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if check:
+        assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A new environment without any package; of the Space's Python where there is one, else of this one's."""
+
+    def missing(reason: str) -> None:
+        if os.environ.get("CIFAR_TEST_ALL"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+    if shutil.which("uv") is None:
+        missing("uv is not there; it makes the environment that the bundle is installed in")
+    folder = tmp_path_factory.mktemp("environment")
+    probe = uv(
+        "pip", "install", "--dry-run", "--no-cache", "--target", folder / "none", "iniconfig", check=False
+    )
+    if probe.returncode:
+        missing("the package index cannot be reached, so that requirements.txt cannot be installed")
+    made = uv("venv", "--python", "3.12", folder / "venv", check=False)
+    if made.returncode:
+        uv("venv", "--clear", "--python", sys.executable, folder / "venv")
+    yield folder / "venv" / "bin" / "python"
+    # Some gigabytes, were they not links into uv's cache.
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory, python: Path) -> Path:
+    """The bundle of what comes with the app, its requirements installed from the usual index."""
+    folder = tmp_path_factory.mktemp("space") / "bundle"
+    build_bundle(built_in(), folder, torch="any")
+    uv("pip", "install", "--python", python, "--requirement", folder / "requirements.txt")
+    return folder
+
+
+def run(python: Path, code: str, *, cwd: Path) -> Any:
+    """Run code where no path but the bundle's leads to our sources, and return the JSON that it prints."""
+    done = subprocess.run(
+        [python, "-c", code], cwd=cwd, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def environment() -> dict[str, str]:
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))
+    }
+
+
+def test_nothing_that_trains_is_installed_or_imported(bundle: Path, python: Path) -> None:
+    code = f"""
+import json, sys
+from importlib.util import find_spec
+installed = [name for name in {TRAINING!r} if find_spec(name)]
+import cifar_space.server, cifar_space.ui
+from cifar_space import built_in, load_service
+load_service(built_in())
+print(json.dumps([installed, sorted(set(sys.modules) & set({TRAINING!r})), cifar_space.__file__]))
+"""
+    installed, imported, place = run(python, code, cwd=bundle)
+    assert (installed, imported) == ([], [])
+    assert Path(place) == bundle / "cifar_space" / "__init__.py"
+
+
+def test_the_app_answers_as_here(bundle: Path, python: Path, tmp_path: Path) -> None:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    command = [python, "app.py", "--host", "127.0.0.1", "--port", str(port)]
+    log = tmp_path / "log"
+    with (
+        log.open("w") as file,
+        subprocess.Popen(command, cwd=bundle, env=environment(), stdout=file, stderr=file) as app,
+    ):
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_for(url, app, log)
+            client = Client(url, verbose=False, analytics_enabled=False, download_files=tmp_path)
+            picture = bundle / "cifar_space" / "assets" / "examples" / "cat-08.png"
+            arguments = {"images": [handle_file(picture)], "top": 10, "opacity": 0.25}
+            (got,) = client.predict(**arguments, api_name="/classify")
+            imported = Path(f"/proc/{app.pid}/maps")
+            libraries = imported.read_text() if imported.exists() else ""
+            client.close()
+        finally:
+            app.terminate()
+    (expected,) = describe(load_service(built_in()).answer([picture], Options(top=10)), opacity=0.25)
+    assert got["name"] == "cat-08.png"
+    assert [one["class"] for one in got["predictions"]] == [one["class"] for one in expected["predictions"]]
+    for mine, theirs in zip(got["predictions"], expected["predictions"], strict=True):
+        assert mine["probability"] == pytest.approx(theirs["probability"], abs=1e-5)
+    assert list(got["maps"]) == list(expected["maps"])
+    assert str(python.parents[1]) in libraries or not libraries
+    assert "Traceback" not in log.read_text()
+
+
+def wait_for(url: str, app: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until the app says that it serves; the first start in a new environment compiles all of torch."""
+    end = time.monotonic() + 300
+    while url not in log.read_text():
+        assert app.poll() is None, log.read_text()
+        assert time.monotonic() < end, "not started after 300 seconds"
+        time.sleep(0.2)
