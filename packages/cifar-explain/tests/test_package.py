@@ -10,7 +10,7 @@ def test_every_public_name_exists_and_is_described():
     assert sorted(cifar_explain.__all__) == sorted(set(cifar_explain.__all__))
     for name in cifar_explain.__all__:
         value = getattr(cifar_explain, name)
-        assert value.__doc__, name
+        assert value.__doc__ or not callable(value), name
 
 
 def test_importing_loads_no_heavy_library():

@@ -18,6 +18,16 @@ from cifar_explain.evaluate import (
     predict_probabilities,
 )
 from cifar_explain.faithfulness import PERCENTILES, RANDOM, Faithfulness, measure_faithfulness
+from cifar_explain.figure_confusion import plot_confusion
+from cifar_explain.figure_errors import plot_errors
+from cifar_explain.figure_faithfulness import plot_faithfulness
+from cifar_explain.figure_style import (
+    add_legend,
+    add_title,
+    make_figure,
+    quiet_axes,
+)
+from cifar_explain.figures import plot_classes, plot_reliability
 from cifar_explain.gallery import Gallery, make_gallery, stored_images
 from cifar_explain.gallery_files import read_gallery, write_gallery
 from cifar_explain.human import VERDICTS, HumanView, Recheck, judge_errors
@@ -35,6 +45,7 @@ from cifar_explain.metrics import (
 from cifar_explain.novelty import Familiarity, energy_scores, fit_familiarity
 from cifar_explain.overlay import enlarge_map, enlarge_photo, heat_colours, overlay
 from cifar_explain.targets import Versus
+from cifar_explain.themes import THEMES, Theme, find_theme
 
 __all__ = [
     "METHODS",
@@ -42,6 +53,7 @@ __all__ = [
     "RANDOM",
     "RANKINGS",
     "TEMPERATURES",
+    "THEMES",
     "VERDICTS",
     "ClassReport",
     "ConfusedPair",
@@ -53,7 +65,10 @@ __all__ = [
     "HumanView",
     "Recheck",
     "ReliabilityCurve",
+    "Theme",
     "Versus",
+    "add_legend",
+    "add_title",
     "apply_temperature",
     "class_reports",
     "confusion_matrix",
@@ -65,17 +80,25 @@ __all__ = [
     "explain",
     "find_errors",
     "find_layers",
+    "find_theme",
     "fit_familiarity",
     "fit_temperature",
     "heat_colours",
     "judge_errors",
     "label_losses",
+    "make_figure",
     "make_gallery",
     "measure_faithfulness",
     "most_confused",
     "overlay",
+    "plot_classes",
+    "plot_confusion",
+    "plot_errors",
+    "plot_faithfulness",
+    "plot_reliability",
     "predict_logits",
     "predict_probabilities",
+    "quiet_axes",
     "read_counts",
     "read_gallery",
     "read_rechecks",

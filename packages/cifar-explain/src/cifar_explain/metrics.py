@@ -77,7 +77,7 @@ def class_reports(
     >>> [(report.precision, report.recall) for report in class_reports(np.array([[1, 1], [0, 2]]))]
     [(1.0, 0.5), (0.6666666666666666, 1.0)]
     """
-    matrix = _as_confusion(confusion)
+    matrix = as_confusion(confusion)
     hits, support, predicted = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
     return tuple(
         ClassReport(
@@ -104,7 +104,7 @@ def most_confused(
     >>> most_confused(np.array([[8, 2], [1, 9]]), count=1, class_names=["cat", "dog"])
     (ConfusedPair(true='cat', predicted='dog', count=2, share=0.2),)
     """
-    matrix = _as_confusion(confusion)
+    matrix = as_confusion(confusion)
     check_count("count", count)
     names = as_class_names(class_names, classes=len(matrix))
     errors = matrix - np.diag(matrix.diagonal())
@@ -141,7 +141,16 @@ def top_k_accuracy(probabilities: NDArray[np.floating], labels: NDArray[np.integ
     return float((rank < k).mean())
 
 
-def _as_confusion(confusion: NDArray[np.integer]) -> NDArray[np.int64]:
+def as_confusion(confusion: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return a confusion matrix `(K, K)` as int64.
+
+    Raises:
+        ValueError: If it is not square with whole numbers of at least 0.
+
+    >>> as_confusion([[1, 0], [0, 2]])
+    array([[1, 0],
+           [0, 2]])
+    """
     matrix = np.asarray(confusion)
     if (
         matrix.ndim != 2

@@ -1,0 +1,148 @@
+"""Figures of how well each class is recognised and whether confidence can be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cifar_explain.calibration import ReliabilityCurve
+from cifar_explain.figure_style import (
+    FIGURE_WIDTH,
+    NAME_LENGTH,
+    TEXT_SIZE,
+    add_legend,
+    add_title,
+    make_figure,
+    quiet_axes,
+    shorten,
+)
+from cifar_explain.metrics import ClassReport
+from cifar_explain.themes import Theme, find_theme
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def plot_classes(reports: Sequence[ClassReport], *, theme: str | Theme = "light") -> Figure:
+    """Return a figure of the precision and the recall of each class, in the order given.
+
+    Args:
+        reports: As `class_reports` returns; at least one.
+        theme: Name of one of `THEMES`, or a theme.
+
+    Raises:
+        ValueError: If there are no reports, or the theme is unknown.
+
+    >>> from cifar_explain import class_reports
+    >>> figure = plot_classes(class_reports(np.array([[8, 2], [1, 9]]), class_names=["cat", "dog"]))
+    >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    ['cat', 'dog']
+    """
+    reports = list(reports)
+    if not reports or not all(isinstance(report, ClassReport) for report in reports):
+        raise ValueError(f"reports must be at least one ClassReport, got {reports!r:.100}")
+    colours = find_theme(theme)
+    figure = make_figure(FIGURE_WIDTH, 1.5 + 0.34 * len(reports), theme=colours)
+    axes = quiet_axes(figure.subplots(), theme=colours, grid="x")
+    add_title(axes, "Precision and recall by class", theme=colours)
+    rows = np.arange(len(reports))
+    values = np.array([[report.precision, report.recall] for report in reports])
+    axes.hlines(rows, values.min(axis=1), values.max(axis=1), color=colours.muted, linewidth=1.5, alpha=0.6)
+    series = (("precision", colours.accent, "o", 62), ("recall", colours.second, "D", 116))
+    for column, (name, colour, marker, place) in enumerate(series):
+        beside: dict[str, Any] = {
+            "textcoords": "offset points",
+            "ha": "right",
+            "size": TEXT_SIZE - 0.5,
+            "color": colour,
+            "annotation_clip": False,
+        }
+        axes.scatter(values[:, column], rows, s=44, color=colour, marker=marker, zorder=3, clip_on=False)
+        axes.annotate(
+            name, (1, 1), xytext=(place, 2), xycoords="axes fraction", va="bottom", weight="bold", **beside
+        )
+        for row, value in zip(rows.tolist(), values[:, column], strict=True):
+            text = "-" if np.isnan(value) else f"{value:.1%}"
+            coordinates = axes.get_yaxis_transform()
+            axes.annotate(text, (1, row), xytext=(place, 0), xycoords=coordinates, va="center", **beside)
+    least = 0.0 if np.isnan(values).all() else float(np.nanmin(values))
+    axes.set_xlim(max(0.0, np.floor(least * 20 - 0.5) / 20), 1.005)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.set_ylim(len(reports) - 0.5, -0.5)
+    axes.set_yticks(rows, [shorten(report.name, NAME_LENGTH) for report in reports])
+    axes.tick_params(axis="y", labelcolor=colours.ink, labelsize=TEXT_SIZE)
+    axes.spines["left"].set_visible(False)
+    return figure
+
+
+def plot_reliability(
+    curve: ReliabilityCurve, *, calibrated: ReliabilityCurve | None = None, theme: str | Theme = "light"
+) -> Figure:
+    """Return a figure of accuracy by confidence, with the calibration error and the images behind each point.
+
+    Args:
+        curve: As `reliability_curve` returns.
+        calibrated: The same after `apply_temperature`.
+        theme: Name of one of `THEMES`, or a theme.
+
+    Raises:
+        ValueError: If a curve is none, or the theme is unknown.
+
+    >>> from cifar_explain import reliability_curve
+    >>> figure = plot_reliability(reliability_curve([[0.9, 0.1], [0.6, 0.4]], [0, 1]))
+    >>> figure.legends[0].get_texts()[0].get_text()
+    'the model: calibration error 35.0%'
+    """
+    for argument, value in (("curve", curve), ("calibrated", calibrated)):
+        if not isinstance(value, ReliabilityCurve) and (argument == "curve" or value is not None):
+            raise ValueError(f"{argument} must be a ReliabilityCurve, got {type(value).__name__}")
+    colours = find_theme(theme)
+    figure = make_figure(FIGURE_WIDTH, 5.7, theme=colours)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
+    quiet_axes(upper, theme=colours, grid="both")
+    quiet_axes(lower, theme=colours)
+    add_title(
+        upper,
+        "Can its confidence be believed?",
+        "On the dashed line it can; below it the model is too sure, above it not sure enough",
+        theme=colours,
+    )
+    upper.plot([0, 1], [0, 1], color=colours.muted, linewidth=1.2, linestyle=(0, (4, 3)))
+    shown = [("the model", curve, colours.accent, "o")]
+    if calibrated is not None:
+        shown = [
+            ("as it comes", curve, colours.second, "D"),
+            ("calibrated", calibrated, colours.accent, "o"),
+        ]
+    for name, points, colour, marker in shown:
+        label = f"{name}: calibration error {points.calibration_error:.1%}"
+        upper.plot(
+            points.confidences,
+            points.accuracies,
+            color=colour,
+            marker=marker,
+            markersize=6,
+            linewidth=2,
+            label=label,
+        )
+        lower.vlines(points.confidences, 0, points.counts, color=colour, linewidth=3, alpha=0.8)
+    least = min(float(min(points.confidences.min(), points.accuracies.min())) for _, points, _, _ in shown)
+    start = max(0.0, np.floor(least * 10 - 0.2) / 10)
+    upper.set_xlim(start, 1.01)
+    upper.set_ylim(start, 1.02)
+    add_legend(figure, theme=colours, loc="outside lower center", ncols=2)
+    _percent(upper)
+    upper.set_ylabel("share that is right")
+    lower.set_ylim(bottom=0)
+    lower.locator_params(axis="y", nbins=3)
+    lower.set_ylabel("images")
+    lower.set_xlabel("confidence: probability of the predicted class")
+    return figure
+
+
+def _percent(axes: Axes) -> None:
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{value:.0%}")

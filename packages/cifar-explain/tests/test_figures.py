@@ -1,0 +1,425 @@
+"""Figures: what they show is what was given, nothing is clipped, and no global state is touched."""
+
+import io
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb, to_rgba
+from matplotlib.text import Text
+
+from cifar_explain import (
+    RANDOM,
+    THEMES,
+    Faithfulness,
+    class_reports,
+    enlarge_photo,
+    find_errors,
+    find_theme,
+    make_figure,
+    overlay,
+    plot_classes,
+    plot_confusion,
+    plot_errors,
+    plot_faithfulness,
+    plot_reliability,
+    quiet_axes,
+    reliability_curve,
+)
+
+CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+LONG = tuple(f"{name} of the northern forests, {number}" for number, name in enumerate(CIFAR * 2))
+NAMES = {2: ("cat", "dog"), 10: CIFAR, 20: LONG}
+
+
+def case(classes, *, count=300, seed=0):
+    generator = np.random.default_rng(seed)
+    probabilities = generator.dirichlet([0.2] * classes, count)
+    guesses = probabilities.argmax(1)
+    labels = np.where(generator.random(count) < 0.8, guesses, generator.integers(0, classes, count))
+    matrix = np.zeros((classes, classes), int)
+    np.add.at(matrix, (labels, guesses), 1)
+    return probabilities, labels, matrix
+
+
+def faithfulness_rows(*, layers=("conv1", "features.7.block.conv2.very.deep"), images=20):
+    generator = np.random.default_rng(0)
+    means = {RANDOM: 0.0, "gradcam": 0.2, "hirescam": 0.0, "layercam": -0.2}
+    return [
+        Faithfulness(method, layer, (8, 8), mean + generator.normal(size=images) * 0.05)
+        for layer in layers
+        for method, mean in means.items()
+    ]
+
+
+def error_arguments(*, count=3, classes=10, layers=2, size=(32, 32), seed=0):
+    generator = np.random.default_rng(seed)
+    probabilities, labels, _ = case(classes)
+    names = NAMES[classes]
+    errors = find_errors(probabilities, labels, class_names=names).take(slice(0, count))
+    photos = generator.integers(0, 256, (count, *size, 3), np.uint8)
+    maps, others = generator.random((2, count, layers, *size)).astype(np.float32)
+    named = [f"features.{number}.conv" for number in range(layers)]
+    return (errors, photos), {"maps": maps, "true_maps": others, "layers": named}
+
+
+def figures(classes, theme):
+    """Each figure by name."""
+    probabilities, labels, matrix = case(classes)
+    names = NAMES[classes]
+    arguments, maps = error_arguments(classes=classes)
+    curve = reliability_curve(probabilities, labels)
+    return {
+        "confusion": plot_confusion(matrix, class_names=names, theme=theme),
+        "classes": plot_classes(class_reports(matrix, class_names=names), theme=theme),
+        "reliability": plot_reliability(curve, theme=theme),
+        "calibrated": plot_reliability(curve, calibrated=curve, theme=theme),
+        "faithfulness": plot_faithfulness(faithfulness_rows(), theme=theme),
+        "errors": plot_errors(*arguments, **maps, theme=theme),
+        "photos": plot_errors(*arguments, theme=theme),
+    }
+
+
+def drawn(figure):
+    """The figure's pixels, uint8 `(height, width, 3)`, at its own resolution."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
+
+
+def shown_labels(axis):
+    """The labels of the ticks that are within the axis; others exist, but are not drawn."""
+    if not axis.axes.axison:
+        return []
+    low, high = sorted(axis.get_view_interval())
+    return [
+        tick.label1
+        for tick in axis.get_major_ticks()
+        if low <= tick.get_loc() <= high and tick.label1.get_visible() and tick.label1.get_text()
+    ]
+
+
+def texts_of(figure):
+    ticks = {
+        label
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for label in axis.get_majorticklabels()
+    }
+    shown = {
+        label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for label in shown_labels(axis)
+    }
+    return [
+        text
+        for text in figure.findobj(Text)
+        if text.get_visible() and text.get_text().strip() and (text in shown or text not in ticks)
+    ]
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("classes", NAMES)
+def test_no_text_is_clipped_and_no_labels_overlap(classes, theme):
+    for name, figure in figures(classes, theme).items():
+        drawn(figure)
+        width, height = figure.canvas.get_width_height()
+        for text in texts_of(figure):
+            box = text.get_window_extent()
+            inside = box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height
+            assert inside, (name, text.get_text())
+        for axes in figure.axes:
+            for labels, low, high in ((shown_labels(axes.xaxis), 0, 2), (shown_labels(axes.yaxis), 1, 3)):
+                boxes = [label.get_window_extent().extents for label in labels]
+                if labels and not labels[0].get_rotation():
+                    ordered = sorted(boxes, key=lambda box, low=low: box[low])
+                    assert all(one[high] <= other[low] for one, other in pairwise(ordered)), name
+        titles = [text.get_window_extent() for text in texts_of(figure)[:2]]
+        assert len(titles) < 2 or not titles[0].overlaps(titles[1]), name
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_background_and_the_size(theme):
+    for figure in figures(2, theme).values():
+        pixels = drawn(figure)
+        background = np.round(np.array(to_rgb(THEMES[theme].surface)) * 255)
+        for corner in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+            np.testing.assert_array_equal(pixels[corner], background)
+        file = io.BytesIO()
+        figure.savefig(file, format="png")
+        width = figure.get_figwidth()
+        assert int.from_bytes(file.getvalue()[16:20], "big") == pytest.approx(width * 200, abs=1)
+        assert width <= 9
+
+
+def test_pyplot_and_global_settings_are_not_touched():
+    code = """
+import sys, numpy as np, matplotlib
+# Asking for the backend by `[]` would import pyplot.
+before, maps = dict(dict.items(matplotlib.rcParams)), list(matplotlib.colormaps)
+from cifar_explain import *
+curve = reliability_curve([[0.9, 0.1], [0.6, 0.4]], [0, 1])
+rows = [Faithfulness(m, "conv", (4, 4), np.ones(3)) for m in (RANDOM, "gradcam")]
+matrix = np.array([[3, 1], [0, 2]])
+errors = find_errors([[0.9, 0.1]], [1])
+for figure in (plot_confusion(matrix), plot_classes(class_reports(matrix)), plot_reliability(curve),
+               plot_faithfulness(rows), plot_errors(errors, np.zeros((1, 8, 8, 3), np.uint8))):
+    figure.savefig("/dev/null", format="png")
+assert dict(dict.items(matplotlib.rcParams)) == before
+assert list(matplotlib.colormaps) == maps
+print("matplotlib.pyplot" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_threads_draw_what_one_thread_draws():
+    def work(number):
+        _, _, matrix = case(4, seed=number)
+        return drawn(plot_confusion(matrix, theme=("light", "dark")[number % 2])).copy()
+
+    serial = [work(number) for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        for one, other in zip(serial, pool.map(work, range(4)), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def luminance(colour):
+    """WCAG 2.2, relative luminance."""
+    values = np.array(to_rgb(colour))
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=list(THEMES))
+def test_text_stands_out_from_the_background(theme):
+    for colour in (theme.ink, theme.muted, theme.accent, theme.second, theme.good, theme.bad):
+        light, dark = sorted([luminance(colour), luminance(theme.surface)], reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, colour
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=list(THEMES))
+def test_colour_maps_run_one_way_and_end_in_the_themes_hue(theme):
+    for colormap in (theme.colormap, theme.colormap_second):
+        steps = np.diff([luminance(colour) for colour in colormap(np.linspace(0, 1, 64))])
+        assert (np.sign(steps) == np.sign(luminance(theme.ink) - luminance(theme.surface))).all()
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=list(THEMES))
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        # Viénot, Brettel and Mollon 1999: what protanopes and deuteranopes see, in linear RGB.
+        [[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]],
+        [[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]],
+    ],
+)
+def test_the_two_series_differ_for_the_colour_blind(theme, matrix):
+    one, other = (np.array(matrix) @ np.array(to_rgb(c)) ** 2.2 for c in (theme.accent, theme.second))
+    assert np.abs(one.clip(0) ** (1 / 2.2) - other.clip(0) ** (1 / 2.2)).max() > 0.25
+
+
+def test_the_confusion_matrix_shows_each_count_in_its_cell():
+    matrix = np.array([[90, 0, 10], [1, 50_000, 1500], [0, 0, 0]])
+    figure = plot_confusion(matrix, class_names=["cat", "dog", "frog"])
+    axes = figure.axes[0]
+    # Titles are annotations; the counts are plain text at their column and row.
+    counts = {text.get_position()[::-1]: text.get_text() for text in axes.texts if type(text) is Text}
+    assert counts == {(0, 0): "90", (0, 2): "10", (1, 0): "1", (1, 1): "50k", (1, 2): "1500"}
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog", "frog"]
+    assert "50,090 of 51,601 right, 97.07%" in [text.get_text() for text in axes.texts]
+    colours = axes.images[0].get_array()
+    # More red where more goes wrong, and nothing in an empty row.
+    assert luminance(colours[0, 2, :3]) < luminance(colours[1, 2, :3]) < luminance(colours[0, 1, :3])
+    np.testing.assert_allclose(colours[2, 0], to_rgba(THEMES["light"].sequential_second[0]), atol=0.01)
+
+
+def test_a_confusion_matrix_of_many_classes_has_no_numbers_but_colours():
+    figure = plot_confusion(np.eye(30, dtype=int))
+    assert not [text for text in figure.axes[0].texts if text.get_text() == "1"]
+    assert figure.axes[0].images[0].get_array().shape == (30, 30, 4)
+    drawn(plot_confusion(np.zeros((2, 2), int)))
+
+
+def test_class_marks_stand_at_their_values():
+    reports = class_reports(np.array([[8, 2, 0], [1, 9, 0], [5, 0, 0]]), class_names=["cat", "dog", "frog"])
+    axes = plot_classes(reports).axes[0]
+    precision, recall = (np.ma.getdata(marks.get_offsets()) for marks in axes.collections[-2:])
+    np.testing.assert_allclose(precision[:2], [[8 / 14, 0], [9 / 11, 1]])
+    np.testing.assert_allclose(recall, [[0.8, 0], [0.9, 1], [0, 2]])
+    shown = [text.get_text() for text in axes.texts]
+    assert {"57.1%", "81.8%", "-", "80.0%", "90.0%", "0.0%"} <= set(shown)
+    low, high = axes.get_xlim()
+    assert low <= 0
+    assert high >= 1
+
+
+def test_reliability_states_both_errors_and_the_images():
+    probabilities, labels, _ = case(4)
+    curve = reliability_curve(probabilities, labels)
+    better = reliability_curve(np.full((10, 2), 0.5), [0, 1] * 5)
+    figure = plot_reliability(curve, calibrated=better)
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == [
+        f"as it comes: calibration error {curve.calibration_error:.1%}",
+        "calibrated: calibration error 0.0%",
+    ]
+    upper, lower = figure.axes
+    np.testing.assert_array_equal(upper.lines[1].get_xydata(), np.c_[curve.confidences, curve.accuracies])
+    heights = [segment[1, 1] for segment in lower.collections[0].get_segments()]
+    assert heights == curve.counts.tolist()
+    for axes, points in ((upper, upper.lines[1].get_xydata()), (upper, upper.lines[2].get_xydata())):
+        assert (axes.get_xlim()[0] <= points[:, 0]).all()
+        assert (axes.get_ylim()[0] <= points[:, 1]).all()
+
+
+def test_maps_are_filled_only_where_they_beat_chance():
+    rows = faithfulness_rows(layers=["conv"])
+    axes = plot_faithfulness(rows).axes[0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["conv  8 x 8", "gradcam", "hirescam", "layercam"]
+    marks = {labels[int(line.get_ydata()[0])]: line for line in axes.lines[:-1]}
+    surface, good = THEMES["light"].surface, THEMES["light"].good
+    assert {name: line.get_markerfacecolor() for name, line in marks.items()} == {
+        "gradcam": good,
+        "hirescam": surface,
+        "layercam": surface,
+    }
+    advantage, error = rows[1].advantage_over(rows[0])
+    assert marks["gradcam"].get_xdata()[0] == advantage
+    (bar,) = axes.collections[0].get_segments()
+    np.testing.assert_allclose(bar[:, 0], [advantage - 2 * error, advantage + 2 * error])
+    # One image proves nothing, however well it does.
+    single = [
+        Faithfulness(name, "conv", (2, 2), np.array([score]))
+        for name, score in ((RANDOM, 0.0), ("gradcam", 1.0))
+    ]
+    alone = plot_faithfulness(single).axes[0].lines[0]
+    assert alone.get_markerfacecolor() == surface
+
+
+@pytest.mark.parametrize("layers", [1, 2, 4])
+def test_photos_and_maps_are_drawn_to_the_pixel(layers):
+    (errors, photos), maps = error_arguments(layers=layers)
+    figure = plot_errors(errors, photos, **maps, opacity=0.7)
+    pixels = drawn(figure)
+    pictures = figure.axes[0].images
+    assert len(pictures) == 3 * (1 + 2 * layers)
+    for row, photo in enumerate(photos):
+        heats = [
+            heat for pair in zip(maps["maps"][row], maps["true_maps"][row], strict=True) for heat in pair
+        ]
+        for number, heat in enumerate([None, *heats]):
+            left, right, bottom, top = pictures[row * (1 + 2 * layers) + number].get_extent()
+            scale = (right - left) // 32
+            assert scale >= 4
+            expected = (
+                enlarge_photo(photo, scale)
+                if heat is None
+                else overlay(photo, heat, opacity=0.7, scale=scale)
+            )
+            np.testing.assert_array_equal(pixels[top:bottom, left:right], expected)
+
+
+def test_photos_without_maps_are_drawn_to_the_pixel_with_both_classes():
+    (errors, photos), _ = error_arguments(count=7)
+    figure = plot_errors(errors, photos, theme="dark")
+    pixels = drawn(figure)
+    for photo, picture in zip(photos, figure.axes[0].images, strict=True):
+        left, right, bottom, top = picture.get_extent()
+        np.testing.assert_array_equal(pixels[top:bottom, left:right], enlarge_photo(photo, 10))
+    shown = [text.get_text() for text in texts_of(figure)]
+    for index in range(7):
+        first = shown.index(f"predicted, {errors.confidences[index]:.1%}")
+        assert shown[first + 1] == CIFAR[errors.predictions[index]]
+        assert shown[first + 2] == f"true, {errors.confidences[index] - errors.margins[index]:.1%}"
+        assert shown[first + 3] == CIFAR[errors.labels[index]]
+        shown = shown[first + 1 :]
+
+
+@pytest.mark.parametrize(("size", "layers"), [((224, 160), 3), ((8, 40), 2), ((32, 32), 12)])
+def test_photos_of_other_sizes_keep_their_shape_within_the_width(size, layers):
+    arguments, maps = error_arguments(size=size, layers=layers, count=2)
+    figure = plot_errors(*arguments, **maps)
+    drawn(figure)
+    assert figure.get_figwidth() <= 9
+    right_edges = []
+    for picture in figure.axes[0].images:
+        left, right, bottom, top = picture.get_extent()
+        assert (right - left) / (bottom - top) == pytest.approx(size[1] / size[0], rel=0.05)
+        right_edges.append(right)
+    assert max(right_edges) <= figure.get_figwidth() * 200
+
+
+def test_names_with_dollar_signs_are_no_formulas():
+    figure = plot_confusion(np.eye(2, dtype=int), class_names=["$\\frac", "a$b$\nc"])
+    drawn(figure)
+    plot_errors(
+        find_errors([[0.9, 0.1]], [1], class_names=["$\\frac$", "b"]), np.zeros((1, 8, 8, 3), np.uint8)
+    )
+
+
+def test_the_arguments_are_left_alone():
+    arguments, maps = error_arguments()
+    copies = arguments[1].copy(), maps["maps"].copy()
+    plot_errors(*arguments, **maps)
+    np.testing.assert_array_equal(arguments[1], copies[0])
+    np.testing.assert_array_equal(maps["maps"], copies[1])
+
+
+def test_a_theme_may_be_given_as_it_is():
+    assert find_theme(THEMES["dark"]) is THEMES["dark"]
+    figure = make_figure(3, 2, theme=THEMES["dark"])
+    assert figure.get_facecolor() == to_rgba(THEMES["dark"].surface)
+
+
+(ERRORS, PHOTOS), MAPS = error_arguments()
+ROWS = faithfulness_rows(layers=["conv"])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: find_theme("drak"), "theme is 'drak'; did you mean 'dark'"),
+        (lambda: make_figure(0, 2), "width must be inches, .* got 0"),
+        (lambda: make_figure(3, float("nan")), "height must be inches, .* got nan"),
+        (lambda: quiet_axes(make_figure(3, 2).subplots(), grid="z"), "grid is 'z'"),
+        (lambda: plot_confusion(np.zeros((2, 3), int)), r"whole numbers \(K, K\)"),
+        (lambda: plot_confusion(np.array([[-1]])), "at least 0"),
+        (lambda: plot_confusion(np.eye(2, dtype=int), class_names=["a"]), "2 different names"),
+        (lambda: plot_classes([]), "reports must be at least one"),
+        (lambda: plot_classes(["cat"]), "reports must be at least one ClassReport"),
+        (lambda: plot_reliability(None), "curve must be a ReliabilityCurve, got NoneType"),
+        (
+            lambda: plot_reliability(reliability_curve([[1, 0]], [0]), calibrated=3),
+            "calibrated must be .* got int",
+        ),
+        (lambda: plot_faithfulness([]), "rows must be at least one"),
+        (lambda: plot_faithfulness(ROWS[1:]), "rows must have random maps once .* layer 'conv'"),
+        (lambda: plot_faithfulness(ROWS[:1]), "at least one method for layer 'conv'"),
+        (
+            lambda: plot_faithfulness([ROWS[0], *faithfulness_rows(images=3)[1:2]]),
+            "layer|must have 20 scores",
+        ),
+        (lambda: plot_errors(ERRORS.take(slice(0, 0)), PHOTOS[:0]), "1 to 100 errors, got 0"),
+        (lambda: plot_errors([1], PHOTOS), "got list"),
+        (lambda: plot_errors(ERRORS, PHOTOS[1:]), r"images must be uint8 \(3, H, W, 3\), got uint8 \(2,"),
+        (lambda: plot_errors(ERRORS, PHOTOS / 255), "got float64"),
+        (lambda: plot_errors(ERRORS, PHOTOS, **{**MAPS, "maps": None}), "maps must be given with true_maps"),
+        (lambda: plot_errors(ERRORS, PHOTOS, layers=["conv"]), "maps must be given with true_maps or layers"),
+        (lambda: plot_errors(ERRORS, PHOTOS, **{**MAPS, "layers": ["conv"]}), r"maps must be \(3, 1, h, w\)"),
+        (lambda: plot_errors(ERRORS, PHOTOS, **{**MAPS, "layers": "ab"}), "layers must be a list of names"),
+        (lambda: plot_errors(ERRORS, PHOTOS, maps=MAPS["maps"][:, :0]), "layers must name each of the maps"),
+        (lambda: plot_errors(ERRORS, PHOTOS, **{**MAPS, "true_maps": MAPS["maps"][1:]}), "true_maps must be"),
+        (
+            lambda: plot_errors(ERRORS, PHOTOS, **{**MAPS, "maps": MAPS["maps"] + 1}),
+            r"heat must be in \[0, 1\]",
+        ),
+        (lambda: plot_errors(ERRORS, PHOTOS, **MAPS, opacity=2), "opacity must be"),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
