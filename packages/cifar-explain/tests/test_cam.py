@@ -1,6 +1,7 @@
 """The maps: equal to pytorch-grad-cam's and to the closed form, without a trace, from many threads."""
 
 import copy
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,7 +14,6 @@ from cifar_explain import METHODS, Versus, explain
 from cifar_explain.methods import _CLASSES
 
 CLASSES = {method: getattr(pytorch_grad_cam, name) for method, name in _CLASSES.items()}
-GRADIENT_METHODS = METHODS[:5]
 
 
 def library_maps(model, layers, images, method, targets):
@@ -94,11 +94,38 @@ def test_a_layers_output_counts_as_returned_though_later_overwritten(method, ima
     np.testing.assert_array_equal(maps, explain(ordinary, images, layers=["0", "1"], method=method))
 
 
-def test_one_forward_pass_for_all_layers_and_no_parameter_gradients(model, images):
-    calls = []
-    model.deep.register_forward_hook(lambda *_: calls.append(torch.is_grad_enabled()))
-    explain(model, images)
-    assert calls == [True]
+class Multiply(torch.autograd.Function):
+    """`x * weight` that writes down each pass."""
+
+    @staticmethod
+    def forward(ctx, x, weight, passes):
+        passes.append("forward")
+        ctx.weight, ctx.passes = weight.detach(), passes
+        return x * weight
+
+    @staticmethod
+    def backward(ctx, gradient):
+        ctx.passes.append(("backward", ctx.needs_input_grad[:2]))
+        return gradient * ctx.weight, None, None
+
+
+class Scale(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(2.0))
+        self.passes = deque()
+
+    def forward(self, x):
+        return Multiply.apply(x, self.weight, self.passes)
+
+
+@pytest.mark.parametrize("method", METHODS[:6])
+def test_one_pass_each_way_for_all_layers_and_no_parameter_gradients(method, model, images):
+    model.deep = nn.Sequential(model.deep, Scale())
+    explain(model, images, layers=["stem", "middle", "deep"], method=method)
+    # Differentiated by the activations, but not by the weight.
+    backward = [] if method == "eigencam" else [("backward", (True, False))]
+    assert list(model.deep[1].passes) == ["forward", *backward]
     assert all(parameter.grad is None for parameter in model.parameters())
 
 

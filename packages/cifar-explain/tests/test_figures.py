@@ -4,7 +4,7 @@ import io
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -351,6 +351,20 @@ def test_photos_of_other_sizes_keep_their_shape_within_the_width(size, layers):
         assert (right - left) / (bottom - top) == pytest.approx(size[1] / size[0], rel=0.05)
         right_edges.append(right)
     assert max(right_edges) <= figure.get_figwidth() * 200
+
+
+@pytest.mark.parametrize("layers", [1, 3, 4, 6, 12])
+@pytest.mark.parametrize("pairs", [True, False])
+def test_the_words_around_the_maps_do_not_overlap(layers, pairs):
+    arguments, maps = error_arguments(layers=layers, count=2, classes=20)
+    figure = plot_errors(*arguments, **{**maps, "true_maps": maps["true_maps"] if pairs else None})
+    drawn(figure)
+    boxes = [(text.get_text(), text.get_window_extent().padded(-2)) for text in texts_of(figure)]
+    for (one, box), (other, another) in combinations(boxes, 2):
+        assert not box.overlaps(another), (one, other)
+    for _, box in boxes:
+        assert box.x0 >= 0
+        assert box.x1 <= figure.get_figwidth() * 200
 
 
 def test_names_with_dollar_signs_are_no_formulas():

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # Lengths are pixels of the figure at its own resolution, so that enlarged images are drawn one to one.
 _WIDTH = int(FIGURE_WIDTH * DOTS_PER_INCH)
+# What the title takes.
+_LEAST_WIDTH = 1170
 _MARGIN = 28
 _GAP = 10
 _GROUP_GAP = 34
@@ -92,16 +94,19 @@ def plot_errors(
     lefts = [
         photo_left + tile_width + _GROUP_GAP + number * (group + _GROUP_GAP) for number in range(len(layers))
     ]
-    axes = _canvas(lefts[-1] + group + _MARGIN, top + count * row_height + _MARGIN, colours)
-    _title(axes, "Misclassified images", "Where each layer sees evidence for the class", colours)
-    words = [("predicted", colours.second), ("true", colours.accent)]
+    axes = _canvas(
+        max(lefts[-1] + group + _MARGIN, _LEAST_WIDTH), top + count * row_height + _MARGIN, colours
+    )
+    sides = "predicted class" if true_maps is None else "predicted class (left) and the true one (right)"
+    _title(axes, "Misclassified images", f"Where each layer sees evidence for the {sides}", colours)
+    words = [_header_words(tile_width, word) for word in ("predicted", "true")]
     for left, layer in zip(lefts, layers, strict=True):
-        name = shorten(layer, max(4, group // 19))
+        name = shorten(layer, max(3, group // 20))
         _write(axes, left + group / 2, top - 42, name, colours.ink, weight="bold", ha="center", va="bottom")
-        for number, (word, colour) in enumerate(words[: len(heats)]):
-            middle = left + number * (tile_width + _GAP) + tile_width / 2
-            text = word if tile_width >= 120 else word[:4].rstrip("d") + "." * (word == "predicted")
-            _write(axes, middle, top - 10, text, colour, size=SMALL_SIZE, ha="center", va="bottom")
+        for number, (word, colour) in enumerate(zip(words, (colours.second, colours.accent), strict=True)):
+            if number < len(heats):
+                middle = left + number * (tile_width + _GAP) + tile_width / 2
+                _write(axes, middle, top - 10, word, colour, size=SMALL_SIZE, ha="center", va="bottom")
     for row in range(count):
         upper = top + row * row_height
         axes.hlines(upper, _MARGIN, axes.get_xlim()[1] - _MARGIN, color=colours.grid, linewidth=0.8)
@@ -138,6 +143,11 @@ def _tile(width: int, height: int, room: int) -> tuple[int, int, int]:
     # A photo wider than the room is made smaller when it is drawn.
     shrink = min(1.0, room / width)
     return scale, round(scale * width * shrink), round(scale * height * shrink)
+
+
+def _header_words(room: int, word: str) -> str:
+    """Return the word if a tile is wide enough for it, else as much of it as it is."""
+    return word if room >= 120 else word[:4] if room >= 64 else ""
 
 
 def _canvas(width: int, height: int, theme: Theme) -> Axes:
