@@ -2,7 +2,7 @@ import base64
 import io
 import json
 import re
-from html.parser import HTMLParser
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,38 +12,11 @@ from PIL import Image
 
 from cifar_explain import overlay
 from cifar_space import Answer, Options, Prediction, Refusal, RequestError, Service, example_paths
-from cifar_space.cards import cards, header, notice, percent
+from cifar_space.cards import cards, header
 from cifar_space.describe import SCALE, describe, png_uri
+from cifar_space.fragments import notice, percent
 
-VOID = {"img"}
 HOSTILE = "\"><img src=x onerror=alert(1)>'&lt;"
-
-
-class Page(HTMLParser):
-    """Tags with their attributes, and the text; fails where tags do not match."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def images(self, kind: str) -> list[dict[str, str | None]]:
-        return [attributes for tag, attributes in self.tags if tag == "img" and attributes["class"] == kind]
 
 
 def pixels(uri: str) -> np.ndarray:
@@ -58,10 +31,10 @@ def answer(name: str = "a.png", **maps: np.ndarray) -> Answer:
     return Answer(name, seen, predictions, "cat" if maps else None, maps)
 
 
-def test_a_card_shows_the_answer() -> None:
+def test_a_card_shows_the_answer(parse: type[Any]) -> None:
     heat = np.linspace(0, 1, 32 * 32, dtype=np.float32).reshape(32, 32)
     one = answer(layer1=heat, layer2=1 - heat)
-    page = Page(cards([one]))
+    page = parse(cards([one]))
     assert "75.0 %" in page.text
     assert "< 0.1 %" in page.text
     assert "evidence for cat" in page.text
@@ -72,10 +45,10 @@ def test_a_card_shows_the_answer() -> None:
     ]
 
 
-def test_heat_over_photo_is_the_overlay_at_any_opacity() -> None:
+def test_heat_over_photo_is_the_overlay_at_any_opacity(parse: type[Any]) -> None:
     # What the browser does with the two images, at the size that the page draws them at least.
     one = answer(layer1=np.random.default_rng(1).random((32, 32), dtype=np.float32))
-    page = Page(cards([one]))
+    page = parse(cards([one]))
     photo = pixels(page.images("photo")[0]["src"]).repeat(4, axis=0).repeat(4, axis=1)
     heat = pixels(page.images("heat")[0]["src"])
     for opacity in (0.0, 0.3, 1.0):
@@ -83,23 +56,23 @@ def test_heat_over_photo_is_the_overlay_at_any_opacity() -> None:
         assert np.array_equal(mixed, overlay(one.seen, one.maps["layer1"], opacity=opacity, scale=4))
 
 
-def test_without_maps_there_is_the_input_only() -> None:
-    page = Page(cards([answer()]))
+def test_without_maps_there_is_the_input_only(parse: type[Any]) -> None:
+    page = parse(cards([answer()]))
     assert len(page.images("photo")) == 1
     assert page.images("heat") == []
     assert "evidence" not in page.text
 
 
-def test_what_visitors_name_is_escaped() -> None:
+def test_what_visitors_name_is_escaped(parse: type[Any]) -> None:
     html = cards([answer(HOSTILE), Refusal(HOSTILE, HOSTILE)]) + notice(HOSTILE) + notice(HOSTILE, alert=True)
-    page = Page(html)
+    page = parse(html)
     assert not any("onerror" in attributes for _, attributes in page.tags)
     assert {attributes["src"][:5] for tag, attributes in page.tags if tag == "img"} == {"data:"}
     assert page.text.count(HOSTILE) == 5
 
 
-def test_bad_files_and_messages_are_announced() -> None:
-    roles = [attributes.get("role") for _, attributes in Page(cards([Refusal("a", "b")])).tags]
+def test_bad_files_and_messages_are_announced(parse: type[Any]) -> None:
+    roles = [attributes.get("role") for _, attributes in parse(cards([Refusal("a", "b")])).tags]
     assert roles.count("alert") == 1
     assert 'role="alert"' not in notice("hint")
 
@@ -113,13 +86,13 @@ def test_percent_is_honest(probability: float) -> None:
     assert (text == "100.0 %") == (probability == 1)
 
 
-def test_header_tells_the_measured_accuracy_if_there_is_one(service: Service) -> None:
-    text = Page(header(service.weights)).text
+def test_header_tells_the_measured_accuracy_if_there_is_one(service: Service, parse: type[Any]) -> None:
+    text = parse(header(service.weights)).text
     assert "87.5 %" in text
     assert "ship and truck" in text
     for metrics in ({}, {"test_accuracy": "high"}, {"test_accuracy": 2.0}, {"test_accuracy": float("nan")}):
         object.__setattr__(service.weights, "metrics", metrics)
-        assert "%" not in Page(header(service.weights)).text
+        assert "%" not in parse(header(service.weights)).text
 
 
 def test_description_is_plain_json(service: Service) -> None:
@@ -127,7 +100,8 @@ def test_description_is_plain_json(service: Service) -> None:
     (described,) = json.loads(json.dumps(describe(outcomes, opacity=0.25), allow_nan=False))
     (one,) = outcomes
     assert described["predictions"] == [
-        {"class": prediction.name, "probability": prediction.probability} for prediction in one.predictions
+        {"class": prediction.name, "probability": prediction.probability, "calibrated": None}
+        for prediction in one.predictions
     ]
     assert described["explained_class"] == one.target
     expected = overlay(one.seen, one.maps["layer1"], opacity=0.25, scale=SCALE)

@@ -25,12 +25,17 @@ def imported(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
 def test_imports_only_what_the_bundle_holds(path: Path) -> None:
-    assert imported(path) - set(sys.stdlib_module_names) <= ALLOWED
+    # Comes with Gradio, and only uploads need it.
+    uploads = {"huggingface_hub"} if path.name.startswith(("deploy", "hub")) else set()
+    assert imported(path) - set(sys.stdlib_module_names) <= ALLOWED | uploads
 
 
 def test_only_the_page_knows_gradio() -> None:
     knowing = {path.name for path in SOURCES if "gradio" in imported(path)}
-    assert knowing == {"ui.py", "controls.py", "theme.py", "server.py"}
+    assert knowing == {
+        "ui.py", "controls.py", "theme.py", "server.py", "classify_tab.py", "misclassified_api.py",
+        "misclassified_controls.py", "misclassified_tab.py", "model_tab.py",
+    }  # fmt: skip
 
 
 def test_front_matter_of_the_space() -> None:

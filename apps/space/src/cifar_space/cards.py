@@ -1,21 +1,15 @@
-"""Answers as HTML: a card for each picture. Everything that a visitor can name is escaped.
-
-A map lies over its picture as a second image, whose opacity is the style property `--heat-opacity` of the page:
-the browser mixes the two as `cifar_explain.overlay` does, so another opacity needs nothing from the server.
-"""
+"""Answers as HTML: a card for each picture. Everything that a visitor can name is escaped."""
 
 from collections.abc import Sequence
 from html import escape
 
-import numpy as np
-from numpy.typing import NDArray
-
-from cifar_explain import enlarge_map, heat_colours
+from cifar_explain import Familiarity
 from cifar_models import Weights
 from cifar_space.answers import Answer, Prediction, Refusal
 from cifar_space.describe import png_uri
+from cifar_space.fragments import figure, heated, percent, picture
 
-# Enlarged before it is coloured, as in `cifar_explain.overlay`; the browser scales the rest of the way.
+# Width of the maps' images.
 _HEAT_PIXELS = 128
 
 
@@ -30,10 +24,27 @@ def header(weights: Weights) -> str:
         else ""
     )
     return (
-        "<h1>Classify and explain</h1>"
+        "<h1>CIFAR-10: classify and explain</h1>"
         f"<p>A small network, {escape(weights.architecture)}, that knows ten things: {', '.join(names[:-1])} and "
         f"{names[-1]}. It looks at every picture at {size}x{size} pixels and names one of them, "
         f"whatever the picture shows.{measured}</p>"
+    )
+
+
+def promise(familiarity: Familiarity | None) -> str:
+    """Return what the hint "like none of the classes" is worth; nothing where the model gives none.
+
+    >>> promise(None)
+    ''
+    >>> promise(Familiarity(1.0, 0.5, 0.0, false_alarm_rate=0.048, images=2000))
+    '<p class="about">Pictures that look like none of the ten classes are said to. ...4.8 % of 2,000 images ...
+    """
+    if familiarity is None:
+        return ""
+    return (
+        '<p class="about">Pictures that look like none of the ten classes are said to. The hint is a guess, by '
+        "calibrated probability and energy, and a false alarm for "
+        f"{percent(familiarity.false_alarm_rate)} of {familiarity.images:,} images of the ten classes.</p>"
     )
 
 
@@ -47,31 +58,6 @@ def cards(outcomes: Sequence[Answer | Refusal]) -> str:
     return f'<div class="cards">{"".join(made)}</div>'
 
 
-def notice(text: str, *, alert: bool = False) -> str:
-    """Return a message in place of the cards: a hint, or with `alert` one that screen readers announce.
-
-    >>> notice("Add a picture.")
-    '<p class="notice">Add a picture.</p>'
-    >>> notice("Too many.", alert=True)
-    '<p class="notice alert" role="alert">Too many.</p>'
-    """
-    attributes = 'class="notice alert" role="alert"' if alert else 'class="notice"'
-    return f"<p {attributes}>{escape(text)}</p>"
-
-
-def percent(probability: float) -> str:
-    """Return a probability in [0, 1] as text; neither 0 % nor 100 % unless it is exact.
-
-    >>> percent(0.1234), percent(0.0), percent(1e-9), percent(0.99999), percent(1.0)
-    ('12.3 %', '0.0 %', '< 0.1 %', '> 99.9 %', '100.0 %')
-    """
-    if 0 < probability < 0.001:
-        return "< 0.1 %"
-    if 0.999 < probability < 1:
-        return "> 99.9 %"
-    return f"{100 * probability:.1f} %"
-
-
 def _refused(refusal: Refusal) -> str:
     return (
         f'<article class="card refused"><h3>{escape(refusal.name)}</h3>'
@@ -80,42 +66,44 @@ def _refused(refusal: Refusal) -> str:
 
 
 def _answered(answer: Answer) -> str:
-    name = escape(answer.name)
     photo = png_uri(answer.seen)
     height, width, _ = answer.seen.shape
-    seen = f'<img class="photo" src="{photo}" alt="{name} as the model sees it, {width}x{height} pixels">'
-    figures = [_figure(seen, f"input {width}x{height}")]
+    seen = picture(photo, alt=f"{answer.name} as the model sees it, {width}x{height} pixels")
+    figures = [figure(seen, f"input {width}x{height}")]
     for layer, heat in answer.maps.items():
-        alt = f"Where {escape(layer)} sees evidence for {escape(answer.target or '')}"
-        stacked = (
-            f'<img class="photo" src="{photo}" alt="">'
-            f'<img class="heat" src="{png_uri(_coloured(heat))}" alt="{alt}">'
-        )
-        figures.append(_figure(stacked, layer))
+        alt = f"Where {layer} sees evidence for {answer.target}"
+        figures.append(figure(heated(photo, heat, alt=alt, pixels=_HEAT_PIXELS), layer))
     explained = (
         f'<p class="about">Maps: evidence for <strong>{escape(answer.target)}</strong></p>'
         if answer.target is not None
         else ""
     )
-    bars = "".join(map(_bar, answer.predictions))
+    unfamiliar = '<p class="hint">Looks like none of the ten classes.</p>' if answer.unfamiliar else ""
     return (
-        f'<article class="card"><header><h3>{name}</h3>{explained}</header><div class="body">'
-        f'<ol class="bars">{bars}</ol><div class="figures">{"".join(figures)}</div></div></article>'
+        f'<article class="card"><header><h3>{escape(answer.name)}</h3>{explained}</header>{unfamiliar}'
+        f'{_bars(answer.predictions)}<div class="figures">{"".join(figures)}</div></article>'
     )
 
 
-def _figure(images: str, caption: str) -> str:
-    return f'<figure><div class="stack">{images}</div><figcaption>{escape(caption)}</figcaption></figure>'
+def _bars(predictions: Sequence[Prediction]) -> str:
+    calibrated = any(prediction.calibrated is not None for prediction in predictions)
+    head = (
+        '<div class="bars-head" aria-hidden="true"><span>probability</span><span>calibrated</span></div>'
+        if calibrated
+        else ""
+    )
+    bars = "".join(map(_bar, predictions))
+    return f'{head}<ol class="bars{" two" if calibrated else ""}">{bars}</ol>'
 
 
 def _bar(prediction: Prediction) -> str:
+    calibrated = (
+        f'<span class="value" aria-label="calibrated">{escape(percent(prediction.calibrated))}</span>'
+        if prediction.calibrated is not None
+        else ""
+    )
     return (
         f'<li><span class="name">{escape(prediction.name)}</span>'
-        f'<span class="value">{escape(percent(prediction.probability))}</span>'
+        f'<span class="value">{escape(percent(prediction.probability))}</span>{calibrated}'
         f'<span class="track"><span style="width:{100 * prediction.probability:.2f}%"></span></span></li>'
     )
-
-
-def _coloured(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
-    side = max(_HEAT_PIXELS, *heat.shape)
-    return heat_colours(enlarge_map(heat, (side, side)))

@@ -1,16 +1,21 @@
-"""The page's controls, without what they do."""
+"""The controls of the first tab, without what they do; and what the tabs' controls share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
 from cifar_explain import METHODS
-from cifar_space.examples import example_paths, example_title
+from cifar_space.examples import Example
 from cifar_space.options import PREDICTED, Options
 from cifar_space.pictures import SUFFIXES
 from cifar_space.service import Service
+
+#: Gradio's limits are per function unless they share a name. One request at a time: torch uses all cores for it.
+MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
 
 _TITLES = {
     "gradcam": "GradCAM",
@@ -22,6 +27,9 @@ _TITLES = {
     "scorecam": "ScoreCAM (slow)",
     "ablationcam": "AblationCAM (slow)",
 }
+
+#: The methods of maps, titles and names.
+METHOD_CHOICES = [(_TITLES.get(name, name), name) for name in METHODS]
 
 
 @dataclass(frozen=True)
@@ -46,8 +54,8 @@ class Controls:
         return [self.top, self.explain, self.layers, self.method, self.target, self.explained]
 
 
-def picture_controls(service: Service) -> tuple[gr.Gallery, gr.Gallery]:
-    """Return the place for the visitor's pictures, and the examples. To be called within `gr.Blocks`."""
+def picture_controls(service: Service, examples: Sequence[Example]) -> tuple[gr.Gallery, gr.Gallery]:
+    """Return the place for the visitor's pictures, and that of the examples. To be called within `gr.Blocks`."""
     limits = service.limits
     pictures = gr.Gallery(
         label=f"Your pictures, up to {limits.pictures}",
@@ -62,8 +70,8 @@ def picture_controls(service: Service) -> tuple[gr.Gallery, gr.Gallery]:
         buttons=[],
     )
     refuse_addresses(pictures)
-    examples = gr.Gallery(
-        [(str(path), example_title(path)) for path in example_paths()],
+    offered = gr.Gallery(
+        [(str(example.path), example.title) for example in examples],
         label="Examples: test images of CIFAR-10",
         elem_id="examples",
         interactive=False,
@@ -73,7 +81,7 @@ def picture_controls(service: Service) -> tuple[gr.Gallery, gr.Gallery]:
         object_fit="contain",
         buttons=[],
     )
-    return pictures, examples
+    return pictures, offered
 
 
 def option_controls(service: Service) -> Controls:
@@ -86,9 +94,7 @@ def option_controls(service: Service) -> Controls:
             layers = gr.CheckboxGroup(
                 list(service.layers), value=list(service.layers), label="Layers", elem_id="layers"
             )
-            method = gr.Dropdown(
-                [(_TITLES.get(name, name), name) for name in METHODS], value=default.method, label="Method"
-            )
+            method = gr.Dropdown(METHOD_CHOICES, value=default.method, label="Method")
             target = gr.Dropdown(
                 [("the predicted class", PREDICTED), *((name, name) for name in service.classes)],
                 value=default.target,

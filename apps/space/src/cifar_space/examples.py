@@ -1,8 +1,14 @@
 """The files that come with the app: ten pictures (`assets/examples/ORIGIN.txt` says from where) and weights."""
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
-#: The folder of everything that comes with the app: examples, and the weights served by default.
+from PIL import Image
+
+from cifar_explain import Gallery
+
+#: The folder of everything that comes with the app: examples, and what is served by default.
 ASSETS = Path(__file__).parent / "assets"
 
 #: The folder of the built-in examples.
@@ -10,6 +16,19 @@ EXAMPLES = ASSETS / "examples"
 
 #: The weights that are served unless others are asked for.
 DEFAULT_WEIGHTS = ASSETS / "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture to try.
+
+    Attributes:
+        path: Its file.
+        title: What it shows.
+    """
+
+    path: Path
+    title: str
 
 
 def example_paths() -> tuple[Path, ...]:
@@ -21,10 +40,30 @@ def example_paths() -> tuple[Path, ...]:
     return tuple(sorted(EXAMPLES.glob("*.png")))
 
 
-def example_title(path: Path) -> str:
-    """Return what an example shows: the class that its file is named after.
+def built_in_examples() -> tuple[Example, ...]:
+    """Return the built-in examples, titled with the class that their file is named after.
 
-    >>> example_title(Path("frog-07.png"))
-    'frog'
+    >>> built_in_examples()[0].title
+    'airplane'
     """
-    return path.stem.rpartition("-")[0]
+    return tuple(Example(path, path.stem.rpartition("-")[0]) for path in example_paths())
+
+
+def write_examples(gallery: Gallery, folder: Path) -> tuple[Example, ...]:
+    """Write a gallery's rightly classified images, one for each class that has one, as PNG files.
+
+    Args:
+        gallery: With its images.
+        folder: Where to write.
+
+    Raises:
+        ValueError: If the gallery has no images.
+        OSError: If a file cannot be written.
+    """
+    written = []
+    for title, index in gallery.examples.items():
+        # A class may be called anything, and a file may not.
+        path = folder / f"{re.sub(r'[^A-Za-z0-9]+', '-', title)[:40]}-{index}.png"
+        Image.fromarray(gallery.image(index)).save(path)
+        written.append(Example(path, title))
+    return tuple(written)

@@ -1,10 +1,16 @@
 """Launching the page."""
 
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
+
 import gradio as gr
 
-from cifar_space.examples import EXAMPLES
+from cifar_space.examples import Example, built_in_examples, write_examples
 from cifar_space.service import Service
-from cifar_space.theme import CSS, make_theme
+from cifar_space.styles import CSS
+from cifar_space.theme import make_theme
 from cifar_space.ui import build_page
 
 
@@ -21,7 +27,11 @@ def start(service: Service, *, host: str, port: int | None) -> gr.Blocks:
     Raises:
         OSError: If the port is taken.
     """
-    page = build_page(service)
+    folder = Path(tempfile.mkdtemp(prefix="cifar-space-"))
+    examples = _examples(service, folder)
+    page = build_page(service, examples)
+    weakref.finalize(page, shutil.rmtree, folder, ignore_errors=True)
+    figures = service.report.paths if service.report else ()
     page.launch(
         server_name=host,
         server_port=port,
@@ -31,10 +41,18 @@ def start(service: Service, *, host: str, port: int | None) -> gr.Blocks:
         ssr_mode=False,
         run_history=False,
         enable_monitoring=False,
+        # An exception's own words instead of nothing: so a program learns why its file was refused.
+        show_error=True,
         footer_links=["api"],
         max_file_size=service.limits.file_bytes,
-        allowed_paths=[str(EXAMPLES)],
+        allowed_paths=[str(path) for path in (*(example.path for example in examples), *figures)],
         theme=make_theme(),
         css=CSS,
     )
     return page
+
+
+def _examples(service: Service, folder: Path) -> tuple[Example, ...]:
+    known = service.misclassified
+    written = write_examples(known.gallery, folder) if known and known.has_images else ()
+    return written or built_in_examples()

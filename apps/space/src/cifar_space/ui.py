@@ -1,15 +1,14 @@
-"""The page: which control leads to which call. What is computed, and how answers look, is elsewhere."""
+"""The page: its three tabs."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import gradio as gr
 
-from cifar_space.cards import cards, header, notice
-from cifar_space.controls import Controls, option_controls, picture_controls, refuse_addresses
-from cifar_space.describe import describe
-from cifar_space.examples import example_paths
-from cifar_space.options import Options, RequestError
+from cifar_space.cards import header
+from cifar_space.classify_tab import classify_tab
+from cifar_space.examples import Example
+from cifar_space.misclassified_tab import misclassified_tab
+from cifar_space.model_tab import model_tab
 from cifar_space.service import Service
 
 #: Most requests that wait for the model; the next one is told that the queue is full.
@@ -18,115 +17,26 @@ QUEUE_SIZE = 64
 #: Seconds: how often uploads are looked through, and how old they may get.
 _UPLOADS_KEPT = (600, 3600)
 
-# Gradio's limits are per function unless they share a name. One request at a time: torch uses all cores for it.
-_MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
-_HINT = "Add a picture, or take one of the examples."
-# Runs in the browser, where the maps are images of their own.
-_SET_OPACITY = "(opacity) => { document.documentElement.style.setProperty('--heat-opacity', opacity); }"
 
-
-def build_page(service: Service) -> gr.Blocks:
+def build_page(service: Service, examples: Sequence[Example]) -> gr.Blocks:
     """Return the page of a service, not launched yet; `cifar_space.server.start` launches it.
 
-    Its endpoint for programs is `/classify`.
+    Its endpoints for programs are `/classify`, `/misclassified` and `/model`.
+
+    Args:
+        service: What answers.
+        examples: The pictures that visitors can try.
     """
     with gr.Blocks(
         title="CIFAR-10: classify and explain", analytics_enabled=False, delete_cache=_UPLOADS_KEPT
     ) as page:
-        gr.HTML(header(service.weights), elem_id="header")
-        with gr.Column(elem_id="areas"):
-            with gr.Column(elem_id="given"):
-                galleries = picture_controls(service)
-            with gr.Column(elem_id="found"):
-                results = gr.HTML(notice(_HINT), elem_id="results")
-            with gr.Column(elem_id="asked"):
-                controls = option_controls(service)
-        _connect_page(service, galleries, controls, results)
-        _connect_api(service, controls)
+        gr.HTML(header(service.weights), elem_id="header", elem_classes="paper")
+        with gr.Tabs():
+            with gr.Tab("Classify", id="classify"):
+                classify_tab(service, examples)
+            with gr.Tab("Misclassified", id="misclassified"):
+                misclassified_tab(service)
+            with gr.Tab("Model", id="model"):
+                model_tab(service)
     page.queue(max_size=QUEUE_SIZE)
     return page
-
-
-def _connect_page(
-    service: Service, galleries: tuple[gr.Gallery, gr.Gallery], controls: Controls, results: gr.HTML
-) -> None:
-    pictures, examples = galleries
-    inputs = [pictures, *controls.of_model()]
-
-    def show(
-        images: list[tuple[str, str | None]] | None,
-        top: int,
-        explain: bool,
-        layers: Sequence[str],
-        method: str,
-        target: str,
-        explained: int,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it as this default
-    ) -> str:
-        if not images:
-            return notice(_HINT)
-        # From the first layer to the last, in whatever order they were ticked.
-        in_order = [layer for layer in service.layers if layer in layers]
-        options = Options(top, explain, in_order, method, target, explained)
-        try:
-            found = service.answer(
-                [path for path, _ in images],
-                options,
-                progress=lambda share, text: progress(share, desc=text),
-            )
-        except RequestError as error:
-            return notice(f"{error}.", alert=True)
-        return cards(found)
-
-    asked: dict[str, Any] = {
-        "fn": show, "inputs": inputs, "outputs": results, "api_visibility": "private", **_MODEL
-    }  # fmt: skip
-    gr.on([component.change for component in inputs], trigger_mode="always_last", **asked)  # type: ignore[attr-defined]
-    # A gallery filled from here tells nobody that it changed.
-    examples.select(_chosen_example, outputs=pictures, queue=False, api_visibility="private").then(**asked)
-    controls.explain.change(
-        lambda on: gr.update(visible=on),
-        inputs=controls.explain,
-        outputs=controls.details,
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    controls.opacity.change(None, inputs=controls.opacity, js=_SET_OPACITY)
-
-
-def _connect_api(service: Service, controls: Controls) -> None:
-    files = gr.File(file_count="multiple", visible=False, label="images")
-    refuse_addresses(files)
-    answers = gr.JSON(visible=False, label="answers")
-
-    def classify(
-        images: list[str] | None,
-        top: int,
-        explain: bool,
-        layers: Sequence[str],
-        method: str,
-        target: str,
-        explained: int,
-        opacity: float,
-    ) -> list[dict[str, Any]]:
-        options = Options(top, explain, layers, method, target, explained)
-        try:
-            return describe(service.answer(images or [], options), opacity=opacity)
-        except RequestError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-
-    gr.on(
-        [],
-        classify,
-        inputs=[files, *controls.of_model(), controls.opacity],
-        outputs=answers,
-        api_name="classify",
-        api_description="Classify images and, if asked, return where the model sees evidence for a class.",
-        show_progress="hidden",
-        **_MODEL,
-    )
-
-
-def _chosen_example(event: gr.SelectData) -> list[str]:
-    return [str(example_paths()[event.index])]

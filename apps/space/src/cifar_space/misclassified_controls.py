@@ -1,0 +1,76 @@
+"""The controls of the misclassified images, without what they do."""
+
+from dataclasses import dataclass
+
+import gradio as gr
+from gradio.components import Component
+
+from cifar_space.controls import METHOD_CHOICES
+from cifar_space.misclassified import ANY, MisclassifiedOptions
+from cifar_space.service import Service
+
+
+@dataclass(frozen=True)
+class MisclassifiedControls:
+    """The controls of which misclassified images are shown and how; all but `opacity` concern the server.
+
+    Attributes:
+        details: What encloses the controls that have no meaning without maps.
+    """
+
+    shown: gr.Checkbox
+    count: gr.Slider
+    order: gr.Radio
+    seed: gr.Number
+    true: gr.Dropdown
+    predicted: gr.Dropdown
+    explain: gr.Checkbox
+    layer: gr.Dropdown
+    method: gr.Dropdown
+    opacity: gr.Slider
+    details: gr.Column
+
+    def of_options(self, page: gr.Number) -> list[Component]:
+        """Return the controls, and that of the page, in the order of the fields of `MisclassifiedOptions`."""
+        return [
+            self.count, page, self.order, self.seed, self.true, self.predicted,
+            self.explain, self.layer, self.method,
+        ]  # fmt: skip
+
+
+def misclassified_controls(service: Service, *, errors: int, images: bool) -> MisclassifiedControls:
+    """Return the controls. To be called within `gr.Blocks`.
+
+    Args:
+        service: Whose layers and classes there are to choose from.
+        errors: How many errors there are.
+        images: Whether their images are there; without them there are no maps either.
+    """
+    default = MisclassifiedOptions()
+    classes = [("any class", ANY), *((name, name) for name in service.classes)]
+    most = max(errors, 1)
+    with gr.Group():
+        shown = gr.Checkbox(True, label="Show misclassified images")
+        count = gr.Slider(1, most, value=min(default.count, most), step=1, label="How many")
+        order = gr.Radio(
+            [("surest errors first", "confidence"), ("greatest loss first", "loss"), ("by chance", "chance")],
+            value=default.order,
+            label="Order",
+        )
+        seed = gr.Number(default.seed, precision=0, minimum=0, label="Seed of the chance", visible=False)
+        with gr.Row():
+            true = gr.Dropdown(classes, value=default.true, label="True class", min_width=120)
+            predicted = gr.Dropdown(classes, value=default.predicted, label="Taken for", min_width=120)
+        explain = gr.Checkbox(default.explain, label="Show where the model looks", visible=images)
+        with gr.Column(visible=False) as details:
+            layer = gr.Dropdown(list(service.layers), value=service.layers[-1], label="Layer")
+            method = gr.Dropdown(METHOD_CHOICES, value=default.method, label="Method")
+            opacity = gr.Slider(0, 1, value=0.5, step=0.05, label="Opacity of the maps")
+    return MisclassifiedControls(
+        shown, count, order, seed, true, predicted, explain, layer, method, opacity, details
+    )
+
+
+def page_control(*, pages: int = 1) -> gr.Number:
+    """Return the control of the page, where there are so many. To be called within `gr.Blocks`."""
+    return gr.Number(MisclassifiedOptions().page, precision=0, minimum=1, label=f"Page of {pages}")
