@@ -1,6 +1,9 @@
-"""What the tests of all packages share: tests that need the real data are skipped by name where there is none."""
+"""What the tests of all packages share: what needs real data or a browser is skipped by name where there is none."""
 
 import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -23,3 +26,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if demanded:
                 raise pytest.UsageError(f"{item.nodeid}: {reason}")
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """The machine's Chromium, driven by Playwright; where there is none the test is skipped by name.
+
+    Where all tests are demanded a missing Chromium is a failure; a missing Playwright is not, since a package that is
+    tested alone does not bring it.
+    """
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        reason = "there is no chromium on this machine (Debian: apt-get install chromium)"
+        if os.environ.get("CIFAR_TEST_ALL"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with playwright.sync_playwright() as driver:
+        # Containers often run as root, which Chromium's sandbox refuses.
+        opened = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield opened
+        opened.close()

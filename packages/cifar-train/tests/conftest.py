@@ -13,10 +13,13 @@ SMALL = [
     "--trainer.max_epochs=2",
 ]
 
+#: A report takes longer than such a run; tests that are about something else go without.
+QUICK = [*SMALL, "--report=false"]
+
 
 @pytest.fixture
 def small():
-    return list(SMALL)
+    return list(QUICK)
 
 
 @pytest.fixture
@@ -36,3 +39,20 @@ def cifar_train(monkeypatch, tmp_path, capsys):
         return code, printed.out, printed.err
 
     return call
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory):
+    """Make a finished small run, with report and gallery, in a directory; returns the run directory."""
+
+    def make(directory):
+        from cifar_train.cli import main
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(directory)
+            patch.delenv("CIFAR_DATA_DIR", raising=False)
+            patch.setenv("CIFAR_CACHE_DIR", str(directory / "cache"))
+            assert main(SMALL) == 0
+        return (directory / "runs" / "latest").resolve()
+
+    return make

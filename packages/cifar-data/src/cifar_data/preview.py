@@ -16,12 +16,17 @@ from cifar_data.tensor_loader import TensorLoader
 
 _MARGIN = 12  # pixels around the table
 _GAP = 4  # pixels between pictures
-_TEXT = 13  # height of the letters in pixels
-_INK = (40, 40, 40)
+_TEXT = 5  # height of the letters in pixels of an image, so that they grow with the pictures
 
 
 def render_preview(
-    datamodule: CIFAR10DataModule, *, rows: int = 4, columns: int = 10, scale: int = 3
+    datamodule: CIFAR10DataModule,
+    *,
+    rows: int = 4,
+    columns: int = 10,
+    scale: int = 3,
+    surface: str = "white",
+    ink: str = "#282828",
 ) -> Image.Image:
     """Draw a table: each row a training image as it is, then as it is in the first epochs.
 
@@ -30,12 +35,14 @@ def render_preview(
         rows: Number of images, each of another class while the classes last; at least 1.
         columns: Number of pictures of each, the original included; at least 2.
         scale: Width in pixels of one pixel of an image, at least 1.
+        surface: Colour around the pictures, a name or a hexadecimal code as Pillow takes it.
+        ink: Colour of the words.
 
     Returns:
         An RGB picture.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If an argument is out of its range or a colour unknown.
     """
     check_integer("rows", rows, low=1, high=datamodule.train_size)
     check_integer("columns", columns, low=2)
@@ -49,7 +56,8 @@ def render_preview(
     ]
     names = [datamodule.classes[label] for label in datamodule.dataset.train.labels[indices]]
     heads = ["original", *(f"epoch {epoch}" for epoch in range(columns - 1))]
-    return _draw_table(np.stack([originals, *epochs], axis=1), names=names, heads=heads, scale=scale)
+    table = np.stack([originals, *epochs], axis=1)
+    return _draw_table(table, names=names, heads=heads, scale=scale, surface=surface, ink=ink)
 
 
 def _choose_rows(datamodule: CIFAR10DataModule, rows: int) -> list[int]:
@@ -82,24 +90,25 @@ def _augmented(
 
 
 def _draw_table(
-    pictures: npt.NDArray[np.uint8], *, names: list[str], heads: list[str], scale: int
+    pictures: npt.NDArray[np.uint8], *, names: list[str], heads: list[str], scale: int, surface: str, ink: str
 ) -> Image.Image:
     """Draw (rows, columns, H, W, 3) pictures with the names of the rows and the heads of the columns."""
     rows, columns, height, width, _ = pictures.shape
-    font = ImageFont.load_default(_TEXT)
+    text = max(13, _TEXT * scale)
+    font = ImageFont.load_default(text)
     cell = max(width * scale, *(int(font.getlength(head)) for head in heads)) + _GAP
     left = _MARGIN + max(int(font.getlength(name)) for name in names) + 2 * _GAP
-    top = _MARGIN + _TEXT + 2 * _GAP
+    top = _MARGIN + text + 2 * _GAP
     # The originals stand apart from what becomes of them.
     lefts = [left + column * cell + (2 * _GAP if column else 0) for column in range(columns)]
     size = (lefts[-1] + cell - _GAP + _MARGIN, top + rows * (height * scale + _GAP) - _GAP + _MARGIN)
-    table = Image.new("RGB", size, "white")
+    table = Image.new("RGB", size, surface)
     draw = ImageDraw.Draw(table)
     for x, head in zip(lefts, heads, strict=True):
-        draw.text((x, top - 2 * _GAP), head, fill=_INK, font=font, anchor="ls")
+        draw.text((x, top - 2 * _GAP), head, fill=ink, font=font, anchor="ls")
     for row, name in enumerate(names):
         y = top + row * (height * scale + _GAP)
-        draw.text((left - 2 * _GAP, y + height * scale // 2), name, fill=_INK, font=font, anchor="rm")
+        draw.text((left - 2 * _GAP, y + height * scale // 2), name, fill=ink, font=font, anchor="rm")
         for x, pixels in zip(lefts, pictures[row], strict=True):
             picture = Image.fromarray(pixels).resize(
                 (width * scale, height * scale), Image.Resampling.NEAREST

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import torch
 import yaml
+from torch import nn
 
-from cifar_models import InputSpec, create_model, save_weights
+from cifar_models import InputSpec, create_model, read_header, save_weights
 from cifar_train.rundir import RunDirectory
-from cifar_train.summary import read_summary
 
 #: Where a checkpoint keeps what a weights file needs beside the tensors.
 CHECKPOINT_KEY = "cifar_train"
@@ -43,9 +43,31 @@ def export_checkpoint(
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If it is not a checkpoint of cifar-train.
     """
-    content = read_checkpoint(checkpoint)
+    model, spec = load_checkpoint(checkpoint)
+    described = read_checkpoint(checkpoint)[CHECKPOINT_KEY]
+    save_weights(
+        out,
+        model,
+        architecture=described["architecture"],
+        arguments=described["arguments"],
+        spec=spec,
+        recipe=recipe or {},
+        metrics={**(metrics or {}), "data_fingerprint": described["data_fingerprint"]},
+        dtype=dtype,
+    )
+    return out
+
+
+def load_checkpoint(path: Path) -> tuple[nn.Module, InputSpec]:
+    """The model of a checkpoint, in evaluation mode on the CPU, and what it takes in.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If it is not a checkpoint of cifar-train.
+    """
+    content = read_checkpoint(path)
     described = content[CHECKPOINT_KEY]
-    model = create_model(described["architecture"], **described["arguments"])
+    model = create_model(described["architecture"], **described["arguments"]).eval()
     prefix = "net."
     model.load_state_dict(
         {
@@ -54,17 +76,7 @@ def export_checkpoint(
             if name.startswith(prefix)
         }
     )
-    save_weights(
-        out,
-        model,
-        architecture=described["architecture"],
-        arguments=described["arguments"],
-        spec=InputSpec.from_dict(described["input_spec"]),
-        recipe=recipe or {},
-        metrics={**(metrics or {}), "data_fingerprint": described["data_fingerprint"]},
-        dtype=dtype,
-    )
-    return out
+    return model, InputSpec.from_dict(described["input_spec"])
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -88,9 +100,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def run_metrics(run: RunDirectory) -> dict[str, float]:
-    """The metrics in a run's summary; empty if the run has none yet."""
-    return read_summary(run.summary).metrics if run.summary.exists() else {}
+def run_metrics(run: RunDirectory) -> dict[str, Any]:
+    """The metrics in the header of a run's weights file; empty if the run has none yet."""
+    return read_header(run.weights).metrics if run.weights.exists() else {}
 
 
 def run_recipe(run: RunDirectory) -> dict[str, Any]:

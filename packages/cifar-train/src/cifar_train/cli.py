@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 _COMMANDS = {
-    "run": "train, test once, write weights and summary; what happens when no command is named",
+    "run": "train, test once, write weights, report and gallery; what happens when no command is named",
     "fit": "train and write the weights, without reading the test set",
     "test": "read the test set with a weights file",
+    "report": "write a run's report and gallery (again)",
+    "gallery": "write the gallery of a weights file: all test predictions, and the images of the errors",
     "lr-find": "suggest a peak learning rate",
     "export": "write a run's weights file",
 }
@@ -63,12 +65,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(command: str, args: list[str], started: float) -> None:
-    if command == "test":
-        _test(args)
+    if command in ("test", "report", "gallery"):
+        _examine(command, args)
     elif command == "export":
         from jsonargparse import auto_cli
 
-        from cifar_train.commands import export
+        from cifar_train.examine import export
 
         auto_cli(export, args=args, as_positional=False, prog="cifar-train export", exit_on_error=False)
     else:
@@ -97,21 +99,18 @@ def _train(command: str, args: list[str], started: float) -> None:
             Path(made).rmdir()
 
 
-def _test(args: list[str]) -> None:
-    from jsonargparse import ArgumentParser
-
-    from cifar_data import CIFAR10DataModule
-    from cifar_train.commands import test
+def _examine(command: str, args: list[str]) -> None:
+    from cifar_train import examine
+    from cifar_train.examine_cli import parse_gallery, parse_report, parse_test
 
     _quiet()
-    parser = ArgumentParser(prog="cifar-train test", description=_COMMANDS["test"], exit_on_error=False)
-    parser.add_argument(
-        "--weights", type=Path | None, default=None, help="The weights file; by default the run's."
-    )
-    parser.add_argument("--run", type=Path, default=Path("runs/latest"), help="A run directory.")
-    parser.add_class_arguments(CIFAR10DataModule, "data")
-    config = parser.instantiate_classes(parser.parse_args(args))
-    test(config.data, weights=config.weights, run=config.run)
+    about = _COMMANDS[command]
+    if command == "test":
+        examine.test(**parse_test(args, description=about))
+    elif command == "report":
+        examine.report(**parse_report(args, description=about))
+    else:
+        examine.gallery(**parse_gallery(args, description=about))
 
 
 def _guarded(action: Callable[[], None]) -> int:

@@ -61,6 +61,21 @@ class RunDirectory:
         """The run's numbers as JSON."""
         return self.report / "summary.json"
 
+    @property
+    def page(self) -> Path:
+        """The report to read, one file."""
+        return self.report / "index.html"
+
+    @property
+    def figures(self) -> Path:
+        """The report's figures."""
+        return self.report / "figures"
+
+    @property
+    def gallery(self) -> Path:
+        """All test predictions, with the images of the errors."""
+        return self.path / "gallery"
+
 
 def create_run(root: Path, recipe: str) -> RunDirectory:
     """Make a new, empty run directory below `root`.

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from cifar_data import CIFAR10DataModule
+from cifar_train.checkpoint import load_checkpoint, read_checkpoint, run_metrics
+from cifar_train.environment import describe_environment
 from cifar_train.progress import format_duration
+from cifar_train.rundir import RunDirectory
 
 #: Version of the layout of `summary.json`; raised when a field changes its meaning or goes away.
 FORMAT_VERSION = 1
@@ -25,12 +31,14 @@ class Summary:
         seed: Seed of all that was drawn.
         epochs: Epochs trained.
         metrics: Accuracies in [0, 1] and losses in nats, by name (`test_accuracy`, `val_loss`, ...).
-        wall_seconds: From the start of the command to the test result.
+        wall_seconds: From the start of the command to the test result; None where that is not known, as of
+            weights that were tested later.
         train_seconds: Spent in training batches, loading included; of this start only, where the run was resumed.
         images_per_second: Mean over the training batches.
-        data: Origin, fingerprint and sizes of the data.
+        data: Kind of source, fingerprint and sizes of the data.
         environment: Machine and versions.
         command: The command line.
+        analysis: What the report found out; None before there is one.
         format_version: Of the layout.
     """
 
@@ -40,13 +48,18 @@ class Summary:
     seed: int
     epochs: int
     metrics: dict[str, float]
-    wall_seconds: float
-    train_seconds: float
-    images_per_second: float
+    wall_seconds: float | None
+    train_seconds: float | None
+    images_per_second: float | None
     data: dict[str, Any]
     environment: dict[str, Any]
     command: list[str]
+    analysis: dict[str, Any] | None = None
     format_version: int = FORMAT_VERSION
+
+    def with_analysis(self, analysis: dict[str, Any]) -> Summary:
+        """The same summary with what a report found out."""
+        return replace(self, analysis=analysis)
 
 
 def write_summary(path: Path, summary: Summary) -> None:
@@ -75,6 +88,47 @@ def read_summary(path: Path) -> Summary:
         return Summary(**fields)
     except TypeError as error:
         raise ValueError(f"{path} does not have the fields of a summary: {error}") from error
+
+
+def describe_data(datamodule: CIFAR10DataModule) -> dict[str, Any]:
+    """Kind of source, fingerprint and sizes of the data, as plain types."""
+    dataset = datamodule.dataset
+    return {
+        # The kind of source only: a report travels, and the folders of the machine need not.
+        "source": dataset.origin.split()[0],
+        "fingerprint": dataset.fingerprint,
+        "train": datamodule.train_size,
+        "val": len(datamodule.val_indices),
+        "test": len(dataset.test.labels),
+    }
+
+
+def summarize_checkpoint(run: RunDirectory, datamodule: CIFAR10DataModule) -> Summary:
+    """The summary of a run that did not come to its own: trained without a test, or cut short.
+
+    Its times are not known, and its command is the one that repeats it.
+
+    Raises:
+        FileNotFoundError: If the run has no checkpoint or no configuration.
+        ValueError: If the checkpoint is not one of cifar-train.
+    """
+    content = read_checkpoint(run.best)
+    model, _ = load_checkpoint(run.best)
+    config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+    return Summary(
+        recipe=config["recipe"],
+        architecture=config["model"]["architecture"],
+        parameters=sum(p.numel() for p in model.parameters()),
+        seed=config["seed_everything"],
+        epochs=content["epoch"] + 1,
+        metrics={name: value for name, value in run_metrics(run).items() if isinstance(value, float)},
+        wall_seconds=None,
+        train_seconds=None,
+        images_per_second=None,
+        data=describe_data(datamodule),
+        environment=describe_environment(),
+        command=["cifar-train", "--config", "config.yaml"],
+    )
 
 
 def format_metrics(metrics: dict[str, float]) -> list[tuple[str, str]]:
@@ -106,9 +160,18 @@ def format_summary(summary: Summary, places: dict[str, Path]) -> str:
     """
     rows = [
         *format_metrics(summary.metrics),
-        ("wall time", format_duration(summary.wall_seconds)),
-        ("training", f"{format_duration(summary.train_seconds)}, {summary.images_per_second:.0f} images/s"),
+        *_times(summary),
         *((label, str(path)) for label, path in places.items()),
     ]
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
+
+
+def _times(summary: Summary) -> list[tuple[str, str]]:
+    rows = []
+    if summary.wall_seconds is not None:
+        rows.append(("wall time", format_duration(summary.wall_seconds)))
+    if summary.train_seconds is not None and summary.images_per_second is not None:
+        pace = f"{summary.images_per_second:.0f} images/s"
+        rows.append(("training", f"{format_duration(summary.train_seconds)}, {pace}"))
+    return rows

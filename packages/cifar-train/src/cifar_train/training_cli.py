@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from cifar_data import CIFAR10DataModule
+from cifar_train.human import HumanFiles
 from cifar_train.loggers import default_loggers
 from cifar_train.module import LitClassifier
 from cifar_train.parse_errors import explain_error
@@ -156,6 +157,10 @@ class TrainCLI(LightningCLI):
             default=None,
             help="Checkpoint to resume from: last or best of the latest run, or a path.",
         )
+        parser.add_argument(
+            "--report", type=bool, default=True, help="Whether to end with report and gallery (command run)."
+        )
+        parser.add_class_arguments(HumanFiles, "human")
         parser.link_arguments("seed_everything", "data.seed")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:

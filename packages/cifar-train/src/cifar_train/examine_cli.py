@@ -1,0 +1,94 @@
+"""Arguments of the commands that look at what is there already: test, report, gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from cifar_data import CIFAR10DataModule
+from cifar_train.human import HumanFiles
+from cifar_train.parse_errors import explain_error
+from cifar_train.rundir import RunDirectory, find_run
+
+_LATEST = Path("runs/latest")
+
+
+def parse_test(args: Sequence[str], *, description: str) -> dict[str, Any]:
+    """The keyword arguments of :func:`cifar_train.commands.test`."""
+    parser = _parser("test", description)
+    _add_weights(parser)
+    parser.add_class_arguments(CIFAR10DataModule, "data")
+    config = _parsed(parser, args)
+    return {"datamodule": config.data, "weights": config.weights, "run": config.run}
+
+
+def parse_gallery(args: Sequence[str], *, description: str) -> dict[str, Any]:
+    """The keyword arguments of :func:`cifar_train.commands.gallery`."""
+    parser = _parser("gallery", description)
+    _add_weights(parser)
+    parser.add_argument(
+        "--out", type=Path | None, default=None, help="The folder to write; by default `gallery` of the run."
+    )
+    parser.add_class_arguments(HumanFiles, "human")
+    parser.add_class_arguments(CIFAR10DataModule, "data")
+    config = _parsed(parser, args)
+    if config.weights is not None and config.out is None:
+        raise ValueError("--out is missing: name the folder to write the gallery of --weights into")
+    return {
+        "datamodule": config.data,
+        "weights": config.weights,
+        "run": config.run,
+        "out": config.out,
+        "human": config.human,
+    }
+
+
+def parse_report(args: Sequence[str], *, description: str) -> dict[str, Any]:
+    """The keyword arguments of :func:`cifar_train.commands.report`.
+
+    The data's fields begin as the run's own configuration has them, so that the validation split is the run's.
+
+    Raises:
+        FileNotFoundError: If there is no such run, or it has no configuration.
+    """
+    parser = _parser("report", description)
+    parser.add_argument("path", type=Path, nargs="?", default=_LATEST, metavar="RUN", help="A run directory.")
+    parser.add_class_arguments(HumanFiles, "human")
+    parser.add_class_arguments(CIFAR10DataModule, "data")
+    if not {"-h", "--help"} & set(args):
+        named = args[0] if args and not args[0].startswith("-") else None
+        run = find_run(Path(named) if named else _LATEST)
+        parser.set_defaults(_own_settings(run))
+    config = _parsed(parser, args)
+    return {"datamodule": config.data, "run": find_run(config.path), "human": config.human}
+
+
+def _own_settings(run: RunDirectory) -> dict[str, Any]:
+    if not run.config.is_file():
+        raise FileNotFoundError(f"{run.path} is no run directory: it has no {run.config.name}")
+    settings = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+    if not isinstance(settings, dict) or not isinstance(settings.get("data"), dict):
+        raise ValueError(f"{run.config} is no configuration of a run: it has no section 'data'")  # noqa: TRY004
+    return {key: settings[key] for key in ("data", "human") if isinstance(settings.get(key), dict)}
+
+
+def _parser(command: str, description: str) -> ArgumentParser:
+    return ArgumentParser(prog=f"cifar-train {command}", description=description, exit_on_error=False)
+
+
+def _add_weights(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--weights", type=Path | None, default=None, help="The weights file; by default the run's."
+    )
+    parser.add_argument("--run", type=Path, default=_LATEST, help="A run directory.")
+
+
+def _parsed(parser: ArgumentParser, args: Sequence[str]) -> Any:
+    try:
+        return parser.instantiate_classes(parser.parse_args(args))
+    except ArgumentError as error:
+        raise ValueError(explain_error(str(error), known=list(parser.get_defaults().keys()))) from error
