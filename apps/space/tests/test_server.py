@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from cifar_models import load_weights
-from cifar_space import Limits, Options, Service, example_paths
-from cifar_space.describe import describe
+from cifar_space import MisclassifiedOptions, Options, Service, example_paths, load_service
+from cifar_space.describe import describe, describe_misclassified
 from cifar_space.server import start
 
 EXAMPLES = [str(path) for path in example_paths()]
@@ -31,12 +31,11 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def service(weights_file: Path) -> Service:
-    return Service(load_weights(weights_file), limits=Limits(pictures=4, file_bytes=100_000))
+def service(run_service: Service) -> Service:
+    return run_service
 
 
-@pytest.fixture(scope="module")
-def url(service: Service) -> Iterator[str]:
+def quietly_started(service: Service) -> gr.Blocks:
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         # After each event Gradio sums up all so far, with what pandas has deprecated; here it never does.
         patch.setenv("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
@@ -44,6 +43,12 @@ def url(service: Service) -> Iterator[str]:
         warnings.simplefilter("ignore", ResourceWarning)
         page = start(service, host="127.0.0.1", port=free_port())
         gc.collect()
+    return page
+
+
+@pytest.fixture(scope="module")
+def url(service: Service) -> Iterator[str]:
+    page = quietly_started(service)
     yield page.local_url
     page.close(verbose=False)
 
@@ -75,11 +80,68 @@ def test_defaults_are_the_pages(client: Client, service: Service) -> None:
     assert classify(client, EXAMPLES[0], explain=False)[0]["maps"] == {}
 
 
-def test_the_endpoint_is_the_only_one_offered(client: Client) -> None:
-    offered = client.view_api(return_format="dict", print_info=False)
-    assert list(offered["named_endpoints"]) == ["/classify"]
-    names = [one["parameter_name"] for one in offered["named_endpoints"]["/classify"]["parameters"]]
-    assert names == ["images", "top", "explain", "layers", "method", "target", "explained", "opacity"]
+def test_what_is_offered(client: Client) -> None:
+    offered = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    names = {
+        endpoint: [one["parameter_name"] for one in told["parameters"]] for endpoint, told in offered.items()
+    }
+    assert names == {
+        "/classify": ["images", "top", "explain", "layers", "method", "target", "explained", "opacity"],
+        "/misclassified": [
+            "count", "page", "order", "seed", "true", "predicted", "explain", "layer", "method", "opacity"
+        ],
+        "/model": [],
+    }  # fmt: skip
+
+
+def test_misclassified_as_the_service_tells(client: Client, service: Service) -> None:
+    frequent = service.classes[int(service.misclassified.errors.labels[0])]
+    for changes in (
+        {},
+        {"count": 30, "page": 2, "order": "loss"},
+        {
+            "order": "chance",
+            "seed": 7,
+            "true": frequent,
+            "explain": True,
+            "layer": "layer1",
+            "method": "layercam",
+        },
+        {"predicted": service.classes[int(service.misclassified.errors.predictions[0])], "count": 3},
+    ):
+        page = service.misclassified_page(MisclassifiedOptions(**changes))
+        got = client.predict(**changes, opacity=0.25, api_name="/misclassified")
+        assert got == describe_misclassified(page, opacity=0.25)
+        assert got["images"]
+
+
+def test_the_models_facts(client: Client, service: Service) -> None:
+    assert client.predict(api_name="/model") == service.facts.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"count": 0}, "minimum value 1"),
+        ({"count": 10_000}, "maximum value"),
+        ({"count": 2.5}, "count must be a whole number"),
+        ({"page": -1}, "minimum value 1"),
+        ({"page": 99}, "page must be a whole number from 1 to"),
+        ({"seed": -1}, "minimum value 0"),
+        ({"seed": 2**40}, "seed must be a whole number"),
+        ({"order": "margin"}, "margin"),
+        ({"true": "unicorn"}, "unicorn"),
+        ({"predicted": ["cat"]}, "cat"),
+        ({"explain": True, "layer": "layer9"}, "layer9"),
+        ({"explain": True, "method": "gradcan"}, "gradcan"),
+        ({"opacity": -1}, "minimum value 0"),
+    ],
+    ids=str,
+)
+def test_misclassified_refuses_and_goes_on(client: Client, changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(AppError, match=told):
+        client.predict(**changes, api_name="/misclassified")
+    assert len(client.predict(count=1, api_name="/misclassified")["images"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -134,7 +196,7 @@ def test_an_upload_of_too_many_bytes_is_refused(url: str, client: Client, tmp_pa
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../../../etc/passwd", EXAMPLES[0]])
 def test_files_that_were_not_uploaded_stay_closed(client: Client, path: str) -> None:
     claimed = {"path": path, "orig_name": "a.png", "meta": {"_type": "gradio.FileData"}}
-    with pytest.raises(AppError):
+    with pytest.raises(AppError, match="it was not uploaded by a user"):
         post(client, [claimed])
 
 
@@ -195,6 +257,37 @@ def post(client: Client, images: list[dict[str, Any]], *, top: float = 3) -> Non
             raise AppError(f"{error.code} {error.read().decode()}") from error
     if "event: error" in told:
         raise AppError(told)
+
+
+def test_figures_are_served_and_their_neighbours_are_not(
+    url: str, service: Service, run_folder: Path
+) -> None:
+    figure = service.report.figures["curves"].light
+    with urllib.request.urlopen(f"{url}gradio_api/file={figure}", timeout=60) as response:
+        assert response.read() == figure.read_bytes()
+    for hidden in (run_folder / "model.safetensors", run_folder / "report" / "summary.json"):
+        with pytest.raises(urllib.error.HTTPError, match="403") as refused:
+            urllib.request.urlopen(f"{url}gradio_api/file={hidden}", timeout=60)
+        refused.value.close()
+
+
+def test_examples_are_of_the_gallery(url: str, service: Service) -> None:
+    with urllib.request.urlopen(f"{url}config", timeout=60) as response:
+        components = json.load(response)["components"]
+    (examples,) = [one["props"]["value"] for one in components if one["props"].get("elem_id") == "examples"]
+    assert [one["caption"] for one in examples] == list(service.misclassified.gallery.examples)
+
+
+def test_a_server_without_gallery_says_so(weights_file: Path) -> None:
+    page = quietly_started(load_service(weights_file))
+    try:
+        client = Client(page.local_url, verbose=False, analytics_enabled=False, download_files=False)
+        with pytest.raises(AppError, match="there is no gallery of this model here"):
+            client.predict(api_name="/misclassified")
+        assert client.predict(api_name="/model")["per_class"] == []
+        client.close()
+    finally:
+        page.close(verbose=False)
 
 
 def test_the_page_loads_nothing_from_elsewhere(url: str) -> None:

@@ -48,10 +48,11 @@ def misclassified_controls(service: Service, *, errors: int, images: bool) -> Mi
     """
     default = MisclassifiedOptions()
     classes = [("any class", ANY), *((name, name) for name in service.classes)]
-    most = max(errors, 1)
+    # A slider needs two values, even where there is one error or none.
+    most = max(errors, 2)
     with gr.Group():
         shown = gr.Checkbox(True, label="Show misclassified images")
-        count = gr.Slider(1, most, value=min(default.count, most), step=1, label="How many")
+        count = gr.Slider(1, most, value=max(1, min(default.count, errors)), step=1, label="How many")
         order = gr.Radio(
             [("surest errors first", "confidence"), ("greatest loss first", "loss"), ("by chance", "chance")],
             value=default.order,
