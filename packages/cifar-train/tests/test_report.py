@@ -227,5 +227,10 @@ class TestBadInput:
     def test_weights_without_a_place_for_the_gallery(self, run, cifar_train):
         self.check(cifar_train("gallery", "--weights", str(run / "model.safetensors")), "--out is missing")
 
+    def test_no_such_counts(self, run, cifar_train):
+        self.check(
+            cifar_train("report", str(run), "--human.counts", "x.npy"), "human.counts: there is no file x.npy"
+        )
+
     def test_misspelled_field(self, run, cifar_train):
         self.check(cifar_train("report", str(run), "--human.count", "x.npy"), "did you mean human.counts?")

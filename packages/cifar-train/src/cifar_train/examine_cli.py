@@ -77,7 +77,9 @@ def _own_settings(run: RunDirectory) -> dict[str, Any]:
 
 
 def _parser(command: str, description: str) -> ArgumentParser:
-    return ArgumentParser(prog=f"cifar-train {command}", description=description, exit_on_error=False)
+    return ArgumentParser(
+        prog=f"cifar-train {command}", description=description, exit_on_error=False, allow_abbrev=False
+    )
 
 
 def _add_weights(parser: ArgumentParser) -> None:

@@ -40,6 +40,9 @@ class HumanFiles:
         """
         if self.counts is None and self.rechecks is None:
             return None
+        for name, path in (("counts", self.counts), ("rechecks", self.rechecks)):
+            if path is not None and not path.is_file():
+                raise FileNotFoundError(f"human.{name}: there is no file {path}")
         counts = rechecks = None
         if self.counts is not None:
             counts = read_counts(self.counts, images=len(labels), classes=classes)
