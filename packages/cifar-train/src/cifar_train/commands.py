@@ -72,7 +72,7 @@ def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
         train_seconds=round(cli.throughput.seconds, 1),
         images_per_second=round(cli.throughput.images_per_second, 1),
         data=describe_data(datamodule),
-        environment=describe_environment(),
+        environment={**describe_environment(), "precision": str(trainer.precision)},
         command=command,
     )
     write_summary(place.summary, summary)

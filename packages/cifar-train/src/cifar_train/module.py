@@ -127,16 +127,21 @@ class LitClassifier(L.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log loss and accuracy of one batch of the validation split."""
         images, labels = batch
-        self._log_metrics("val", self.net(images), labels)
+        self._log_metrics("val", self._full_precision(images), labels)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Log loss and accuracy of one batch of the test set, with one view and with flip test-time augmentation."""
         images, labels = batch
-        logits = self.net(images)
+        logits = self._full_precision(images)
         self._log_metrics("test", logits, labels)
-        both = logits + self.net(images.flip(3))
+        both = logits + self._full_precision(images.flip(3))
         flipped = (both.argmax(1) == labels).float().mean()
         self.log("test_accuracy_flip", flipped, batch_size=len(labels), sync_dist=True)
+
+    def _full_precision(self, images: Tensor) -> Tensor:
+        # Whatever it was trained in, the network is judged as the weights file will be used.
+        with torch.autocast(images.device.type, enabled=False):
+            return self.net(images)
 
     def _log_metrics(self, stage: str, logits: Tensor, labels: Tensor) -> None:
         size = len(labels)

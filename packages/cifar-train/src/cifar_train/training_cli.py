@@ -19,6 +19,7 @@ from cifar_train.human import HumanFiles
 from cifar_train.loggers import default_loggers
 from cifar_train.module import LitClassifier
 from cifar_train.parse_errors import explain_error
+from cifar_train.precision import quickest_precision
 from cifar_train.progress import Throughput, progress_display
 from cifar_train.recipes import recipe_path
 from cifar_train.rundir import RunDirectory, create_run, find_run, point_latest
@@ -175,6 +176,9 @@ class TrainCLI(LightningCLI):
         for name in ("max_epochs", "max_steps"):
             if self.config.trainer[name] == 0:
                 raise ValueError(f"trainer.{name} is 0; it must be at least 1, or -1 for no limit")
+        if self.config.trainer.precision is None:
+            # Written into the configuration, so that the run is repeated with what it was trained with.
+            self.config.trainer.precision = quickest_precision(str(self.config.trainer.accelerator))
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """Make the run directory, then the trainer with the loggers and callbacks that the configuration leaves out."""
