@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from cifar_space.cards import cards, promise
-from cifar_space.controls import MODEL, Controls, option_controls, picture_controls, refuse_addresses
+from cifar_space.controls import MODEL, Controls, clamped, option_controls, picture_controls, refuse_addresses
 from cifar_space.describe import describe
 from cifar_space.examples import Example
 from cifar_space.fragments import notice
@@ -71,8 +71,12 @@ def _connect_page(
     def take(event: gr.SelectData) -> list[str]:
         return [str(examples[event.index].path)]
 
+    bounds = {
+        inputs.index(controls.top): (1, len(service.classes)),
+        inputs.index(controls.explained): (1, service.limits.pictures),
+    }
     asked: dict[str, Any] = {
-        "fn": show, "inputs": inputs, "outputs": results, "api_visibility": "private", **MODEL
+        "fn": show, "js": clamped(bounds), "inputs": inputs, "outputs": results, "api_visibility": "private", **MODEL
     }  # fmt: skip
     gr.on([component.change for component in inputs], trigger_mode="always_last", **asked)  # type: ignore[attr-defined]
     # A gallery filled from here tells nobody that it changed.

@@ -1,6 +1,7 @@
 """The controls of the first tab, without what they do; and what the tabs' controls share."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from gradio.components import Component
 from cifar_explain import METHODS
 from cifar_space.examples import Example
 from cifar_space.options import PREDICTED, Options
-from cifar_space.pictures import SUFFIXES
 from cifar_space.service import Service
 
 #: Gradio's limits are per function unless they share a name. One request at a time: torch uses all cores for it.
@@ -62,7 +62,8 @@ def picture_controls(service: Service, examples: Sequence[Example]) -> tuple[gr.
         elem_id="pictures",
         sources=["upload", "webcam", "clipboard"],
         type="filepath",
-        file_types=list(SUFFIXES),
+        # Not a list of endings: Gradio compares these with the kinds of what is in the clipboard.
+        file_types=["image"],
         interactive=True,
         columns=5,
         height=180,
@@ -125,3 +126,22 @@ def refuse_addresses(component: Component) -> None:
         return await move(url_or_file_path)
 
     component.async_move_resource_to_block_cache = move_uploaded  # type: ignore[method-assign]
+
+
+def clamped(bounds: Mapping[int, tuple[int, int]]) -> str:
+    """Return JavaScript that brings an event's inputs into their bounds, before they are sent.
+
+    A number that is typed into a slider's box is sent at once, and corrected by Gradio only when the box is
+    left; the server would refuse the one and never hear of the other.
+
+    Args:
+        bounds: Least and greatest value by the input's position.
+
+    >>> clamped({1: (1, 10)})
+    '(...values) => { for (const [place, low, high] of [[1, 1, 10]]) values[place] = Math.min(high, ...
+    """
+    rows = [[place, low, high] for place, (low, high) in bounds.items()]
+    return (
+        f"(...values) => {{ for (const [place, low, high] of {json.dumps(rows)}) "
+        "values[place] = Math.min(high, Math.max(low, values[place])); return values; }"
+    )

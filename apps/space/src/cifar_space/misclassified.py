@@ -21,7 +21,8 @@ ANY = "any"
 #: Images on one page, so that any number of them stays quick to show and to explain.
 PAGE_SIZE = 24
 
-_LARGEST_SEED = 2**32 - 1
+#: Greatest seed of the order by chance.
+LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ class Misclassified:
     def _check(self, options: MisclassifiedOptions) -> None:
         check_whole("count", options.count, largest=max(1, len(self.errors)))
         check_choice("order", options.order, ORDERS)
-        check_whole("seed", options.seed, smallest=0, largest=_LARGEST_SEED)
+        check_whole("seed", options.seed, smallest=0, largest=LARGEST_SEED)
         for name in ("true", "predicted"):
             check_choice(name, getattr(options, name), [ANY, *self._spec.classes])
         check_switch("explain", options.explain)

@@ -5,9 +5,9 @@ from typing import Any
 
 import gradio as gr
 
-from cifar_space.controls import MODEL
+from cifar_space.controls import MODEL, clamped
 from cifar_space.fragments import notice
-from cifar_space.misclassified import ANY, Misclassified, MisclassifiedOptions
+from cifar_space.misclassified import ANY, LARGEST_SEED, Misclassified, MisclassifiedOptions
 from cifar_space.misclassified_api import misclassified_api
 from cifar_space.misclassified_controls import MisclassifiedControls, misclassified_controls, page_control
 from cifar_space.model_card import command, report_figure
@@ -125,8 +125,13 @@ def _connect_page(
 
         return shown_page
 
+    bounds = {
+        inputs.index(controls.count): (1, max(1, len(known.errors) if known else 0)),
+        inputs.index(controls.seed): (0, LARGEST_SEED),
+    }
     asked: dict[str, Any] = {
-        "inputs": inputs, "outputs": outputs, "api_visibility": "private", "show_progress_on": results, **MODEL
+        "js": clamped(bounds), "inputs": inputs, "outputs": outputs, "api_visibility": "private",
+        "show_progress_on": results, **MODEL,
     }  # fmt: skip
     begin = showing(lambda page: 1)
     # Not `change` of the two classes: a click into the matrix sets both at once.

@@ -12,9 +12,6 @@ from cifar_space.options import Limits
 #: The formats that are read. Pillow knows more, but each decoder is one more way in for a hostile file.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
-#: The usual endings of such files, for the page's file dialog; what counts is the content.
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-
 # What Pillow's readers of these formats raise on damaged files, as fuzzing shows.
 _DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, EOFError, struct.error)
 

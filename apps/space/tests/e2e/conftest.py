@@ -1,0 +1,121 @@
+"""The page in a real browser: a server of its own, Chromium through Playwright, and what no page may do."""
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+Open = Callable[..., Any]
+
+
+def _missing() -> str | None:
+    """Return what there is not, or None."""
+    if importlib.util.find_spec("playwright") is None:
+        return "playwright is not installed; the workspace's group `test` has it"
+    return None if CHROMIUM else "there is no chromium; Debian's package of that name will do"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests of this folder where there is no browser, or fail where all tests are demanded."""
+    reason = _missing()
+    if reason is None:
+        return
+    # A package that is tested alone has only its own dependencies.
+    alone = importlib.util.find_spec("cifar_train") is None
+    demanded = bool(os.environ.get("CIFAR_TEST_ALL")) and not alone
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            if demanded:
+                raise pytest.UsageError(f"{item.nodeid}: {reason}")
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@contextlib.contextmanager
+def serving(*arguments: str) -> Iterator[str]:
+    """Run the command `cifar-space` and yield the page's address."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    command = (
+        f"from cifar_space.cli import main; raise SystemExit(main({[*arguments, '--port', str(port)]!r}))"
+    )
+    with subprocess.Popen([sys.executable, "-c", command], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            told = process.stdout.readline()
+            assert "http://" in told, told
+            yield f"http://127.0.0.1:{port}/"
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="session")
+def url(run_folder: Path) -> Iterator[str]:
+    with serving("--run", str(run_folder)) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=[
+                # Containers have no user namespaces, and little shared memory.
+                "--no-sandbox",
+                "--disable-dev-shm-usage",
+                "--use-fake-device-for-media-stream",
+                "--use-fake-ui-for-media-stream",
+            ],
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, url: str) -> Iterator[Open]:
+    """Open the page; at the end no page may have called another host or written an error to the console."""
+    complaints: list[str] = []
+    hosts: set[str] = set()
+    contexts = []
+
+    def opened(address: str = url, *, width: int = 1440, height: int = 1000, theme: str = "light") -> Any:
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            permissions=["clipboard-read", "clipboard-write", "camera"],
+        )
+        contexts.append(context)
+        context.set_default_timeout(20_000)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+        page.on(
+            "request",
+            lambda request: hosts.add(request.url.partition("://")[2].partition("/")[0].partition(":")[0]),
+        )
+        page.goto(f"{address}?__theme={theme}")
+        page.locator("#examples img").first.wait_for()
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    # The empty name is of data: and blob: addresses, which are the page's own.
+    assert hosts <= {"127.0.0.1", ""}
+
+
+@pytest.fixture
+def page(open_page: Open) -> Any:
+    return open_page()

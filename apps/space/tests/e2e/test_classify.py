@@ -1,0 +1,203 @@
+"""The first tab, as a visitor uses it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+expect: Any = None
+
+
+@pytest.fixture(autouse=True)
+def _expect() -> None:
+    # Imported late: without Playwright these tests are skipped by name.
+    global expect
+    from playwright.sync_api import expect as of_playwright
+
+    of_playwright.set_options(timeout=15_000)
+    expect = of_playwright
+
+
+def take_example(page: Any, number: int = 0) -> None:
+    page.locator("#examples button.thumbnail-lg, #examples .grid-container button").nth(number).click()
+    expect(page.locator("#results .card")).to_have_count(1)
+
+
+def layers(page: Any) -> Any:
+    return page.locator("#layers input[type=checkbox]")
+
+
+def choose(page: Any, label: str, option: str) -> None:
+    page.get_by_label(label).first.click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def upload(page: Any, *paths: Path) -> None:
+    page.locator("#pictures input[type=file]").first.set_input_files([str(path) for path in paths])
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"picture{number}.png" for number in range(3)]
+    for number, path in enumerate(paths):
+        pixels = np.random.default_rng(number).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    return paths
+
+
+def test_an_example_is_classified_and_explained(page: Any) -> None:
+    expect(page.locator("#results .notice")).to_contain_text("Add a picture")
+    take_example(page)
+    expect(page.locator("#results .bars li")).to_have_count(3)
+    expect(page.locator("#results .heat")).to_have_count(layers(page).count())
+    expect(page.locator("#results figcaption").first).to_have_text("input 32x32")
+    expect(page.locator("#results .card")).to_contain_text("calibrated")
+    # Another example takes the place of the first.
+    before = page.locator("#results h3").inner_text()
+    page.locator("#examples .grid-container button").nth(1).click()
+    expect(page.locator("#results h3")).not_to_have_text(before)
+
+
+def test_top_classes_are_1_to_10_and_never_11(page: Any) -> None:
+    take_example(page)
+    number = page.get_by_label("number input for Top classes")
+    slider = page.get_by_label("range slider for Top classes")
+    assert (slider.get_attribute("min"), slider.get_attribute("max")) == ("1", "10")
+    for top in (10, 1):
+        number.fill(str(top))
+        number.press("Tab")
+        expect(page.locator("#results .bars li")).to_have_count(top)
+    number.fill("11")
+    number.press("Tab")
+    expect(number).to_have_value("10")
+    expect(page.locator("#results .bars li")).to_have_count(10)
+    slider.focus()
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowRight")
+    expect(number).to_have_value("10")
+
+
+def test_maps_on_and_off_by_layer_method_and_class(page: Any) -> None:
+    take_example(page)
+    heat = page.locator("#results .heat")
+    every = layers(page).count()
+    expect(heat).to_have_count(every)
+    first = heat.first.get_attribute("src")
+
+    choose(page, "Method", "LayerCAM")
+    expect(heat.first).not_to_have_attribute("src", first)
+    choose(page, "Evidence for", "ship")
+    expect(page.locator("#results .card header")).to_contain_text("evidence for ship")
+
+    layers(page).first.uncheck()
+    expect(heat).to_have_count(every - 1)
+    for number in range(1, every):
+        layers(page).nth(number).uncheck()
+    expect(page.locator("#results [role=alert]")).to_contain_text("layers is empty")
+    layers(page).last.check()
+    expect(heat).to_have_count(1)
+
+    page.locator("#options").get_by_label("Show where the model looks").uncheck()
+    expect(heat).to_have_count(0)
+    expect(page.locator("#layers")).to_be_hidden()
+    expect(page.locator("#results .bars li")).to_have_count(3)
+
+
+def test_opacity_changes_the_picture_and_asks_nobody(page: Any) -> None:
+    take_example(page)
+    stack = page.locator("#results .stack:has(.heat)").last
+    expect(stack).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.url.startswith("http") else None)
+    seen = [stack.screenshot()]
+    for value in ("0", "1"):
+        page.locator("#options").get_by_label("number input for Opacity").fill(value)
+        page.keyboard.press("Tab")
+        expect(page.locator("#results .heat").last).to_have_css("opacity", value)
+        seen.append(stack.screenshot())
+    assert len(set(seen)) == 3
+    assert asked == []
+
+
+def test_several_pictures_of_which_some_are_explained(page: Any, pictures: list[Path]) -> None:
+    upload(page, *pictures)
+    expect(page.locator("#results .card")).to_have_count(3)
+    expect(page.locator("#results .card:has(.heat)")).to_have_count(3)
+    page.get_by_label("number input for Pictures to explain").fill("1")
+    page.keyboard.press("Tab")
+    expect(page.locator("#results .card:has(.heat)")).to_have_count(1)
+    expect(page.locator("#results .card").first.locator(".heat").first).to_be_visible()
+
+
+def test_bad_files_get_a_message_and_the_next_request_is_right(
+    page: Any, pictures: list[Path], tmp_path: Path
+) -> None:
+    bad = tmp_path / "notes.png"
+    bad.write_text("no picture")
+    upload(page, bad, pictures[0])
+    alert = page.locator("#results .card.refused [role=alert]")
+    expect(alert).to_contain_text("not a picture that can be read")
+    expect(page.locator("#results .bars")).to_have_count(1)
+    take_example(page)
+    expect(alert).to_have_count(0)
+
+
+def test_names_of_files_are_only_text(page: Any, tmp_path: Path) -> None:
+    name = "<img src=x onerror=document.title='taken'>{{7*7}}${7*7}.png"
+    (tmp_path / name).write_text("no picture")
+    upload(page, tmp_path / name)
+    # Gradio leaves out some characters of a name; what is left is shown as it is.
+    expect(page.locator("#results h3")).to_contain_text("onerror=document.title=")
+    assert page.locator("#results img").count() == 0
+    assert page.title() != "taken"
+
+
+def test_clipboard_and_webcam(page: Any) -> None:
+    page.evaluate(
+        """async () => {
+            const canvas = new OffscreenCanvas(40, 40);
+            canvas.getContext('2d').fillRect(5, 5, 20, 20);
+            const blob = await canvas.convertToBlob({type: 'image/png'});
+            await navigator.clipboard.write([new ClipboardItem({'image/png': blob})]);
+        }"""
+    )
+    page.locator("#pictures").get_by_label("Paste from clipboard").click()
+    expect(page.locator("#results .card")).to_have_count(1)
+    page.locator("#pictures").get_by_label("Clear").click()
+    expect(page.locator("#results .notice")).to_be_visible()
+    page.locator("#pictures").get_by_label("Capture from camera").click()
+    page.get_by_text("Click to Access Webcam").click()
+    page.locator("#pictures").get_by_label("capture photo").click()
+    expect(page.locator("#results .card")).to_have_count(1)
+
+
+def test_controls_have_names_and_can_be_reached(page: Any) -> None:
+    take_example(page)
+    reached: set[str] = set()
+    page.locator("body").press("Tab")
+    for _ in range(70):
+        reached.add(
+            page.evaluate(
+                """() => {
+                    const at = document.activeElement;
+                    const label = at.labels && at.labels[0] ? at.labels[0].innerText : '';
+                    return at.getAttribute('aria-label') || label || at.innerText || at.title || '';
+                }"""
+            ).strip()
+        )
+        page.keyboard.press("Tab")
+    told = "\n".join(reached)
+    for name in (
+        "Classify",
+        "Top classes",
+        "Show where the model looks",
+        "layer1",
+        "Method",
+        "Evidence for",
+        "Opacity",
+    ):
+        assert re.search(name, told), f"{name} cannot be reached: {sorted(reached)}"
