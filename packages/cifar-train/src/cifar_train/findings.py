@@ -227,4 +227,5 @@ def _sample(images: Any, count: int) -> NDArray[np.uint8]:
 
 def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    # As the gallery keeps them, so that both count the same errors, whatever the rounding does to near ties.
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32).astype(np.float64)

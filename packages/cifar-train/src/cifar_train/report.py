@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import numpy as np
+
 from cifar_data import CIFAR10DataModule
 from cifar_explain import (
     Gallery,
@@ -113,9 +115,11 @@ def predicted_gallery(
     found = evaluate(
         weights.model, test.images, test.labels, class_names=spec.classes, preprocess=spec.normalize
     )
-    errors = find_errors(found.probabilities, found.labels, class_names=spec.classes)
+    # The gallery keeps float32, and people are asked about its errors.
+    kept = found.probabilities.astype(np.float32)
+    errors = find_errors(kept, found.labels, class_names=spec.classes)
     return make_gallery(
-        found.probabilities,
+        kept,
         found.labels,
         test.images,
         class_names=spec.classes,
