@@ -266,13 +266,26 @@ def test_reliability_states_both_errors_and_the_images():
         f"as it comes: calibration error {curve.calibration_error:.1%}",
         "calibrated: calibration error 0.0%",
     ]
-    upper, lower = figure.axes
-    np.testing.assert_array_equal(upper.lines[1].get_xydata(), np.c_[curve.confidences, curve.accuracies])
-    heights = [segment[1, 1] for segment in lower.collections[0].get_segments()]
-    assert heights == curve.counts.tolist()
-    for axes, points in ((upper, upper.lines[1].get_xydata()), (upper, upper.lines[2].get_xydata())):
-        assert (axes.get_xlim()[0] <= points[:, 0]).all()
-        assert (axes.get_ylim()[0] <= points[:, 1]).all()
+    (axes,) = figure.axes
+    np.testing.assert_array_equal(axes.lines[1].get_xydata(), np.c_[curve.confidences, curve.accuracies])
+    for marks, points in zip(axes.collections, (curve, better), strict=True):
+        np.testing.assert_array_equal(marks.get_offsets(), np.c_[points.confidences, points.accuracies])
+    areas = np.concatenate([marks.get_sizes() for marks in axes.collections])
+    counts = np.concatenate([curve.counts, better.counts])
+    np.testing.assert_allclose(areas / areas.max(), counts / counts.max())
+    for line in axes.lines[1:]:
+        assert (axes.get_xlim()[0] <= line.get_xdata()).all()
+        assert (axes.get_ylim()[0] <= line.get_ydata()).all()
+
+
+def test_reliability_says_how_many_images_stand_behind_a_mark():
+    rows = np.full((10, 2), [0.9, 0.1])
+    rows[:5] = [0.6, 0.4]
+    equal = plot_reliability(reliability_curve(rows, [0] * 10, bins=2))
+    assert "Each mark stands for 5 images" in "".join(text.get_text() for text in equal.axes[0].texts)
+    rows[5:9] = [0.6, 0.4]
+    unequal = plot_reliability(reliability_curve(rows, [0] * 10, bins=10, adaptive=False))
+    assert "1 to 9" in "".join(text.get_text() for text in unequal.axes[0].texts)
 
 
 def test_maps_are_filled_only_where_they_beat_chance():

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cifar_explain.calibration import ReliabilityCurve
 from cifar_explain.figure_style import (
@@ -100,47 +101,54 @@ def plot_reliability(
         if not isinstance(value, ReliabilityCurve) and (argument == "curve" or value is not None):
             raise ValueError(f"{argument} must be a ReliabilityCurve, got {type(value).__name__}")
     colours = find_theme(theme)
-    figure = make_figure(FIGURE_WIDTH, 5.7, theme=colours)
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
-    quiet_axes(upper, theme=colours, grid="both")
-    quiet_axes(lower, theme=colours)
-    add_title(
-        upper,
-        "Can its confidence be believed?",
-        "On the dashed line it can; below it the model is too sure, above it not sure enough",
-        theme=colours,
-    )
-    upper.plot([0, 1], [0, 1], color=colours.muted, linewidth=1.2, linestyle=(0, (4, 3)))
     shown = [("the model", curve, colours.accent, "o")]
     if calibrated is not None:
         shown = [
             ("as it comes", curve, colours.second, "D"),
             ("calibrated", calibrated, colours.accent, "o"),
         ]
+    figure = make_figure(FIGURE_WIDTH, 5.2, theme=colours)
+    axes = quiet_axes(figure.subplots(), theme=colours, grid="both")
+    add_title(
+        axes,
+        "Can its confidence be believed?",
+        "On the dashed line it can; below it the model is too sure, above it not sure enough\n"
+        + _behind_marks([points.counts for _, points, _, _ in shown]),
+        theme=colours,
+    )
+    axes.plot([0, 1], [0, 1], color=colours.muted, linewidth=1.2, linestyle=(0, (4, 3)))
+    most = max(int(points.counts.max()) for _, points, _, _ in shown)
     for name, points, colour, marker in shown:
-        label = f"{name}: calibration error {points.calibration_error:.1%}"
-        upper.plot(
+        axes.plot(
             points.confidences,
             points.accuracies,
             color=colour,
             marker=marker,
             markersize=6,
             linewidth=2,
-            label=label,
+            # The legend's line with its mark; the marks themselves follow, as large as the images behind them.
+            markevery=[],
+            label=f"{name}: calibration error {points.calibration_error:.1%}",
         )
-        lower.vlines(points.confidences, 0, points.counts, color=colour, linewidth=3, alpha=0.8)
+        sizes = 50 * points.counts / most
+        axes.scatter(points.confidences, points.accuracies, s=sizes, color=colour, marker=marker, zorder=3)
     least = min(float(min(points.confidences.min(), points.accuracies.min())) for _, points, _, _ in shown)
     start = max(0.0, np.floor(least * 10 - 0.2) / 10)
-    upper.set_xlim(start, 1.01)
-    upper.set_ylim(start, 1.02)
+    axes.set_xlim(start, 1.01)
+    axes.set_ylim(start, 1.02)
     add_legend(figure, theme=colours, loc="outside lower center", ncols=2)
-    _percent(upper)
-    upper.set_ylabel("share that is right")
-    lower.set_ylim(bottom=0)
-    lower.locator_params(axis="y", nbins=3)
-    lower.set_ylabel("images")
-    lower.set_xlabel("confidence: probability of the predicted class")
+    _percent(axes)
+    axes.set_ylabel("share that is right")
+    axes.set_xlabel("confidence: probability of the predicted class")
     return figure
+
+
+def _behind_marks(counts: Sequence[NDArray[np.integer]]) -> str:
+    least, most = min(int(one.min()) for one in counts), max(int(one.max()) for one in counts)
+    # Adaptive bins hold equally many images, but for what does not divide evenly.
+    if most - least <= 1:
+        return f"Each mark stands for {most:,} images"
+    return f"The larger a mark, the more images stand behind it: {least:,} to {most:,}"
 
 
 def _percent(axes: Axes) -> None:
