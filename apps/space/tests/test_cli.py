@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import cifar_space
 import cifar_space.served
 import cifar_space.server
 from cifar_explain import make_gallery, write_gallery
@@ -243,7 +244,17 @@ def test_help_is_complete(command: list[str], told: list[str], capsys: pytest.Ca
     assert [option for option in told if option not in text] == []
 
 
-def test_help_does_not_wait_for_torch() -> None:
-    code = "import sys; from cifar_space.arguments import make_parser; print(int('torch' in sys.modules))"
+def test_help_and_refusals_do_not_wait_for_torch() -> None:
+    code = (
+        "import sys; from cifar_space.cli import main; "
+        "assert main(['--run', 'gone']) == 2; print([name for name in ('torch', 'gradio') if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "0\n"
+    assert done.stdout == "[]\n"
+
+
+def test_all_public_names_are_there() -> None:
+    missing = [name for name in cifar_space.__all__ if not hasattr(cifar_space, name)]
+    assert missing == []
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = cifar_space.nothing

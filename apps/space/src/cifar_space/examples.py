@@ -3,10 +3,13 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from cifar_explain import Gallery
+if TYPE_CHECKING:
+    # The command names these files before it imports torch, which this would bring.
+    from cifar_explain import Gallery
 
 #: The folder of everything that comes with the app: examples, and what is served by default.
 ASSETS = Path(__file__).parent / "assets"
@@ -49,7 +52,7 @@ def built_in_examples() -> tuple[Example, ...]:
     return tuple(Example(path, path.stem.rpartition("-")[0]) for path in example_paths())
 
 
-def write_examples(gallery: Gallery, folder: Path) -> tuple[Example, ...]:
+def write_examples(gallery: "Gallery", folder: Path) -> tuple[Example, ...]:
     """Write a gallery's rightly classified images, one for each class that has one, as PNG files.
 
     Args:
