@@ -189,10 +189,11 @@ def measure_many(options: argparse.Namespace, folder: Path) -> tuple[list[Row], 
         ("errors", str(len(found.errors)), "0", not found.errors),
         ("wrong or foreign answers", str(found.wrong), "0", found.wrong == 0),
         (
-            "memory of the server, first to second half",
+            "memory of the server, second to last quarter",
             f"{found.memory_mib[0]:.0f} to {found.memory_mib[1]:.0f} MiB, at most {max(found.series_mib):.0f}",
-            "+ 5 %",
-            found.memory_mib[1] <= 1.05 * found.memory_mib[0],
+            # Seconds are too short to tell: at first the memory of maps fills up, to a limit of its own.
+            "" if options.quick else "+ 5 %",
+            options.quick or found.memory_mib[1] <= 1.05 * found.memory_mib[0],
         ),
     ]
     rows += [

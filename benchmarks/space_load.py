@@ -100,14 +100,11 @@ def requests_of(number: int, picture: Path) -> list[Request]:
                 "opacity": drawn.choice([0.25, 0.5, 0.75]),
             },
         )
-        for _ in range(4)
+        for _ in range(2)
     ]
     asked.append(("/classify", {"images": [picture.as_posix()], "top": 3, "explain": False}))
-    for order in ("confidence", "loss", "chance"):
-        page, seed = drawn.randint(1, 5), drawn.randrange(1000)
-        asked.append(
-            ("/misclassified", {"count": 240, "page": page, "order": order, "seed": seed, "explain": False})
-        )
+    order, page = drawn.choice(["confidence", "loss", "chance"]), drawn.randint(1, 5)
+    asked.append(("/misclassified", {"count": 120, "page": page, "order": order, "seed": number}))
     asked.append(("/misclassified", {"count": 2, "order": "chance", "seed": number, "explain": True}))
     asked.append(("/model", {}))
     return asked
