@@ -9,14 +9,18 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from gradio_client import Client, handle_file
 
 from cifar_space import Options, built_in, load_service
 from cifar_space.bundle import build_bundle
+from cifar_space.bundle_manifest import check_bundle
 from cifar_space.describe import describe
+
+MEMBER = Path(__file__).parents[1]
+PROJECTS = [MEMBER.parents[1] / "packages" / name for name in ("cifar-models", "cifar-explain")]
 
 pytestmark = pytest.mark.slow
 
@@ -33,14 +37,16 @@ def uv(*args: str | Path, check: bool = True) -> subprocess.CompletedProcess[str
     return done
 
 
+def missing(reason: str) -> NoReturn:
+    """Skip, or fail where all tests are demanded."""
+    if os.environ.get("CIFAR_TEST_ALL"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A new environment without any package; of the Space's Python where there is one, else of this one's."""
-
-    def missing(reason: str) -> None:
-        if os.environ.get("CIFAR_TEST_ALL"):
-            pytest.fail(reason)
-        pytest.skip(reason)
 
     if shutil.which("uv") is None:
         missing("uv is not there; it makes the environment that the bundle is installed in")
@@ -127,6 +133,27 @@ def test_the_app_answers_as_here(bundle: Path, python: Path, tmp_path: Path) -> 
     assert list(got["maps"]) == list(expected["maps"])
     assert str(python.parents[1]) in libraries or not libraries
     assert "Traceback" not in log.read_text()
+
+
+def test_wheels_build_the_same_bundle_as_sources(tmp_path: Path) -> None:
+    if shutil.which("uv") is None:
+        missing("uv is not there; it builds the wheels")
+    for project in (*PROJECTS, MEMBER):
+        uv("build", "--wheel", "--out-dir", tmp_path / "wheels", project)
+    for wheel in (tmp_path / "wheels").glob("*.whl"):
+        shutil.unpack_archive(wheel, tmp_path / "installed", "zip")
+    # What is unpacked comes before what is installed, with its metadata, as pip would lay it out.
+    path = {"PYTHONPATH": str(tmp_path / "installed")}
+    code = "from cifar_space.cli import main; raise SystemExit(main())"
+    for out, extra in ((tmp_path / "of-wheels", path), (tmp_path / "of-sources", {})):
+        command = [sys.executable, "-c", code, "build", "--out", out]
+        subprocess.run(command, env={**environment(), **extra}, check=True, capture_output=True)
+    of_wheels, of_sources = (check_bundle(tmp_path / name).files for name in ("of-wheels", "of-sources"))
+    # The README's picture is in no wheel.
+    changed = {name for name in {*of_wheels, *of_sources} if of_wheels.get(name) != of_sources.get(name)}
+    assert {name for name in changed if not name.endswith(".png")} <= {"README.md"}
+    assert not any(name.startswith("cifar_") for name in changed)
+    assert "![" not in (tmp_path / "of-wheels" / "README.md").read_text()
 
 
 def wait_for(url: str, app: subprocess.Popen[bytes], log: Path) -> None:
