@@ -21,7 +21,9 @@ _SET_OPACITY = "(opacity) => { document.documentElement.style.setProperty('--til
 _CHOOSE_CELL = """
 element.addEventListener('click', (event) => {
   const cell = event.target.closest('button[data-true]');
-  if (cell) trigger('select', {index: [Number(cell.dataset.true), Number(cell.dataset.predicted)]});
+  if (!cell) return;
+  const classes = [Number(cell.dataset.true), Number(cell.dataset.predicted)];
+  trigger('select', {index: classes, value: classes});
 });
 const steps = {ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0]};
 element.addEventListener('keydown', (event) => {

@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @contextlib.contextmanager
-def serving(*arguments: str) -> Iterator[str]:
+def _serving(*arguments: str) -> Iterator[str]:
     """Run the command `cifar-space` and yield the page's address."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
@@ -59,15 +59,22 @@ def serving(*arguments: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def serving() -> Callable[..., contextlib.AbstractContextManager[str]]:
+    """The command `cifar-space` with some arguments, as a context that gives the page's address."""
+    return _serving
+
+
+@pytest.fixture(scope="session")
 def url(run_folder: Path) -> Iterator[str]:
-    with serving("--run", str(run_folder)) as address:
+    with _serving("--run", str(run_folder)) as address:
         yield address
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=15_000)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=CHROMIUM,

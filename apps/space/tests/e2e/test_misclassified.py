@@ -1,0 +1,185 @@
+"""The second tab, as a visitor uses it."""
+
+import re
+from typing import Any
+
+import pytest
+
+from cifar_space import PAGE_SIZE, MisclassifiedOptions, Service
+
+try:
+    from playwright.sync_api import expect
+except ModuleNotFoundError:  # These tests are then skipped by name.
+    expect = None
+
+
+@pytest.fixture
+def tab(page: Any) -> Any:
+    page.get_by_role("tab", name="Misclassified").click()
+    expect(page.locator("#errors .tile")).to_have_count(PAGE_SIZE)
+    return page
+
+
+def frequent(service: Service) -> tuple[int, int, int]:
+    """The cell of the most frequent error, and how many there are."""
+    matrix = service.misclassified.matrix.copy()
+    matrix[range(10), range(10)] = 0
+    row, column = divmod(int(matrix.argmax()), 10)
+    return row, column, int(matrix[row, column])
+
+
+def cell(page: Any, row: int, column: int) -> Any:
+    return page.locator(f'#matrix button[data-true="{row}"][data-predicted="{column}"]')
+
+
+def numbers(page: Any) -> list[str]:
+    return page.locator("#errors .tile figcaption:has-text('no.')").all_inner_texts()
+
+
+def fill(page: Any, label: str, value: int) -> None:
+    page.get_by_label(f"number input for {label}").last.fill(str(value))
+    page.keyboard.press("Tab")
+
+
+def choose(page: Any, label: str, option: str) -> None:
+    page.get_by_label(label, exact=True).last.click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def test_a_click_into_the_matrix_filters(tab: Any, run_service: Service) -> None:
+    row, column, count = frequent(run_service)
+    true, predicted = run_service.classes[row], run_service.classes[column]
+    cell(tab, row, column).click()
+    expect(cell(tab, row, column)).to_have_attribute("aria-pressed", "true")
+    expect(tab.locator("#errors [role=status]")).to_contain_text(f"errors of {true} taken for {predicted}")
+    expect(tab.locator("#errors .tile")).to_have_count(min(count, PAGE_SIZE))
+    for text in tab.locator("#errors .tile p:first-of-type").all_inner_texts():
+        assert text == f"{true} taken for {predicted}"
+    expect(tab.get_by_label("True class", exact=True)).to_have_value(true)
+    expect(tab.get_by_label("Taken for", exact=True)).to_have_value(predicted)
+    # The same cell again lets go of it.
+    cell(tab, row, column).click()
+    expect(tab.locator("#errors .tile")).to_have_count(PAGE_SIZE)
+    expect(tab.get_by_label("True class", exact=True)).to_have_value("any class")
+
+
+def test_the_matrix_by_keyboard(tab: Any, run_service: Service) -> None:
+    row, column, _ = frequent(run_service)
+    cell(tab, -1, 0).focus()
+    for _ in range(column):
+        tab.keyboard.press("ArrowRight")
+    expect(cell(tab, -1, column)).to_be_focused()
+    # Downwards, past right answers and errors that do not occur.
+    for _ in range(10):
+        if cell(tab, row, column).evaluate("cell => cell === document.activeElement"):
+            break
+        tab.keyboard.press("ArrowDown")
+    expect(cell(tab, row, column)).to_be_focused()
+    tab.keyboard.press("Enter")
+    expect(cell(tab, row, column)).to_have_attribute("aria-pressed", "true")
+    expect(tab.locator("#errors [role=status]")).to_contain_text(run_service.classes[column])
+
+
+def test_classes_can_be_chosen_without_the_matrix(tab: Any, run_service: Service) -> None:
+    row, column, count = frequent(run_service)
+    choose(tab, "True class", run_service.classes[row])
+    expect(cell(tab, row, -1)).to_have_attribute("aria-pressed", "true")
+    choose(tab, "Taken for", run_service.classes[column])
+    expect(cell(tab, row, column)).to_have_attribute("aria-pressed", "true")
+    expect(tab.locator("#errors [role=status]")).to_contain_text(f"out of {count} errors")
+
+
+def test_order_count_and_pages(tab: Any, run_service: Service) -> None:
+    losses = [
+        image.loss for image in run_service.misclassified.page(MisclassifiedOptions(order="loss")).images
+    ]
+    surest = numbers(tab)
+    tab.get_by_label("greatest loss first").check()
+    expect(tab.locator("#errors .said dd:nth-of-type(3)").first).to_have_text(f"{losses[0]:.2f}")
+    assert numbers(tab) != surest
+
+    tab.get_by_label("by chance").check()
+    seed = tab.get_by_label("Seed of the chance")
+    expect(seed).to_be_visible()
+    drawn = numbers(tab)
+    seed.fill("5")
+    seed.press("Tab")
+    expect(tab.locator("#errors .tile figcaption").first).not_to_have_text(drawn[0])
+
+    total = len(run_service.misclassified.errors)
+    fill(tab, "How many", total)
+    pages = -(-total // PAGE_SIZE)
+    expect(tab.get_by_label(f"Page of {pages}")).to_have_value("1")
+    expect(tab.get_by_role("button", name="Previous")).to_be_disabled()
+    seen = set(numbers(tab))
+    for number in range(2, pages + 1):
+        tab.get_by_role("button", name="Next").click()
+        expect(tab.get_by_label(f"Page of {pages}")).to_have_value(str(number))
+        expect(tab.locator("#errors [role=status]")).to_contain_text(
+            f"Images {(number - 1) * PAGE_SIZE + 1} to"
+        )
+        seen |= set(numbers(tab))
+    assert len(seen) == total
+    expect(tab.get_by_role("button", name="Next")).to_be_disabled()
+    page_number = tab.get_by_label(f"Page of {pages}")
+    page_number.fill("99")
+    page_number.press("Enter")
+    expect(tab.locator("#errors [role=alert]")).to_contain_text(
+        f"page must be a whole number from 1 to {pages}"
+    )
+    fill(tab, "How many", 3)
+    expect(tab.locator("#errors .tile")).to_have_count(3)
+    expect(tab.get_by_role("button", name="Next")).to_be_hidden()
+
+
+def test_off_and_on(tab: Any) -> None:
+    tab.get_by_label("Show misclassified images").uncheck()
+    expect(tab.locator("#errors .notice")).to_contain_text("switched off")
+    expect(tab.locator("#errors .tile")).to_have_count(0)
+    tab.get_by_label("Show misclassified images").check()
+    expect(tab.locator("#errors .tile")).to_have_count(PAGE_SIZE)
+
+
+def test_maps_for_both_classes_with_opacity(tab: Any, run_service: Service) -> None:
+    fill(tab, "How many", 2)
+    tab.get_by_label("Show where the model looks").last.check()
+    heat = tab.locator("#errors .heat")
+    expect(heat).to_have_count(4)
+    tile = tab.locator("#errors .tile").first
+    true, predicted = re.fullmatch(r"(\w+) taken for (\w+)", tile.locator("p").first.inner_text()).groups()
+    assert tile.locator("figcaption").all_inner_texts()[1:] == [predicted, true]
+
+    deepest = heat.first.get_attribute("src")
+    choose(tab, "Layer", run_service.layers[0])
+    expect(heat.first).not_to_have_attribute("src", deepest)
+    shallow = heat.first.get_attribute("src")
+    choose(tab, "Method", "LayerCAM")
+    expect(heat.first).not_to_have_attribute("src", shallow)
+
+    tab.wait_for_load_state("networkidle")
+    asked: list[str] = []
+    tab.on("request", lambda request: asked.append(request.url) if request.url.startswith("http") else None)
+    stack = tab.locator("#errors .stack:has(.heat)").first
+    pictures = set()
+    for value in ("0", "1"):
+        fill(tab, "Opacity of the maps", value)
+        expect(heat.first).to_have_css("opacity", value)
+        pictures.add(stack.screenshot())
+    assert len(pictures) == 2
+    assert asked == []
+
+
+def test_people_and_verdicts(tab: Any, run_service: Service) -> None:
+    for number in range(3):
+        tile = tab.locator("#errors .tile").nth(number)
+        expect(tile).to_contain_text("People: ")
+        expect(tile.locator(".verdict")).to_be_visible()
+    index = next(
+        position
+        for position, recheck in enumerate(run_service.misclassified.gallery.human.rechecks)
+        if recheck is not None
+    )
+    errors = run_service.misclassified.errors
+    cell(tab, int(errors.labels[index]), int(errors.predictions[index])).click()
+    tile = tab.locator(f"#errors .tile:has-text('no. {errors.indices[index]}')").first
+    expect(tile).to_contain_text("Label re-checked: 1 of 5 people")

@@ -1,0 +1,135 @@
+"""The third tab; the page for a stranger's model; and pictures of all of it, on demand."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cifar_explain import make_gallery, predict_probabilities, write_gallery
+from cifar_models import CIFAR10, save_weights
+from cifar_space import USE, Service
+
+try:
+    from playwright.sync_api import expect
+except ModuleNotFoundError:  # These tests are then skipped by name.
+    expect = None
+
+HOSTILE = "<img src=x onerror=alert(1)>${alert(2)}{{7*7}}"
+
+
+def test_the_model_is_told_in_full(page: Any, run_service: Service) -> None:
+    page.get_by_role("tab", name="Model").click()
+    model = page.locator("#model")
+    for told in (run_service.weights.sha256, "87.5 %", "uv run cifar-train --seed 1", *USE.splitlines()):
+        expect(model).to_contain_text(told)
+    expect(model.locator(".classes tbody tr")).to_have_count(10)
+    assert model.locator(".reliability circle").count() > 4
+    settings = model.locator("details pre")
+    expect(settings).to_be_hidden()
+    model.get_by_text("All settings").click()
+    expect(settings).to_contain_text("max_epochs")
+
+
+@pytest.mark.parametrize(("theme", "shown", "hidden"), [("light", "day", "night"), ("dark", "night", "day")])
+def test_figures_follow_the_theme(open_page: Callable[..., Any], theme: str, shown: str, hidden: str) -> None:
+    page = open_page(theme=theme)
+    page.get_by_role("tab", name="Model").click()
+    figure = page.locator(f"#model img.by-{shown}")
+    figure.scroll_into_view_if_needed()
+    expect(figure).to_be_visible()
+    page.wait_for_function("image => image.naturalWidth > 0", arg=figure.element_handle())
+    expect(page.locator(f"#model img.by-{hidden}")).to_be_hidden()
+
+
+@pytest.fixture(scope="module")
+def strange_url(
+    run_service: Service, tmp_path_factory: pytest.TempPathFactory, serving: Any
+) -> Iterator[str]:
+    """A run whose every name wants to be HTML, and whose gallery has no images."""
+    run = tmp_path_factory.mktemp("strange")
+    model = run_service.weights.model
+    spec = dataclasses.replace(CIFAR10, classes=(HOSTILE, *CIFAR10.classes[1:]))
+    digest = save_weights(
+        run / "model.safetensors",
+        model,
+        architecture="whitenet",
+        arguments=run_service.weights.arguments,
+        spec=spec,
+        recipe={HOSTILE: HOSTILE},
+        metrics={HOSTILE: 1.0, "data_fingerprint": HOSTILE},
+    )
+    images = np.random.default_rng(0).integers(0, 256, (120, 32, 32, 3), dtype=np.uint8)
+    rows = predict_probabilities(model, images, preprocess=spec.normalize).astype(np.float32)
+    gallery = make_gallery(
+        rows,
+        np.arange(120) % 10,
+        images,
+        class_names=spec.classes,
+        weights_sha256=digest,
+        split=HOSTILE,
+    )
+    write_gallery(gallery, run / "gallery")
+    (run / "gallery" / "gallery.png").unlink()
+    (run / "report" / "figures").mkdir(parents=True)
+    (run / "report" / "summary.json").write_text(json.dumps({"command": [HOSTILE, HOSTILE]}))
+    Image.new("RGB", (40, 20), "teal").save(run / "report" / "figures" / "misclassified.png")
+    with serving("--run", str(run)) as address:
+        yield address
+
+
+def test_a_strangers_model_stays_text_and_misses_nothing_else(
+    open_page: Callable[..., Any], strange_url: str
+) -> None:
+    page = open_page(strange_url)
+    page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
+    expect(page.locator("#header")).to_contain_text(HOSTILE)
+    page.locator("#examples .grid-container button").first.click()
+    page.get_by_label("number input for Top classes").fill("10")
+    page.keyboard.press("Tab")
+    expect(page.locator("#results .bars")).to_contain_text(HOSTILE)
+    # Without the metrics nothing is said of familiarity.
+    expect(page.locator("#results")).not_to_contain_text("calibrated")
+
+    page.get_by_role("tab", name="Misclassified").click()
+    expect(page.get_by_role("tabpanel").filter(has_text="This command builds the rest")).to_contain_text(
+        "uv run cifar-train gallery --weights"
+    )
+    figure = page.locator("img.report[alt^=Misclassified]")
+    expect(figure).to_be_visible()
+    page.locator('#matrix button[data-true="0"][data-predicted="-1"]').click()
+    expect(page.locator("#errors [role=status]")).to_contain_text(HOSTILE)
+    assert page.locator("#errors .tile img").count() == 0
+    expect(page.get_by_label("Show where the model looks").last).to_be_hidden()
+
+    page.get_by_role("tab", name="Model").click()
+    expect(page.locator("#model")).to_contain_text(HOSTILE)
+    assert page.locator("img[src=x]").count() == 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_nothing_is_wider_than_the_page(
+    open_page: Callable[..., Any], theme: str, width: int, url: str
+) -> None:
+    # CIFAR_SCREENSHOTS names a folder for pictures of each tab, CIFAR_SCREENSHOTS_URL another page to show.
+    folder = os.environ.get("CIFAR_SCREENSHOTS")
+    page = open_page(os.environ.get("CIFAR_SCREENSHOTS_URL", url), width=width, theme=theme)
+    page.locator("#examples .grid-container button").last.click()
+    expect(page.locator("#results .heat").first).to_be_visible()
+    for tab, wanted in (
+        ("Classify", "#results .card"),
+        ("Misclassified", "#errors .tile"),
+        ("Model", "#model section"),
+    ):
+        page.get_by_role("tab", name=tab).click()
+        expect(page.locator(wanted).first).to_be_visible()
+        if folder:
+            page.wait_for_timeout(500)
+            page.screenshot(path=Path(folder) / f"{tab.lower()}-{theme}-{width}.png", full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
