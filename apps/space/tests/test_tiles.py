@@ -88,7 +88,7 @@ def test_one_button_is_always_in_reach(counts: list[int], true: str, predicted: 
 
 
 def test_a_tile_tells_its_numbers(parse: type[Any]) -> None:
-    text = parse(tiles(page_of(IMAGE, layer="layer1"))).text
+    text = parse(tiles(page_of(IMAGE, layer="layer1"))).text.replace("\u00a0", " ")
     for told in ("no. 42", "75.0 %", "12.5 %", "2.08", "1 of 5 people saw only cat", "label doubtful"):
         assert told in text
     assert f"People: {HOSTILE} 60.0 %, cat 39.0 %" in text

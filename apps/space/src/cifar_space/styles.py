@@ -174,7 +174,7 @@ _TILES = """
 .paper .tile .said {
   display: grid; grid-template-columns: 1fr auto; gap: 0 0.5rem; margin: 0.2rem 0; font-size: 0.8rem;
 }
-.paper .tile .said dd { font-variant-numeric: tabular-nums; }
+.paper .tile .said dd { font-variant-numeric: tabular-nums; text-align: right; }
 .paper .tile figcaption { margin-top: 0.2rem; font-size: 0.75rem; }
 """
 

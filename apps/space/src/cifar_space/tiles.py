@@ -127,7 +127,7 @@ def _people(image: MisclassifiedImage) -> str:
     if image.votes is not None:
         # The most frequent in any case: votes may be spread over a hundred classes.
         said = [
-            f"{name} {percent(share)}"
+            f"{name} {percent(share)}".replace(" %", "\u00a0%")
             for rank, (name, share) in enumerate(image.votes)
             if not rank or share >= _LEAST_SHARE
         ]
