@@ -97,12 +97,13 @@ def _about(torch: str, weights: WeightsHeader, sha256: str) -> str:
         "",
         "## This copy",
         "",
-        f"Built by `cifar-space build` for {TORCH[torch].about}. Its model is a {weights.architecture}{reached},",
-        f"from the weights file with the SHA-256 `{sha256}`.",
+        f"Built by `cifar-space build` for {TORCH[torch].about}.",
+        f"Its model is a {weights.architecture}{reached}, from the weights file with the SHA-256",
+        f"`{sha256}`.",
     ]
     if torch == "zerogpu":
         lines += [
-            "It was started with the versions of `requirements.txt` on an ordinary machine, where `@spaces.GPU` does",
-            "nothing, but never on ZeroGPU itself.",
+            "A bundle of this kind was started with Python 3.12 and torch 2.11 on an ordinary machine, where",
+            "`@spaces.GPU` does nothing; on ZeroGPU itself it is untested.",
         ]
     return "\n".join(lines) + "\n"
