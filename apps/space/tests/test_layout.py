@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import cifar_space
+
 MEMBER = Path(__file__).parents[1]
 SOURCES = sorted((MEMBER / "src").rglob("*.py"))
 ALLOWED = {"cifar_models", "cifar_explain", "cifar_space", "torch", "numpy", "PIL", "gradio"}
@@ -36,6 +38,14 @@ def test_only_the_page_knows_gradio() -> None:
         "ui.py", "controls.py", "theme.py", "server.py", "classify_tab.py", "misclassified_api.py",
         "misclassified_controls.py", "misclassified_tab.py", "model_tab.py",
     }  # fmt: skip
+
+
+def test_every_public_name_is_there() -> None:
+    assert sorted(cifar_space._HOMES) == sorted(cifar_space.__all__)
+    for name in cifar_space.__all__:
+        assert getattr(cifar_space, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        cifar_space.nothing  # noqa: B018
 
 
 def test_front_matter_of_the_space() -> None:

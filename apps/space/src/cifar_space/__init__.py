@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from cifar_space.examples import example_paths
     from cifar_space.facts import USE, Calibration, Facts, gather_facts
     from cifar_space.memory import ArrayMemory
-    from cifar_space.misclassified import (
+    from cifar_space.misclassified import Misclassified
+    from cifar_space.misclassified_page import (
         ANY,
         ORDERS,
         PAGE_SIZE,
-        Misclassified,
         MisclassifiedImage,
         MisclassifiedOptions,
         MisclassifiedPage,
@@ -63,10 +63,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ANY": "misclassified",
+    "ANY": "misclassified_page",
     "FIGURES": "report_files",
-    "ORDERS": "misclassified",
-    "PAGE_SIZE": "misclassified",
+    "ORDERS": "misclassified_page",
+    "PAGE_SIZE": "misclassified_page",
     "PREDICTED": "options",
     "USE": "facts",
     "Answer": "answers",
@@ -76,9 +76,9 @@ _HOMES = {
     "Figure": "report_files",
     "Limits": "options",
     "Misclassified": "misclassified",
-    "MisclassifiedImage": "misclassified",
-    "MisclassifiedOptions": "misclassified",
-    "MisclassifiedPage": "misclassified",
+    "MisclassifiedImage": "misclassified_page",
+    "MisclassifiedOptions": "misclassified_page",
+    "MisclassifiedPage": "misclassified_page",
     "Options": "options",
     "PictureError": "pictures",
     "Prediction": "answers",

@@ -12,7 +12,7 @@ from PIL import Image
 
 from cifar_explain import overlay
 from cifar_space.answers import Answer, Refusal
-from cifar_space.misclassified import MisclassifiedImage, MisclassifiedPage
+from cifar_space.misclassified_page import MisclassifiedImage, MisclassifiedPage
 from cifar_space.options import RequestError
 
 #: Width in pixels of one of the model's pixels in the overlays that the API returns.

@@ -6,8 +6,8 @@ import gradio as gr
 
 from cifar_space.controls import MODEL
 from cifar_space.describe import describe_misclassified
-from cifar_space.misclassified import MisclassifiedOptions
 from cifar_space.misclassified_controls import MisclassifiedControls
+from cifar_space.misclassified_page import MisclassifiedOptions
 from cifar_space.options import RequestError
 from cifar_space.service import Service
 

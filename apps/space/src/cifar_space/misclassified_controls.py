@@ -6,7 +6,7 @@ import gradio as gr
 from gradio.components import Component
 
 from cifar_space.controls import METHOD_CHOICES
-from cifar_space.misclassified import ANY, MisclassifiedOptions
+from cifar_space.misclassified_page import ANY, MisclassifiedOptions
 from cifar_space.service import Service
 
 

@@ -7,9 +7,10 @@ import gradio as gr
 
 from cifar_space.controls import MODEL, clamped
 from cifar_space.fragments import notice
-from cifar_space.misclassified import ANY, LARGEST_SEED, Misclassified, MisclassifiedOptions
+from cifar_space.misclassified import Misclassified
 from cifar_space.misclassified_api import misclassified_api
 from cifar_space.misclassified_controls import MisclassifiedControls, misclassified_controls, page_control
+from cifar_space.misclassified_page import ANY, LARGEST_SEED, MisclassifiedOptions
 from cifar_space.model_card import command, report_figure
 from cifar_space.options import RequestError
 from cifar_space.service import Service

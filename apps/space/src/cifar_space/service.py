@@ -12,7 +12,8 @@ from cifar_space.answers import Answer, Prediction, Refusal
 from cifar_space.deadline import Deadline, Progress
 from cifar_space.engine import Engine
 from cifar_space.facts import gather_facts
-from cifar_space.misclassified import Misclassified, MisclassifiedOptions, MisclassifiedPage
+from cifar_space.misclassified import Misclassified
+from cifar_space.misclassified_page import MisclassifiedOptions, MisclassifiedPage
 from cifar_space.options import PREDICTED, Limits, Options, RequestError, check_options
 from cifar_space.pictures import PictureError, read_picture
 from cifar_space.report_files import Report, read_report

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cifar_explain import VERDICTS
 from cifar_space.describe import png_uri
 from cifar_space.fragments import figure, heated, notice, percent, picture
-from cifar_space.misclassified import ANY, PAGE_SIZE, MisclassifiedImage, MisclassifiedPage
+from cifar_space.misclassified_page import ANY, PAGE_SIZE, MisclassifiedImage, MisclassifiedPage
 
 # Width of the maps' images: tiles are small and many.
 _HEAT_PIXELS = 64
