@@ -70,12 +70,10 @@ class Misclassified:
         check_whole("page", options.page, largest=pages)
         start = (int(options.page) - 1) * PAGE_SIZE
         shown = matching.take(slice(start, min(start + PAGE_SIZE, chosen)))
-        deadline = Deadline(self._limits.seconds, max(1, len(shown)), progress)
         layer = (options.layer or self._engine.layers[-1]) if options.explain else None
-        images = []
-        for number in range(len(shown)):
-            deadline.start(number)
-            images.append(self._image(shown, number, layer, options.method, deadline))
+        seen = [self.seen(int(index)) for index in shown.indices]
+        maps = self._maps(shown, seen, layer, options.method, progress)
+        images = [self._image(shown, number, seen[number], maps[number]) for number in range(len(shown))]
         return MisclassifiedPage(
             tuple(images), int(options.page), pages, chosen, len(matching), len(self.errors), layer
         )
@@ -101,20 +99,39 @@ class Misclassified:
         # Drawn before the filter, so that a filter takes images away and leaves the order of the others.
         return self.errors.take(np.random.default_rng(int(options.seed)).permutation(len(self.errors)))
 
+    def _maps(
+        self,
+        shown: Errors,
+        seen: Sequence[NDArray[np.uint8] | None],
+        layer: str | None,
+        method: str,
+        progress: Progress | None,
+    ) -> Sequence[NDArray[np.float32] | None]:
+        pictures = [one for one in seen if one is not None]
+        if layer is None or not pictures:
+            return [None] * len(shown)
+        return self._engine.maps_of_many(
+            pictures,
+            layer,
+            method=method,
+            targets=[self._classes(shown, number) for number in range(len(shown))],
+            deadline=Deadline(self._limits.seconds, len(shown), progress),
+        )
+
+    def _classes(self, shown: Errors, number: int) -> tuple[str, str]:
+        """Return the predicted and the true class of an error."""
+        names = self._spec.classes
+        return names[int(shown.predictions[number])], names[int(shown.labels[number])]
+
     def _image(
-        self, shown: Errors, number: int, layer: str | None, method: str, deadline: Deadline
+        self,
+        shown: Errors,
+        number: int,
+        seen: NDArray[np.uint8] | None,
+        maps: NDArray[np.float32] | None,
     ) -> MisclassifiedImage:
         index = int(shown.indices[number])
-        true, predicted = (
-            self._spec.classes[int(classes[number])] for classes in (shown.labels, shown.predictions)
-        )
-        seen = self.seen(index)
-        maps = None
-        if layer is not None and seen is not None:
-            found = self._engine.maps(
-                seen, [layer], method=method, targets=(predicted, true), step=deadline.step
-            )
-            maps = found[layer]
+        predicted, true = self._classes(shown, number)
         votes, verdict, recheck = self._human(index)
         return MisclassifiedImage(
             index=index,
