@@ -1,8 +1,8 @@
 """Train airbench94 of the package `airbench` on the CPU: its own code and hyperparameters, patched from outside.
 
-airbench is written for one GPU and half precision. What is replaced, and nothing else: `.cuda()` does nothing, `.half()`
-gives the number format asked for, CUDA's events are clocks of the processor, and the images come from a file that is
-written here. Accuracy and time are printed as one line of JSON.
+airbench is written for one GPU and half precision. What is replaced, and nothing else: `.cuda()` does nothing,
+`.half()` gives the number format asked for, CUDA's events are clocks of the processor, and the images come from a file
+that is written here. Accuracy and time are printed as one line of JSON.
 
     python benchmarks/airbench_on_cpu.py --seed 0 --epochs 9.9
 
@@ -102,6 +102,7 @@ def train(*, epochs: float, seed: int, number_format: torch.dtype, evaluation: b
 
 
 def main() -> None:
+    """Train as the arguments say and print the result."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
