@@ -39,6 +39,17 @@ def test_agrees_with_the_polar_factor_of_the_exact_decomposition():
     assert cosine > 0.98
 
 
+@pytest.mark.parametrize("steps", [1, 3, 5])
+@pytest.mark.parametrize("shape", [(8, 72), (72, 8), (32, 32)])
+def test_is_the_published_iteration(shape, steps):
+    """Collected on the Gram matrix or applied to the matrix itself, in double precision: the same."""
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = matrix / matrix.norm()
+    for _ in range(steps):
+        x = 3.4445 * x - 4.7750 * x @ x.T @ x + 2.0315 * x @ x.T @ x @ x.T @ x
+    torch.testing.assert_close(orthogonalize(matrix, steps=steps), x, rtol=1e-10, atol=1e-12)
+
+
 def test_transposing_commutes():
     matrix = random_matrix(20, 7).double()
     torch.testing.assert_close(orthogonalize(matrix.T), orthogonalize(matrix).T)
