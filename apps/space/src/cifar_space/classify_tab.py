@@ -79,14 +79,6 @@ def _connect_page(
         "fn": show, "js": clamped(bounds), "inputs": inputs, "outputs": results, "api_visibility": "private", **MODEL
     }  # fmt: skip
     gr.on([component.change for component in inputs], trigger_mode="always_last", **asked)  # type: ignore[attr-defined]
-    # Gradio adds what the camera or the clipboard gives to the list that there is, and after clearing there is none.
-    pictures.change(
-        js="(images) => [images ?? []]",
-        fn=None,
-        inputs=pictures,
-        outputs=pictures,
-        api_visibility="private",
-    )
     # A gallery filled from here tells nobody that it changed.
     offered.select(take, outputs=pictures, queue=False, api_visibility="private").then(**asked)
     controls.explain.change(

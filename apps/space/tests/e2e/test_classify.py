@@ -162,9 +162,11 @@ def test_clipboard_and_webcam(page: Any) -> None:
     expect(page.locator("#results .card")).to_have_count(1)
     page.locator("#pictures").get_by_label("Clear").click()
     expect(page.locator("#results .notice")).to_be_visible()
-    page.wait_for_timeout(1000)
     page.locator("#pictures").get_by_label("Capture from camera").click()
     page.get_by_text("Click to Access Webcam").click()
+    # There is a picture to take once the camera runs.
+    page.wait_for_function("() => document.querySelector('#pictures video')?.videoWidth > 0")
+    page.wait_for_function("() => document.querySelector('#pictures video').currentTime > 0.2")
     page.locator("#pictures").get_by_label("capture photo").click()
     expect(page.locator("#results .card")).to_have_count(1)
 
