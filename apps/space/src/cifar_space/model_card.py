@@ -126,9 +126,10 @@ def _measured(facts: Facts) -> Iterable[str]:
         yield _section(
             "None of the ten",
             f"<p>A picture is said to look like none of the ten classes if its calibrated probability is below "
-            f"{percent(known.lowest_confidence)} or its energy above {known.highest_energy:.3f}, both at the "
-            f"temperature {known.temperature:.3f}. The thresholds were chosen on {known.images:,} validation "
-            f"images, of which {percent(known.false_alarm_rate)} are flagged by mistake.</p>",
+            f"{percent(known.lowest_confidence)}, at the temperature {known.temperature:.3f}, or its energy, that of "
+            f"the logits as they are, above {known.highest_energy:.3f}. The thresholds were chosen on "
+            f"{known.images:,} validation images, of which {percent(known.false_alarm_rate)} are flagged by "
+            "mistake.</p>",
         )
 
 
