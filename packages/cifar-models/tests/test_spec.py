@@ -61,7 +61,7 @@ def test_normalize_takes_tensors_arrays_views_and_read_only_memory():
     assert torch.equal(CIFAR10.normalize(frozen), expected)
     assert torch.equal(CIFAR10.normalize(pixels[::-1]), expected.flip(0))
     assert torch.equal(CIFAR10.normalize(pixels[:, :, ::-1]), expected.flip(3))
-    assert expected.is_contiguous()
+    assert expected.is_contiguous(memory_format=torch.channels_last)
     assert CIFAR10.normalize(pixels[:0]).shape == (0, 3, 8, 6)
 
 

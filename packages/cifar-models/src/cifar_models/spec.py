@@ -82,7 +82,7 @@ class InputSpec:
         return self.normalize(pixels)
 
     def normalize(self, images: Tensor | NDArray[np.uint8]) -> Tensor:
-        """Return `(images / 255 - mean) / std` as float32 `(N, 3, H, W)`, on the images' device.
+        """Return `(images / 255 - mean) / std` as float32 `(N, 3, H, W)` in channels_last, on the images' device.
 
         Args:
             images: uint8 array or tensor (N, H, W, 3).
@@ -105,8 +105,8 @@ class InputSpec:
         # np.array copies: a memory map is read-only, which torch warns about, and views may be reversed.
         pixels = torch.from_numpy(np.array(images)) if isinstance(images, np.ndarray) else images
         offset, scale = self._affine(pixels.device)
-        # (N, H, W, 3) -> (N, 3, H, W), laid out in that order
-        channels_first = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+        # (N, H, W, 3) -> (N, 3, H, W); the memory stays in its order, which is also the quickest for convolutions.
+        channels_first = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.channels_last)
         return channels_first.sub_(offset).div_(scale)
 
     def denormalize(self, images: Tensor) -> Tensor:
