@@ -234,3 +234,33 @@ class TestBadInput:
 
     def test_misspelled_field(self, run, cifar_train):
         self.check(cifar_train("report", str(run), "--human.count", "x.npy"), "did you mean human.counts?")
+
+
+def test_a_run_without_validation_gets_a_report(cifar_train, small, tmp_path):
+    code, _, err = cifar_train(*small, "--data.val_size=0", "--report=true", "--trainer.max_epochs=1")
+    assert code == 0, err
+    run = tmp_path / "runs" / "latest"
+    assert "familiarity" not in load_weights(run / "model.safetensors").metrics
+    page = _page(run)
+    assert "Validation accuracy" not in page
+    assert "temperature" not in re.sub(r"<pre.*?</pre>", "", page, flags=re.DOTALL)
+
+
+def test_a_model_without_errors_gets_a_report(run):
+    """The labels of the test set are made to be what the model says."""
+    import dataclasses
+
+    from cifar_data import CIFAR10DataModule
+    from cifar_train.examine import write_everything
+    from cifar_train.rundir import RunDirectory
+    from cifar_train.summary import read_summary
+
+    place = RunDirectory(run)
+    datamodule = CIFAR10DataModule(source="synthetic", train_limit=200, val_size=100, batch_size=50)
+    dataset = datamodule.dataset
+    predictions = read_gallery(run / "gallery", sprite=False).probabilities.argmax(1)
+    test = dataclasses.replace(dataset.test, labels=predictions)
+    datamodule._dataset = dataclasses.replace(dataset, test=test)
+    write_everything(place, datamodule, people=None, summary=read_summary(place.summary))
+    assert f"0 of {len(predictions):,} test images are misclassified." in _page(run)
+    assert len(read_gallery(run / "gallery").errors) == 0
