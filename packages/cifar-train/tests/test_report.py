@@ -12,6 +12,9 @@ from cifar_explain import THEMES, read_gallery
 from cifar_models import load_weights
 from cifar_train.figures import FIGURES
 
+# Each report takes some seconds.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, small_run):
