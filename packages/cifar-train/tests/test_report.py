@@ -133,6 +133,29 @@ def test_no_report_where_none_is_wanted(cifar_train, small, tmp_path):
     assert not (tmp_path / "runs" / "latest" / "gallery").exists()
 
 
+def test_what_is_measured_is_recorded(run, cifar_train, tmp_path):
+    half = str(tmp_path / "half.safetensors")
+    assert cifar_train("export", "--run", str(run), "--out", half)[0] == 0
+    exported = load_weights(half)
+    code, out, err = cifar_train("test", "--weights", half, "--record", "--data.source=synthetic")
+    assert code == 0, err
+    recorded = load_weights(half)
+    assert recorded.dtype == "float16"
+    assert recorded.sha256 != exported.sha256
+    assert f"{100 * recorded.metrics['test_accuracy']:.2f} %" in out
+    assert recorded.metrics["familiarity"] == exported.metrics["familiarity"]
+    for mine, theirs in zip(recorded.model.parameters(), exported.model.parameters(), strict=True):
+        assert (mine == theirs).all()
+
+
+def test_a_finished_run_is_not_tested_again(run, cifar_train):
+    before = (run / "report" / "summary.json").read_text()
+    code, _, err = cifar_train("--ckpt_path", str(run / "checkpoints" / "last.ckpt"))
+    assert code == 2
+    assert "the run is finished" in err
+    assert (run / "report" / "summary.json").read_text() == before
+
+
 def test_a_gallery_of_any_weights_file(run, cifar_train, tmp_path):
     code, out, err = cifar_train(
         "gallery", "--weights", str(run / "model.safetensors"), "--out", "there", "--data.source=synthetic"

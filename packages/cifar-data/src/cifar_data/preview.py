@@ -55,7 +55,7 @@ def render_preview(
         _augmented(datamodule, loader, positions=positions, epoch=epoch) for epoch in range(columns - 1)
     ]
     names = [datamodule.classes[label] for label in datamodule.dataset.train.labels[indices]]
-    heads = ["original", *(f"epoch {epoch}" for epoch in range(columns - 1))]
+    heads = ["original", *(f"epoch {epoch}" for epoch in range(1, columns))]
     table = np.stack([originals, *epochs], axis=1)
     return _draw_table(table, names=names, heads=heads, scale=scale, surface=surface, ink=ink)
 

@@ -98,7 +98,12 @@ def plot_errors(
         max(lefts[-1] + group + _MARGIN, _LEAST_WIDTH), top + count * row_height + _MARGIN, colours
     )
     sides = "predicted class" if true_maps is None else "predicted class (left) and the true one (right)"
-    _title(axes, "Misclassified images", f"Where each layer sees evidence for the {sides}", colours)
+    _title(
+        axes,
+        "Misclassified images",
+        f"Where each layer sees evidence for the {sides}; a dark map sees none",
+        colours,
+    )
     words = [_header_words(tile_width, word) for word in ("predicted", "true")]
     for left, layer in zip(lefts, layers, strict=True):
         name = shorten(layer, max(3, group // 20))

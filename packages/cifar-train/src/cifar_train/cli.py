@@ -140,6 +140,8 @@ def _quiet() -> None:
     # The tensor loader has no workers by design, and a resumed run goes on with its own checkpoints.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+    # A short run logs its epochs all the same.
+    warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging")
 
 
 def _fail(message: str, *, code: int = 2) -> int:

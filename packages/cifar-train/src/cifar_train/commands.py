@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Any
 
 import lightning as L
 
@@ -46,6 +47,8 @@ def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
         command: The command line, for the summary.
     """
     trainer, place, datamodule = cli.trainer, cli.run, cli.datamodule
+    if cli.checkpoint is not None and place.summary.exists():
+        refuse_finished(read_checkpoint(cli.checkpoint), trainer.max_epochs)
     # Read before the training: a wrong file must not be found out after it.
     people = read_people(cli.config_init.human, datamodule) if trainer.is_global_zero else None
     fit(cli)
@@ -68,7 +71,8 @@ def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
         seed=cli.config.seed_everything,
         epochs=trainer.current_epoch,
         metrics=metrics,
-        wall_seconds=round(time.perf_counter() - started, 1),
+        # Of a resumed run only the last part is known.
+        wall_seconds=None if cli.checkpoint else round(time.perf_counter() - started, 1),
         train_seconds=round(cli.throughput.seconds, 1),
         images_per_second=round(cli.throughput.images_per_second, 1),
         data=describe_data(datamodule),
@@ -84,6 +88,25 @@ def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
     print(format_summary(summary, places), flush=True)
     if place.best.exists() and cli.config.report:
         write_everything(place, datamodule, people=people, summary=summary)
+
+
+def refuse_finished(checkpoint: dict[str, Any], max_epochs: int | None) -> None:
+    """Refuse to go on with a run that has trained all its epochs: it would only read the test set again.
+
+    Raises:
+        ValueError: If there is no epoch left.
+
+    >>> refuse_finished({"epoch": 3}, 10)
+    >>> refuse_finished({"epoch": 9}, 10)
+    Traceback (most recent call last):
+        ...
+    ValueError: the run is finished: all of its 10 epochs are trained and tested; set trainer.max_epochs to more to ...
+    """
+    if max_epochs is not None and 0 < max_epochs <= checkpoint["epoch"] + 1:
+        raise ValueError(
+            f"the run is finished: all of its {max_epochs} epochs are trained and tested; "
+            "set trainer.max_epochs to more to go on, or write its report with cifar-train report"
+        )
 
 
 def _metrics(trainer: L.Trainer) -> dict[str, float]:

@@ -57,6 +57,7 @@ def plot_curves(history: History, *, theme: str = "light") -> Figure:
     for number, (ax, panel) in enumerate(zip(axes, panels, strict=False)):
         _draw(ax, panel, look)
         ax.set_xlim(0, last)
+        ax.xaxis.get_major_locator().set_params(integer=True)
         if number >= len(panels) - columns:
             ax.set_xlabel("epoch")
     return figure
@@ -91,10 +92,11 @@ def _logged(lines: Sequence[_Line]) -> list[_Line]:
 
 def _groups(series: Mapping[str, Series], look: Theme) -> list[_Line]:
     colours = [look.accent, look.second, look.muted, look.ink]
-    # Groups that agree are one line already; a name is worth its place only beside another.
+    # Groups that agree are one line already; a name is worth its place only beside another. Lightning names a group
+    # by optimizer and number, as in Muon/pg1.
     named = len(series) > 1
     return [
-        _Line(one, name if named else "", colours[number % len(colours)])
+        _Line(one, name.replace("/pg", ", group ") if named else "", colours[number % len(colours)])
         for number, (name, one) in enumerate(series.items())
     ]
 
@@ -123,6 +125,9 @@ def _draw(ax: Axes, panel: _Panel, look: Theme) -> None:
             linewidth=line.width,
             marker=line.marker,
             markersize=4,
+            # The last epoch's mark lies on the edge.
+            clip_on=False,
+            zorder=3,
         )
     bottom, top = ax.get_ylim()
     if panel.title in ("Learning rate", "Momentum"):

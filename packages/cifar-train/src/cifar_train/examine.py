@@ -10,7 +10,7 @@ import lightning as L
 
 from cifar_data import CIFAR10DataModule
 from cifar_explain import write_gallery
-from cifar_models import load_weights, read_header
+from cifar_models import load_weights, read_header, save_weights
 from cifar_train.checkpoint import export_checkpoint, run_metrics, run_recipe
 from cifar_train.findings import calibrate, check_data, find_out
 from cifar_train.human import HumanAnswers, HumanFiles
@@ -20,13 +20,16 @@ from cifar_train.rundir import RunDirectory, find_run
 from cifar_train.summary import Summary, format_metrics, read_summary, summarize_checkpoint
 
 
-def test(datamodule: CIFAR10DataModule, *, weights: Path | None, run: Path) -> dict[str, float]:
+def test(
+    datamodule: CIFAR10DataModule, *, weights: Path | None, run: Path, record: bool
+) -> dict[str, float]:
     """Read the test set once with a weights file and print the metrics.
 
     Args:
         datamodule: The data.
         weights: The weights file; by default that of `run`.
         run: A run directory.
+        record: Whether to write what was measured into the file's header; its SHA-256 changes.
 
     Raises:
         ValueError: If the weights expect other classes or another normalisation than the data has.
@@ -49,6 +52,17 @@ def test(datamodule: CIFAR10DataModule, *, weights: Path | None, run: Path) -> d
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     for label, value in format_metrics(metrics):
         print(f"{label:<20}  {value}")
+    if record:
+        save_weights(
+            path,
+            loaded.model,
+            architecture=loaded.architecture,
+            arguments=loaded.arguments,
+            spec=loaded.spec,
+            recipe=loaded.recipe,
+            metrics={**loaded.metrics, **metrics, "data_fingerprint": datamodule.fingerprint},
+            dtype=loaded.dtype,
+        )
     return metrics
 
 

@@ -21,9 +21,20 @@ def parse_test(args: Sequence[str], *, description: str) -> dict[str, Any]:
     """The keyword arguments of :func:`cifar_train.commands.test`."""
     parser = _parser("test", description)
     _add_weights(parser)
+    parser.add_argument(
+        "--record",
+        action="store_true",
+        help="Write what was measured into the file's header, as after storing it in float16. Galleries made before "
+        "are then of another file.",
+    )
     parser.add_class_arguments(CIFAR10DataModule, "data")
     config = _parsed(parser, args)
-    return {"datamodule": config.data, "weights": config.weights, "run": config.run}
+    return {
+        "datamodule": config.data,
+        "weights": config.weights,
+        "run": config.run,
+        "record": config.record,
+    }
 
 
 def parse_gallery(args: Sequence[str], *, description: str) -> dict[str, Any]:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 #: All figures, in the order of the page.
 FIGURES = ("curves", "misclassified", "confusion", "classes", "reliability", "faithfulness", "augmentation")
 
+# Epochs that the preview of the augmentation shows at most.
+_PREVIEW_EPOCHS = 9
+
 
 def write_figures(
     folder: Path, findings: Findings, *, history: History | None, datamodule: CIFAR10DataModule
@@ -56,7 +59,8 @@ def write_figures(
             draw(theme).savefig(buffer, format="png")
             _write(path, buffer.getvalue())
         written[name] = paths
-    written["augmentation"] = _preview(folder, datamodule)
+    epochs = len(history.rows) if history is not None and history.rows else _PREVIEW_EPOCHS
+    written["augmentation"] = _preview(folder, datamodule, epochs=min(epochs, _PREVIEW_EPOCHS))
     return {name: written[name] for name in FIGURES if name in written}
 
 
@@ -91,12 +95,12 @@ def _figures(findings: Findings, history: History | None) -> Mapping[str, Callab
     return drawn
 
 
-def _preview(folder: Path, datamodule: CIFAR10DataModule) -> tuple[Path, Path]:
+def _preview(folder: Path, datamodule: CIFAR10DataModule, *, epochs: int) -> tuple[Path, Path]:
     paths = (folder / "augmentation.png", folder / "augmentation-dark.png")
     for path, theme in zip(paths, THEMES, strict=True):
         look = find_theme(theme)
         buffer = io.BytesIO()
-        picture = render_preview(datamodule, scale=4, surface=look.surface, ink=look.ink)
+        picture = render_preview(datamodule, columns=1 + epochs, scale=4, surface=look.surface, ink=look.ink)
         picture.save(buffer, "PNG", optimize=True)
         _write(path, buffer.getvalue())
     return paths

@@ -53,7 +53,7 @@ def describe_result(findings: Findings, summary: Summary) -> Fields:
         tiles.append(("Training pace", f"{summary.images_per_second:,.0f}", f"images/s on {cores} cores"))
     return {
         "title": f"{summary.recipe}: {percent(test.accuracy)}",
-        "eyebrow": f"recipe {summary.recipe} · seed {summary.seed}",
+        "eyebrow": f"recipe {summary.recipe} · seed {summary.seed} · {_source(summary)}",
         "verdict": f"{percent(test.accuracy)} of {count:,} test images are classified right.",
         "lead": f"{lead}.",
         "tiles": tiles,
@@ -98,9 +98,11 @@ def describe_errors(findings: Findings) -> Fields:
         "human_text": "",
         "cards_title": f"{SHOWN_ERRORS} of them" if len(shown) == SHOWN_ERRORS else "All of them",
         "cards_text": (
-            "The surest errors, one for each pair of classes. Below each image, where each layer, shallow to deep, "
-            "finds evidence (GradCAM): first for the class it was taken for, then for the true class. A map is as "
-            f"coarse as its layer ({_sizes(findings)}) and scaled to its own range: it tells where, not how much."
+            "The surest errors, one for each pair of classes as long as there are pairs. Below each image, where each "
+            "layer, shallow to deep, finds evidence (GradCAM): first for the class it was taken for, then for the true "
+            f"class. A map is as coarse as its layer ({_sizes(findings)}) and scaled to its own range: it tells where, "
+            "not how much; one that stays dark found no evidence at all. Which layers' maps to believe is shown "
+            "further down. Probabilities are the network's own, before calibration."
         ),
     }
     if findings.human is not None:
@@ -166,10 +168,16 @@ def describe_calibration(findings: Findings) -> Fields:
         "groups of equally many images (expected calibration error)."
     )
     if (known := findings.familiarity) is not None:
+        after = calibrated_error(findings)
+        outcome = (
+            f"the logits bring that to {percent(after)}"
+            if after < error
+            else f"it is {percent(after)}: no help here"
+        )
         text += (
-            f" Divided by the temperature {known.temperature:.2f}, fitted on {known.images:,} validation images, the "
-            f"logits bring that to {percent(calibrated_error(findings))}. With thresholds from the same images, "
-            f"{percent(known.false_alarm_rate, digits=1)} of them would be said to look like none of the classes."
+            f" Divided by the temperature {known.temperature:.2f}, fitted on {known.images:,} validation images, "
+            f"{outcome}. With thresholds from the same images, {percent(known.false_alarm_rate, digits=1)} of them "
+            "would be said to look like none of the classes."
         )
     return {"calibration_text": text}
 
@@ -257,6 +265,11 @@ def _classes(findings: Findings) -> int:
 
 def _sizes(findings: Findings) -> str:
     return ", ".join(f"{layer} {height}x{width}" for layer, (height, width) in findings.layers.items())
+
+
+def _source(summary: Summary) -> str:
+    source = summary.data.get("source", "unknown")
+    return "drawn shapes, not CIFAR-10" if source == "synthetic" else f"images from {source}"
 
 
 def _images(evaluation: Any) -> str:
