@@ -55,6 +55,8 @@ def test_serves_the_built_in_weights_by_default(
     weights_file: Path, started: list[SimpleNamespace], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cifar_space.served, "DEFAULT_WEIGHTS", weights_file)
+    # The built-in gallery and report are of the built-in weights.
+    monkeypatch.setattr(cifar_space.served, "ASSETS", weights_file.parent)
     assert main([]) == 0
     assert len(started) == 1
 
