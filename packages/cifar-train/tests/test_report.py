@@ -88,7 +88,8 @@ def test_the_weights_know_what_is_unfamiliar(finished):
 def test_the_page_says_the_numbers(finished):
     page = (finished / "report" / "index.html").read_text()
     analysis = json.loads((finished / "report" / "summary.json").read_text())["analysis"]
-    assert f"{100 * analysis['test_accuracy']:.2f} % of" in page
+    images = sum(map(sum, analysis["confusion_matrix"]))
+    assert f"{100 * analysis['test_accuracy']:.2f} % of {images:,} test images" in page
     assert f"{100 * analysis['test_accuracy_flip']:.2f} %" in page
     shown = min(10, analysis["test_errors"])
     assert page.count('<article class="card">') == shown

@@ -9,10 +9,10 @@ from typing import Any
 import lightning as L
 
 from cifar_models import read_header
+from cifar_train.calibration import calibrate
 from cifar_train.checkpoint import export_checkpoint, read_checkpoint, run_recipe
 from cifar_train.environment import describe_environment
 from cifar_train.examine import read_people, write_everything
-from cifar_train.findings import calibrate
 from cifar_train.loggers import drop_later_rows
 from cifar_train.summary import Summary, describe_data, format_summary, write_summary
 from cifar_train.training_cli import TrainCLI

@@ -11,8 +11,9 @@ import lightning as L
 from cifar_data import CIFAR10DataModule
 from cifar_explain import write_gallery
 from cifar_models import load_weights, read_header, save_weights
+from cifar_train.calibration import calibrate, check_data
 from cifar_train.checkpoint import export_checkpoint, run_metrics, run_recipe
-from cifar_train.findings import calibrate, check_data, find_out
+from cifar_train.findings import find_out
 from cifar_train.human import HumanAnswers, HumanFiles
 from cifar_train.module import LitClassifier
 from cifar_train.report import make_test_gallery, predicted_gallery, write_report
@@ -20,9 +21,7 @@ from cifar_train.rundir import RunDirectory, find_run
 from cifar_train.summary import Summary, format_metrics, read_summary, summarize_checkpoint
 
 
-def test(
-    datamodule: CIFAR10DataModule, *, weights: Path | None, run: Path, record: bool
-) -> dict[str, float]:
+def test(datamodule: CIFAR10DataModule, *, weights: Path | None, run: Path, record: bool) -> dict[str, float]:
     """Read the test set once with a weights file and print the metrics.
 
     Args:

@@ -24,7 +24,7 @@ from cifar_explain import (
 from cifar_train.curves import plot_curves
 from cifar_train.findings import Findings
 from cifar_train.history import History
-from cifar_train.page_words import calibrated_probabilities
+from cifar_train.page_model import calibrated_probabilities
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

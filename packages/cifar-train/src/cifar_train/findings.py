@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -26,8 +24,8 @@ from cifar_explain import (
     measure_faithfulness,
     predict_logits,
 )
-from cifar_models import InputSpec, Weights
-from cifar_train.checkpoint import load_checkpoint
+from cifar_models import Weights
+from cifar_train.calibration import FALSE_ALARM_RATE, check_data, validation_logits
 from cifar_train.human import HumanAnswers
 
 #: Misclassified images that the report shows.
@@ -38,9 +36,6 @@ TESTED_METHODS = ("gradcam", "hirescam", "layercam")
 
 #: Test images that the maps are put to the test on; each costs a second or so, all layers and methods together.
 TESTED_IMAGES = 24
-
-#: Share of validation images that may look unfamiliar.
-FALSE_ALARM_RATE = 0.05
 
 #: Told what is being done.
 Say = Callable[[str], None]
@@ -144,50 +139,6 @@ def find_out(
         layers={row.layer: row.map_size for row in rows},
         faithfulness=rows,
     )
-
-
-def validation_logits(
-    model: torch.nn.Module, datamodule: CIFAR10DataModule, spec: InputSpec
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The model's logits ``(N, K)`` on the validation split, and the labels ``(N,)``."""
-    train = datamodule.dataset.train
-    indices = datamodule.val_indices
-    logits = predict_logits(model, train.images[indices], preprocess=spec.normalize)
-    return logits, np.asarray(train.labels[indices], np.int64)
-
-
-def calibrate(checkpoint: Path, datamodule: CIFAR10DataModule) -> dict[str, Any]:
-    """What a weights file says about its model's confidence, fitted on the validation split.
-
-    Args:
-        checkpoint: The checkpoint whose model is asked.
-        datamodule: The data.
-
-    Returns:
-        `{"familiarity": ...}`, plain types; empty where there is no validation split.
-    """
-    if not datamodule.val_size:
-        return {}
-    model, spec = load_checkpoint(checkpoint)
-    logits, labels = validation_logits(model, datamodule, spec)
-    return {"familiarity": fit_familiarity(logits, labels, false_alarm_rate=FALSE_ALARM_RATE).to_dict()}
-
-
-def check_data(weights: Weights, datamodule: CIFAR10DataModule) -> None:
-    """Check that a model expects the classes and the normalisation that the data has.
-
-    Raises:
-        ValueError: If it does not.
-    """
-    spec = weights.spec
-    if tuple(datamodule.classes) != spec.classes:
-        raise ValueError(f"the weights know the classes {spec.classes}, the data has {datamodule.classes}")
-    expected = np.array([spec.mean, spec.std])
-    if not np.allclose(expected, np.array([datamodule.mean, datamodule.std]), atol=1e-4):
-        raise ValueError(
-            f"the weights expect images normalised with mean {spec.mean} and std {spec.std}, "
-            f"the data has {datamodule.mean} and {datamodule.std}; give the data they were trained on"
-        )
 
 
 def choose_errors(errors: Errors, *, count: int = SHOWN_ERRORS) -> Errors:

@@ -18,16 +18,14 @@ from cifar_explain import THEMES, heat_colours
 from cifar_train.figures import FIGURES
 from cifar_train.findings import Findings
 from cifar_train.history import History
-from cifar_train.page_words import (
+from cifar_train.page_model import (
     describe_calibration,
     describe_classes,
     describe_error,
     describe_errors,
     describe_faithfulness,
-    describe_origin,
-    describe_result,
-    describe_training,
 )
+from cifar_train.page_run import describe_origin, describe_result, describe_training
 from cifar_train.summary import Summary
 
 

@@ -1,85 +1,23 @@
-"""What the report says in words and numbers; each function fills the template's fields of one section."""
+"""What the report says of a model: errors, classes, confidence, maps. Each function fills template fields."""
 
 from __future__ import annotations
 
-import shlex
-from typing import Any
-
 import numpy as np
+from numpy.typing import NDArray
 
 from cifar_explain import (
     RANDOM,
     VERDICTS,
+    apply_temperature,
     confusion_matrix,
     expected_calibration_error,
     most_confused,
-    top_k_accuracy,
 )
 from cifar_train.findings import SHOWN_ERRORS, Findings
-from cifar_train.history import History
-from cifar_train.progress import format_duration
-from cifar_train.summary import Summary
+from cifar_train.words import Fields, percent
 
 # Confused pairs in the table.
 _PAIRS = 8
-
-Fields = dict[str, Any]
-
-
-def describe_result(findings: Findings, summary: Summary) -> Fields:
-    """The verdict, the sentence below it and the tiles."""
-    test = findings.test
-    count, cores = len(test.labels), summary.environment.get("cores", "?")
-    lead = (
-        f"{summary.architecture} with {summary.parameters:,} parameters, {_plural(summary.epochs, 'epoch')}"
-    )
-    if summary.wall_seconds is not None:
-        lead += f", {format_duration(summary.wall_seconds)} from the start of the command to this result"
-    tiles: list[tuple[str, str, str]] = [
-        ("Test accuracy", percent(test.accuracy), "one view"),
-        ("With flip", percent(findings.flip_accuracy), "image and mirror image"),
-        (
-            "Right in the first 3",
-            percent(top_k_accuracy(test.probabilities, test.labels, k=min(3, _classes(findings)))),
-            "",
-        ),
-        ("Test loss", f"{test.loss:.3f}", "nats"),
-    ]
-    if findings.validation is not None:
-        tiles.append(
-            ("Validation accuracy", percent(findings.validation.accuracy), _images(findings.validation))
-        )
-    if summary.images_per_second:
-        tiles.append(("Training pace", f"{summary.images_per_second:,.0f}", f"images/s on {cores} cores"))
-    return {
-        "title": f"{summary.recipe}: {percent(test.accuracy)}",
-        "eyebrow": f"recipe {summary.recipe} · seed {summary.seed} · {_source(summary)}",
-        "verdict": f"{percent(test.accuracy)} of {count:,} test images are classified right.",
-        "lead": f"{lead}.",
-        "tiles": tiles,
-    }
-
-
-def describe_training(history: History | None) -> Fields:
-    """The log of the epochs."""
-    names = {
-        "epoch": ("epoch", lambda value: f"{value:g}"),
-        "train_loss_epoch": ("training loss", "{:.4f}".format),
-        "train_accuracy": ("training accuracy", percent),
-        "val_loss": ("validation loss", "{:.4f}".format),
-        "val_accuracy": ("validation accuracy", percent),
-    }
-    rows = history.rows if history else []
-    logged = [name for name in names if any(name in row for row in rows)]
-    return {
-        "log_heads": [names[name][0] for name in logged],
-        "log_rows": [[names[name][1](row[name]) if name in row else "" for name in logged] for row in rows],
-        "training_text": (
-            "Training loss and accuracy are means over an epoch in which the network still changes, on augmented "
-            "images and, where the recipe smooths labels, against smoothed labels. Those of the validation split "
-            "are taken after the epoch, on plain images, so the two losses are not on one scale."
-        ),
-    }
 
 
 def describe_errors(findings: Findings) -> Fields:
@@ -141,7 +79,7 @@ def describe_error(findings: Findings, number: int) -> Fields:
 def describe_classes(findings: Findings) -> Fields:
     """The most confused pairs."""
     test = findings.test
-    matrix = confusion_matrix(test.labels, test.predictions, classes=_classes(findings))
+    matrix = confusion_matrix(test.labels, test.predictions, classes=test.probabilities.shape[1])
     pairs = most_confused(matrix, count=_PAIRS, class_names=test.class_names)
     return {
         "pairs": [
@@ -188,10 +126,8 @@ def calibrated_error(findings: Findings) -> float:
     return expected_calibration_error(calibrated_probabilities(findings), test.labels)
 
 
-def calibrated_probabilities(findings: Findings) -> Any:
+def calibrated_probabilities(findings: Findings) -> NDArray[np.float64]:
     """The test set's probabilities at the fitted temperature; as they are where none was fitted."""
-    from cifar_explain import apply_temperature
-
     if findings.familiarity is None:
         return findings.test.probabilities
     return apply_temperature(findings.test.probabilities, findings.familiarity.temperature)
@@ -221,30 +157,6 @@ def describe_faithfulness(findings: Findings) -> Fields:
     }
 
 
-def describe_origin(summary: Summary) -> Fields:
-    """Command, machine and data."""
-    environment = {key: value for key, value in summary.environment.items() if key != "versions"}
-    versions = summary.environment.get("versions", {})
-    return {
-        "command": shlex.join(summary.command),
-        "reproduce_text": (
-            f"Seed {summary.seed} decides on first weights, order and augmentation. Another machine or another number "
-            "of threads adds in another order, so a repeated run agrees in the spread of seeds, not to the bit."
-        ),
-        "environment": [*environment.items(), *versions.items()],
-        "data": [*summary.data.items()],
-    }
-
-
-def percent(share: float, *, digits: int = 2) -> str:
-    """A share for people.
-
-    >>> percent(0.9024), percent(0.5, digits=0)
-    ('90.24 %', '50 %')
-    """
-    return f"{100 * float(share):.{digits}f} %"
-
-
 def _human(findings: Findings, index: int) -> str:
     if findings.human is None:
         return ""
@@ -259,22 +171,5 @@ def _human(findings: Findings, index: int) -> str:
     return f"people: {said} ({verdict})"
 
 
-def _classes(findings: Findings) -> int:
-    return findings.test.probabilities.shape[1]
-
-
 def _sizes(findings: Findings) -> str:
     return ", ".join(f"{layer} {height}x{width}" for layer, (height, width) in findings.layers.items())
-
-
-def _source(summary: Summary) -> str:
-    source = summary.data.get("source", "unknown")
-    return "drawn shapes, not CIFAR-10" if source == "synthetic" else f"images from {source}"
-
-
-def _images(evaluation: Any) -> str:
-    return f"{len(evaluation.labels):,} images"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
