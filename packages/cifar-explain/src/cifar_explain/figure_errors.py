@@ -101,7 +101,7 @@ def plot_errors(
     _title(
         axes,
         "Misclassified images",
-        f"Where each layer sees evidence for the {sides}; a dark map sees none",
+        f"Evidence for the {sides}; dark: none",
         colours,
     )
     words = [_header_words(tile_width, word) for word in ("predicted", "true")]
