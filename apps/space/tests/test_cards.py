@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import io
 import json
 import re
@@ -54,6 +55,24 @@ def test_heat_over_photo_is_the_overlay_at_any_opacity(parse: type[Any]) -> None
     for opacity in (0.0, 0.3, 1.0):
         mixed = np.rint((1 - opacity) * photo + opacity * heat)
         assert np.array_equal(mixed, overlay(one.seen, one.maps["layer1"], opacity=opacity, scale=4))
+
+
+@pytest.mark.parametrize(("peak", "told"), [(0.0, True), (0.003, True), (0.1, False), (1.0, False)])
+def test_a_map_that_is_dark_all_over_says_why(parse: type[Any], peak: float, told: bool) -> None:
+    heat = np.zeros((32, 32), np.float32)
+    heat[3, 4] = peak
+    text = parse(cards([answer(layer1=heat, layer2=np.ones_like(heat))])).text
+    assert ("layer1: no evidence" in text) is told
+    assert "layer2: no evidence" not in text
+
+
+def test_the_title_names_cifar10_only_for_its_classes(service: Service, parse: type[Any]) -> None:
+    assert "CIFAR-10" in parse(header(service.weights)).text
+    shapes = dataclasses.replace(service.weights.spec, classes=tuple("abcdefghij"))
+    text = parse(header(dataclasses.replace(service.weights, spec=shapes))).text
+    assert text.startswith("Classify and explain")
+    assert "CIFAR-10" not in text
+    assert "a, b, c, d, e, f, g, h, i and j" in text
 
 
 def test_without_maps_there_is_the_input_only(parse: type[Any]) -> None:

@@ -1,9 +1,11 @@
+import socket
 import subprocess
 import sys
 from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
 
+import huggingface_hub
 import numpy as np
 import pytest
 
@@ -95,15 +97,28 @@ def test_refuses_a_file_that_is_no_weights_file(tmp_path: Path, capsys: pytest.C
     assert f"cannot load {path}" in capsys.readouterr().err
 
 
-def test_tells_that_a_port_is_taken(
-    weights_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def start(service: object, *, host: str, port: int) -> None:
-        raise OSError(f"port {port} is taken")
+def command(*args: str) -> subprocess.CompletedProcess[str]:
+    code = "from cifar_space.cli import main; raise SystemExit(main())"
+    return subprocess.run(
+        [sys.executable, "-c", code, *args], capture_output=True, text=True, check=False, timeout=120
+    )
 
-    monkeypatch.setattr(cifar_space.server, "start", start)
-    assert main(["--weights", str(weights_file)]) == 2
-    assert capsys.readouterr().err == "cifar-space: port 7860 is taken\n"
+
+def test_tells_that_a_port_is_in_use(weights_file: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = command("--weights", str(weights_file), "--port", str(port))
+    assert done.returncode == 2
+    assert done.stderr == f"cifar-space: port {port} is in use; choose another with --port\n"
+
+
+def test_tells_that_an_address_is_none_of_this_machine(weights_file: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        port = one.getsockname()[1]
+    # Of the documentation's own addresses (RFC 5737), which no machine has.
+    done = command("--weights", str(weights_file), "--host", "192.0.2.1", "--port", str(port))
+    assert done.returncode == 2
+    assert f"cifar-space: cannot listen at 192.0.2.1, port {port}: " in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +145,10 @@ def test_wrong_arguments_end_in_2(args: list[str], capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit) as exit:
         main(args)
     assert exit.value.code == 2
-    assert "usage: cifar-space" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith("cifar-space")
+    assert error.count("\n") == 1
+    assert "--help" in error
 
 
 @pytest.fixture
@@ -204,6 +222,19 @@ def test_deploys_a_run_in_one_step(
         assert reason in capsys.readouterr().err
     assert main(["deploy", "--repo-id", "name", "--dry-run", "--weights", str(weights_file)]) == 2
     assert "repo_id must be USER/NAME" in capsys.readouterr().err
+
+
+def test_without_a_token_nothing_is_built(
+    weights_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import cifar_space.bundle
+
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
+    monkeypatch.setattr(cifar_space.bundle, "build_bundle", lambda *_, **__: pytest.fail("it was built"))
+    assert main(["deploy", "--repo-id", "user/name", "--weights", str(weights_file)]) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith("cifar-space: there is no Hub token")
+    assert told.out == ""
 
 
 def test_an_interrupted_build_is_no_success(

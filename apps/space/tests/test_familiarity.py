@@ -1,4 +1,4 @@
-"""Calibrated probabilities, and the hint that a picture looks like none of the classes."""
+"""Calibrated probabilities, and the hint that a picture looks like none of the ten classes."""
 
 import dataclasses
 from pathlib import Path
@@ -39,7 +39,7 @@ def test_the_card_and_the_api_say_it(run_service: Service, parse: type[Any]) -> 
     (answer,) = run_service.answer(example_paths()[:1], Options(explain=False))
     strange, known = (dataclasses.replace(answer, unfamiliar=value) for value in (True, False))
     assert "Looks like none of the ten classes" in parse(cards([strange])).text
-    assert "none of the ten" not in parse(cards([known])).text
+    assert "none of the ten classes" not in parse(cards([known])).text
     assert [one["unfamiliar"] for one in describe([strange, known], opacity=0.5)] == [True, False]
     assert "calibrated" in parse(cards([known])).text
 

@@ -138,7 +138,7 @@ def test_dots_lie_where_the_curve_does(parse: type[Any]) -> None:
     assert dots[:3] == dots[3:]
     shares = [((x - left) / (right - left), (y - bottom) / (top - bottom)) for x, y in dots[:3]]
     assert np.allclose(shares, [(0, 1), (0.5, 0.25), (1, 0)])
-    assert "off by 62.5 %" in reliability_legend(Calibration(curve, None))
+    assert "off by 62.5 points" in reliability_legend(Calibration(curve, None))
 
 
 def test_a_class_that_never_occurs_has_no_bar(run_service: Service) -> None:

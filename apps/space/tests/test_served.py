@@ -57,3 +57,9 @@ def test_the_command_names_the_files() -> None:
         "--weights", "a b/model.safetensors", "--out", "a b/gallery"
     ]  # fmt: skip
     assert "apps/space/assets/gallery" in built_in().gallery_command
+
+
+def test_a_copy_outside_the_source_tree_names_no_paths_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cifar_space.served, "__file__", "/srv/bundle/cifar_space/served.py")
+    assert built_in().gallery_command is None
+    assert ServedFiles(Path("a/model.safetensors")).gallery_command is not None

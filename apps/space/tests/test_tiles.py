@@ -126,7 +126,7 @@ def test_nothing_from_a_gallery_becomes_html(parse: type[Any]) -> None:
 def test_pages_say_where_they_are(run_service: Service, parse: type[Any]) -> None:
     total = len(run_service.misclassified.errors)
     last = run_service.misclassified_page(MisclassifiedOptions(count=30, page=2))
-    assert f"Images 25 to 30 of 30 chosen, out of {total} errors" in parse(tiles(last)).text
+    assert f"Images 25 to 30 of the first 30 of {total} errors" in parse(tiles(last)).text
     ships = run_service.misclassified_page(MisclassifiedOptions(true="ship"))
     assert "errors of ship" in parse(tiles(ships, true="ship")).text
     none = run_service.misclassified_page(MisclassifiedOptions(true="cat", predicted="cat"))

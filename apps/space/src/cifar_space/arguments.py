@@ -2,10 +2,18 @@
 
 import argparse
 from pathlib import Path
+from typing import NoReturn
 
 from cifar_space.bundle_requirements import TORCH
 
 _TORCH_HELP = "; ".join(f"{name}: {kind.about}" for name, kind in TORCH.items()) + " (default: cpu)"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one line, as the command does of everything else."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help\n")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -14,7 +22,7 @@ def make_parser() -> argparse.ArgumentParser:
     >>> make_parser().parse_args(["--port", "8000"]).port
     8000
     """
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="cifar-space",
         usage="cifar-space [options] | cifar-space build --out DIR [options] | "
         "cifar-space deploy --repo-id USER/NAME [options]",
@@ -38,7 +46,7 @@ def make_build_parser() -> argparse.ArgumentParser:
     >>> make_build_parser().parse_args(["--out", "bundle"]).torch
     'cpu'
     """
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="cifar-space build",
         description="Write all that a Hugging Face Space needs into a folder: sources, weights, gallery, report, "
         "pinned requirements, its page.",
@@ -62,7 +70,7 @@ def make_deploy_parser() -> argparse.ArgumentParser:
     >>> make_deploy_parser().parse_args(["--repo-id", "user/name"]).dry_run
     False
     """
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="cifar-space deploy",
         description="Upload the app to the Hugging Face Hub as a Space, which is created if there is none. Needs a "
         "token with write access, from `hf auth login` or in HF_TOKEN.",

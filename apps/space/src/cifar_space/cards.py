@@ -4,13 +4,22 @@ from collections.abc import Sequence
 from html import escape
 
 from cifar_explain import Familiarity
-from cifar_models import Weights
+from cifar_models import CIFAR10, Weights
 from cifar_space.answers import Answer, Prediction, Refusal
 from cifar_space.describe import png_uri
-from cifar_space.fragments import figure, heated, percent, picture
+from cifar_space.fragments import figure, heated, map_caption, percent, picture
 
 # Width of the maps' images.
 _HEAT_PIXELS = 128
+
+
+def page_title(classes: Sequence[str]) -> str:
+    """Return the page's title, which names CIFAR-10 only where its classes are told apart.
+
+    >>> page_title(["circle", "square"])
+    'Classify and explain'
+    """
+    return "CIFAR-10: classify and explain" if tuple(classes) == CIFAR10.classes else "Classify and explain"
 
 
 def header(weights: Weights) -> str:
@@ -24,27 +33,27 @@ def header(weights: Weights) -> str:
         else ""
     )
     return (
-        "<h1>CIFAR-10: classify and explain</h1>"
-        f"<p>A small network, {escape(weights.architecture)}, that knows ten things: {', '.join(names[:-1])} and "
-        f"{names[-1]}. It looks at every picture at {size}x{size} pixels and names one of them, "
-        f"whatever the picture shows.{measured}</p>"
+        f"<h1>{page_title(weights.spec.classes)}</h1>"
+        f"<p>A small network, {escape(weights.architecture)}, that knows ten things: "
+        f"{', '.join(names[:-1])} and {names[-1]}. It looks at every picture at {size}x{size} pixels and "
+        f"names one of them, whatever the picture shows.{measured}</p>"
     )
 
 
 def promise(familiarity: Familiarity | None) -> str:
-    """Return what the hint "like none of the classes" is worth; nothing where the model gives none.
+    """Return what the hint "like none of the ten classes" is worth; nothing where the model gives none.
 
     >>> promise(None)
     ''
     >>> promise(Familiarity(1.0, 0.5, 0.0, false_alarm_rate=0.048, images=2000))
-    '<p class="about">Pictures that look like none of the ten classes are said to. ...4.8 % of 2,000 images ...
+    '<p class="about">A picture that looks like none of the ten classes is marked. ...4.8 % of 2,000 images ...
     """
     if familiarity is None:
         return ""
     return (
-        '<p class="about">Pictures that look like none of the ten classes are said to. The hint is a guess, by '
-        "calibrated probability and energy, and a false alarm for "
-        f"{percent(familiarity.false_alarm_rate)} of {familiarity.images:,} images of the ten classes.</p>"
+        '<p class="about">A picture that looks like none of the ten classes is marked. The mark is a guess, from '
+        "calibrated probability and energy; it was wrong for "
+        f"{percent(familiarity.false_alarm_rate)} of {familiarity.images:,} images of these classes.</p>"
     )
 
 
@@ -72,7 +81,7 @@ def _answered(answer: Answer) -> str:
     figures = [figure(seen, f"input {width}x{height}")]
     for layer, heat in answer.maps.items():
         alt = f"Where {layer} sees evidence for {answer.target}"
-        figures.append(figure(heated(photo, heat, alt=alt, pixels=_HEAT_PIXELS), layer))
+        figures.append(figure(heated(photo, heat, alt=alt, pixels=_HEAT_PIXELS), map_caption(layer, heat)))
     explained = (
         f'<p class="about">Maps: evidence for <strong>{escape(answer.target)}</strong></p>'
         if answer.target is not None

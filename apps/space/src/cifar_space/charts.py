@@ -63,16 +63,20 @@ def reliability_legend(calibration: Calibration) -> str:
     >>> import numpy as np
     >>> curve = ReliabilityCurve(np.array([0.5]), np.array([0.4]), np.array([10]))
     >>> reliability_legend(Calibration(curve, None))
-    '<ul class="legend"><li class="plain">as the model gives it: off by 10.0 % on average</li></ul>'
+    '<ul class="legend"><li class="plain">as the model gives it: off by 10.0 points on average</li></ul>'
     """
     items = [("plain", "as the model gives it", calibration.plain)]
     if calibration.calibrated is not None:
         items.append(("calibrated", "calibrated", calibration.calibrated))
     lines = "".join(
-        f'<li class="{kind}">{words}: off by {escape(percent(curve.calibration_error))} on average</li>'
+        f'<li class="{kind}">{words}: off by {_points(curve.calibration_error)} on average</li>'
         for kind, words, curve in items
     )
     return f'<ul class="legend">{lines}</ul>'
+
+
+def _points(difference: float) -> str:
+    return escape(percent(difference).replace("%", "points"))
 
 
 def _rate(share: float) -> str:

@@ -14,6 +14,7 @@ from cifar_space.options import Options, RequestError
 from cifar_space.service import Service
 
 _HINT = "Add a picture, or take one of the examples."
+_NO_LAYER = '<p class="about" role="status">Choose a layer to see maps.</p>'
 # Runs in the browser, where the maps are images of their own.
 _SET_OPACITY = "(opacity) => { document.documentElement.style.setProperty('--heat-opacity', opacity); }"
 
@@ -57,7 +58,9 @@ def _connect_page(
             return notice(_HINT)
         # From the first layer to the last, in whatever order they were ticked.
         in_order = [layer for layer in service.layers if layer in layers]
-        options = Options(top, explain, in_order, method, target, explained)
+        # Who unticks the last layer keeps the answers; programs are refused.
+        no_layer = explain and not in_order
+        options = Options(top, explain and not no_layer, in_order, method, target, explained)
         try:
             found = service.answer(
                 [path for path, _ in images],
@@ -66,14 +69,15 @@ def _connect_page(
             )
         except RequestError as error:
             return notice(f"{error}.", alert=True)
-        return cards(found)
+        return (_NO_LAYER if no_layer else "") + cards(found)
 
     def take(event: gr.SelectData) -> list[str]:
         return [str(examples[event.index].path)]
 
+    default = Options()
     bounds = {
-        inputs.index(controls.top): (1, len(service.classes)),
-        inputs.index(controls.explained): (1, service.limits.pictures),
+        inputs.index(controls.top): (1, len(service.classes), default.top),
+        inputs.index(controls.explained): (1, service.limits.pictures, default.explained),
     }
     asked: dict[str, Any] = {
         "fn": show, "js": clamped(bounds), "inputs": inputs, "outputs": results, "api_visibility": "private", **MODEL

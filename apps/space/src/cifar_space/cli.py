@@ -80,13 +80,16 @@ def _build(given: argparse.Namespace) -> None:
 def _deploy(given: argparse.Namespace) -> None:
     if given.bundle is not None and (given.torch is not None or given.gallery is not None):
         raise ValueError("--torch and --gallery are settled in a bundle; leave them out, or build it again")
-    from cifar_space.deploy import deploy, plan_deployment
+    from cifar_space.deploy import deploy, find_token, plan_deployment
 
     with tempfile.TemporaryDirectory() as folder:
         bundle = given.bundle
         if bundle is None:
+            files = served_files(given)
+            if not given.dry_run:
+                find_token()  # before building, which takes a while
             bundle = Path(folder, "bundle")
-            _write_bundle(served_files(given), bundle, torch=given.torch or "cpu", dtype=None)
+            _write_bundle(files, bundle, torch=given.torch or "cpu", dtype=None)
         plan = plan_deployment(bundle, given.repo_id, private=given.private)
         print(plan.describe())
         if not given.dry_run:
@@ -107,9 +110,8 @@ def _write_bundle(files: ServedFiles, out: Path, *, torch: str, dtype: str | Non
             if left_out
             else "without a gallery"
         )
-        print(f"cifar-space: {told}; one is made by `{files.gallery_command}`", file=sys.stderr)
+        made = "" if files.gallery_command is None else f"; one is made by `{files.gallery_command}`"
+        print(f"cifar-space: {told}{made}", file=sys.stderr)
     elif "gallery.png" not in names:
-        print(
-            f"cifar-space: without the images of the errors; `{files.gallery_command}` makes them",
-            file=sys.stderr,
-        )
+        made = "" if files.gallery_command is None else f"; `{files.gallery_command}` makes them"
+        print(f"cifar-space: without the images of the errors{made}", file=sys.stderr)

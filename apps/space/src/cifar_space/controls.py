@@ -10,7 +10,9 @@ import gradio as gr
 from gradio.components import Component
 
 from cifar_explain import METHODS
+from cifar_models import CIFAR10
 from cifar_space.examples import Example
+from cifar_space.fragments import about_dark_maps
 from cifar_space.options import PREDICTED, Options
 from cifar_space.service import Service
 
@@ -73,7 +75,9 @@ def picture_controls(service: Service, examples: Sequence[Example]) -> tuple[gr.
     refuse_addresses(pictures)
     offered = gr.Gallery(
         [(str(example.path), example.title) for example in examples],
-        label="Examples: test images of CIFAR-10",
+        label="Examples: test images of CIFAR-10"
+        if service.classes == CIFAR10.classes
+        else "Examples: test images",
         elem_id="examples",
         interactive=False,
         allow_preview=False,
@@ -109,7 +113,14 @@ def option_controls(service: Service) -> Controls:
                 label="Pictures to explain",
             )
             opacity = gr.Slider(0, 1, value=0.5, step=0.05, label="Opacity of the maps")
+            dark_maps(service)
     return Controls(top, explain, layers, method, target, explained, opacity, details)
+
+
+def dark_maps(service: Service) -> gr.HTML:
+    """Return the note on maps without evidence. To be called within `gr.Blocks`, near the maps' controls."""
+    judged = service.report is not None and "faithfulness" in service.report.figures
+    return gr.HTML(about_dark_maps(judged=judged), elem_classes=["paper", "note"])
 
 
 def refuse_addresses(component: Component) -> None:
@@ -128,20 +139,20 @@ def refuse_addresses(component: Component) -> None:
     component.async_move_resource_to_block_cache = move_uploaded  # type: ignore[method-assign]
 
 
-def clamped(bounds: Mapping[int, tuple[int, int]]) -> str:
-    """Return JavaScript that brings an event's inputs into their bounds, before they are sent.
+def clamped(bounds: Mapping[int, tuple[int, int, int]]) -> str:
+    """Return JavaScript that makes an event's inputs whole numbers within their bounds, before they are sent.
 
     A number that is typed into a slider's box is sent at once, and corrected by Gradio only when the box is
     left; the server would refuse the one and never hear of the other.
 
     Args:
-        bounds: Least and greatest value by the input's position.
+        bounds: Least and greatest value, and the one that an empty box stands for, by the input's position.
 
-    >>> clamped({1: (1, 10)})
-    '(...values) => { for (const [place, low, high] of [[1, 1, 10]]) values[place] = Math.min(high, ...
+    >>> clamped({1: (1, 10, 3)})
+    '(...values) => { for (const [place, low, high, usual] of [[1, 1, 10, 3]]) values[place] = ...
     """
-    rows = [[place, low, high] for place, (low, high) in bounds.items()]
+    rows = [[place, *numbers] for place, numbers in bounds.items()]
     return (
-        f"(...values) => {{ for (const [place, low, high] of {json.dumps(rows)}) "
-        "values[place] = Math.min(high, Math.max(low, values[place])); return values; }"
+        f"(...values) => {{ for (const [place, low, high, usual] of {json.dumps(rows)}) "
+        "values[place] = Math.min(high, Math.max(low, Math.round(values[place] ?? usual))); return values; }"
     )

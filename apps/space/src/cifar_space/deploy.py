@@ -80,6 +80,22 @@ def plan_deployment(bundle: str | os.PathLike[str], repo_id: str, *, private: bo
     return Plan(manifest, create, upload)
 
 
+def find_token() -> str:
+    """Return the Hub token in HF_TOKEN, or that stored by `hf auth login`.
+
+    Raises:
+        DeployError: If there is none.
+    """
+    import huggingface_hub
+
+    token = huggingface_hub.get_token()
+    if not token:
+        raise DeployError(
+            "there is no Hub token: run `hf auth login`, or set HF_TOKEN to a token with write access"
+        )
+    return token
+
+
 def deploy(plan: Plan, *, endpoint: str | None = None, token: str | None = None) -> str:
     """Create the Space if there is none, upload the bundle, and return the Space's address.
 
@@ -95,11 +111,7 @@ def deploy(plan: Plan, *, endpoint: str | None = None, token: str | None = None)
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-    token = token or huggingface_hub.get_token()
-    if not token:
-        raise DeployError(
-            "there is no Hub token: run `hf auth login`, or set HF_TOKEN to a token with write access"
-        )
+    token = token or find_token()
     api = huggingface_hub.HfApi(endpoint=endpoint, token=token)
     space = plan.create_repo["repo_id"]
     # The client's own base of all its errors: huggingface_hub has changed its HTTP library more than once.

@@ -68,6 +68,29 @@ def heated(photo: str, heat: NDArray[np.float32], *, alt: str, pixels: int) -> s
     return f'{picture(photo, alt="")}<img class="heat" src="{png_uri(coloured)}" alt="{escape(alt)}">'
 
 
+def map_caption(name: str, heat: NDArray[np.float32]) -> str:
+    """Return the caption of a map, which says so where the map found nothing: drawn, it is dark all over.
+
+    >>> map_caption("layer2", np.zeros((2, 2), np.float32)), map_caption("layer2", np.eye(2, dtype=np.float32))
+    ('layer2: no evidence', 'layer2')
+    """
+    # Less than one step of the 256 that a colour has.
+    return f"{name}: no evidence" if heat.max(initial=0) < 1 / 255 else name
+
+
+def about_dark_maps(*, judged: bool) -> str:
+    """Return what a map means that is dark all over.
+
+    Args:
+        judged: Whether the page of the model has a figure on the faithfulness of the maps.
+
+    >>> about_dark_maps(judged=False)
+    '<p class="about">A dark map found no evidence for the class in that layer.</p>'
+    """
+    figure = " The figure on faithfulness in the tab Model tells which maps to believe." if judged else ""
+    return f'<p class="about">A dark map found no evidence for the class in that layer.{figure}</p>'
+
+
 def figure(images: str, caption: str) -> str:
     """Return images lying over one another, with a caption.
 

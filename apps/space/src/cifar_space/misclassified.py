@@ -61,12 +61,9 @@ class Misclassified:
             RequestError: If an option is not allowed, or the maps take longer than `limits.seconds`.
         """
         self._check(options)
-        matching = self._ordered(options).filtered(
-            true=None if options.true == ANY else options.true,
-            predicted=None if options.predicted == ANY else options.predicted,
-        )
+        matching = self._matching(options)
         chosen = min(len(matching), int(options.count))
-        pages = max(1, -(-chosen // PAGE_SIZE))
+        pages = _pages(chosen)
         check_whole("page", options.page, largest=pages)
         start = (int(options.page) - 1) * PAGE_SIZE
         shown = matching.take(slice(start, min(start + PAGE_SIZE, chosen)))
@@ -77,6 +74,15 @@ class Misclassified:
         return MisclassifiedPage(
             tuple(images), int(options.page), pages, chosen, len(matching), len(self.errors), layer
         )
+
+    def pages(self, options: MisclassifiedOptions) -> int:
+        """Return how many pages there are of what is asked for, at least 1, whichever of them `options` names.
+
+        Raises:
+            RequestError: If another option is not allowed.
+        """
+        self._check(options)
+        return _pages(min(len(self._matching(options)), int(options.count)))
 
     def _check(self, options: MisclassifiedOptions) -> None:
         check_whole("count", options.count, largest=max(1, len(self.errors)))
@@ -92,6 +98,12 @@ class Misclassified:
         check_choice("method", options.method, METHODS)
         if options.layer is not None:
             check_choice("layer", options.layer, self._engine.layers)
+
+    def _matching(self, options: MisclassifiedOptions) -> Errors:
+        return self._ordered(options).filtered(
+            true=None if options.true == ANY else options.true,
+            predicted=None if options.predicted == ANY else options.predicted,
+        )
 
     def _ordered(self, options: MisclassifiedOptions) -> Errors:
         if options.order != "chance":
@@ -164,6 +176,10 @@ class Misclassified:
         position = int(np.searchsorted(self.errors.indices, index))
         votes = None if human.votes is None else _ranked_votes(human.votes[position], self._spec.classes)
         return votes, human.verdicts[position], human.rechecks[position]
+
+
+def _pages(images: int) -> int:
+    return max(1, -(-images // PAGE_SIZE))
 
 
 def _ranked_votes(shares: NDArray[np.float64], names: Sequence[str]) -> tuple[tuple[str, float], ...]:

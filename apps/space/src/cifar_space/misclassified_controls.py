@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import gradio as gr
 from gradio.components import Component
 
-from cifar_space.controls import METHOD_CHOICES
+from cifar_space.controls import METHOD_CHOICES, dark_maps
 from cifar_space.misclassified_page import ANY, MisclassifiedOptions
 from cifar_space.service import Service
 
@@ -54,11 +54,13 @@ def misclassified_controls(service: Service, *, errors: int, images: bool) -> Mi
         shown = gr.Checkbox(True, label="Show misclassified images")
         count = gr.Slider(1, most, value=max(1, min(default.count, errors)), step=1, label="How many")
         order = gr.Radio(
-            [("surest errors first", "confidence"), ("greatest loss first", "loss"), ("by chance", "chance")],
+            [("surest errors first", "confidence"), ("greatest loss first", "loss"), ("at random", "chance")],
             value=default.order,
             label="Order",
         )
-        seed = gr.Number(default.seed, precision=0, minimum=0, label="Seed of the chance", visible=False)
+        seed = gr.Number(
+            default.seed, precision=0, minimum=0, label="Seed of the random order", visible=False
+        )
         with gr.Row():
             true = gr.Dropdown(classes, value=default.true, label="True class", min_width=120)
             predicted = gr.Dropdown(classes, value=default.predicted, label="Taken for", min_width=120)
@@ -67,6 +69,7 @@ def misclassified_controls(service: Service, *, errors: int, images: bool) -> Mi
             layer = gr.Dropdown(list(service.layers), value=service.layers[-1], label="Layer")
             method = gr.Dropdown(METHOD_CHOICES, value=default.method, label="Method")
             opacity = gr.Slider(0, 1, value=0.5, step=0.05, label="Opacity of the maps")
+            dark_maps(service)
     return MisclassifiedControls(
         shown, count, order, seed, true, predicted, explain, layer, method, opacity, details
     )
@@ -74,4 +77,14 @@ def misclassified_controls(service: Service, *, errors: int, images: bool) -> Mi
 
 def page_control(*, pages: int = 1) -> gr.Number:
     """Return the control of the page, where there are so many. To be called within `gr.Blocks`."""
-    return gr.Number(MisclassifiedOptions().page, precision=0, minimum=1, label=f"Page of {pages}")
+    first = MisclassifiedOptions().page
+    return gr.Number(first, precision=0, minimum=1, label=page_label(first, pages))
+
+
+def page_label(page: int, pages: int) -> str:
+    """Return the label of the page's control.
+
+    >>> page_label(2, 9)
+    'Page 2 of 9'
+    """
+    return f"Page {page} of {pages}"

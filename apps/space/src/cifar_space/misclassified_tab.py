@@ -1,21 +1,29 @@
 """The second tab: what the model gets wrong. What is computed, and how it looks, is elsewhere."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from cifar_space.controls import MODEL, clamped
 from cifar_space.fragments import notice
 from cifar_space.misclassified import Misclassified
 from cifar_space.misclassified_api import misclassified_api
-from cifar_space.misclassified_controls import MisclassifiedControls, misclassified_controls, page_control
+from cifar_space.misclassified_controls import (
+    MisclassifiedControls,
+    misclassified_controls,
+    page_control,
+    page_label,
+)
 from cifar_space.misclassified_page import ANY, LARGEST_SEED, MisclassifiedOptions
-from cifar_space.model_card import command, report_figure
+from cifar_space.missing import instead_of_images, missing_gallery, missing_images
 from cifar_space.options import RequestError
 from cifar_space.service import Service
 from cifar_space.tiles import matrix, tiles
 
+_QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 _HIDDEN = "Misclassified images are switched off."
 # Both run in the browser.
 _SET_OPACITY = "(opacity) => { document.documentElement.style.setProperty('--tile-opacity', opacity); }"
@@ -46,9 +54,7 @@ def misclassified_tab(service: Service) -> None:
     """Build the tab and connect it; its endpoint is `/misclassified`. To be called within a `gr.Tab`."""
     known = service.misclassified
     if known is None:
-        gr.HTML(
-            _missing(service, "There is no gallery of this model's predictions here."), elem_classes="paper"
-        )
+        gr.HTML(missing_gallery(service), elem_classes="paper")
         with gr.Column(visible=False):
             unused = misclassified_controls(service, errors=0, images=False)
             misclassified_api(service, unused, page_control())
@@ -65,14 +71,19 @@ def misclassified_tab(service: Service) -> None:
         with gr.Column(elem_classes="asked"):
             controls = misclassified_controls(service, errors=len(known.errors), images=known.has_images)
         with gr.Column(elem_classes="found"):
-            if not known.has_images:
-                gr.HTML(_missing(service, "The images are not here, only the numbers."), elem_classes="paper")
+            missing = gr.HTML(missing_images(), elem_classes="paper", visible=not known.has_images)
             results = gr.HTML(tiles(first), elem_id="errors", elem_classes="paper")
             with gr.Row(elem_id="pager", visible=first.pages > 1) as pager:
                 back = gr.Button("Previous", size="md", interactive=False)
                 page = page_control(pages=first.pages)
                 forward = gr.Button("Next", size="md")
+            instead = "" if known.has_images else instead_of_images(service)
+            figure = gr.HTML(instead, elem_id="instead", elem_classes="paper", visible=bool(instead))
     _connect_page(service, controls, page, (table, results, pager, back, forward))
+    # Nothing of the errors is left when they are switched off.
+    for one in (missing, figure):
+        if one.visible:
+            _show_while(controls.shown, one)
     misclassified_api(service, controls, page)
 
 
@@ -93,6 +104,9 @@ def _connect_page(
         if not shown:
             return [marked, notice(_HIDDEN), 1, gr.update(visible=False), gr.update(), gr.update()]
         try:
+            if known is not None:
+                # Who types a page too far gets the last one; programs are refused.
+                options = dataclasses.replace(options, page=min(options.page, known.pages(options)))
             page = service.misclassified_page(
                 options, progress=lambda share, text: progress(share, desc=text)
             )
@@ -101,7 +115,7 @@ def _connect_page(
         return [
             marked,
             tiles(page, **chosen),
-            gr.update(value=page.page, label=f"Page of {page.pages}"),
+            gr.update(value=page.page, label=page_label(page.page, page.pages)),
             gr.update(visible=page.pages > 1),
             gr.update(interactive=page.page > 1),
             gr.update(interactive=page.page < page.pages),
@@ -128,9 +142,11 @@ def _connect_page(
 
         return shown_page
 
+    default = MisclassifiedOptions()
     bounds = {
-        inputs.index(controls.count): (1, max(1, len(known.errors) if known else 0)),
-        inputs.index(controls.seed): (0, LARGEST_SEED),
+        inputs.index(controls.count): (1, max(1, len(known.errors) if known else 0), default.count),
+        inputs.index(controls.seed): (0, LARGEST_SEED, default.seed),
+        inputs.index(number): (1, LARGEST_SEED, default.page),
     }
     asked: dict[str, Any] = {
         "js": clamped(bounds), "inputs": inputs, "outputs": outputs, "api_visibility": "private",
@@ -145,8 +161,8 @@ def _connect_page(
     ]
     gr.on(triggers, begin, trigger_mode="always_last", **asked)
     number.submit(showing(lambda page: page), **asked)
-    back.click(showing(lambda page: (page or 1) - 1), **asked)
-    forward.click(showing(lambda page: (page or 1) + 1), **asked)
+    back.click(showing(lambda page: page - 1), **asked)
+    forward.click(showing(lambda page: page + 1), **asked)
 
     def choose(true: str, predicted: str, event: gr.SelectData) -> tuple[str, str]:
         names = [*service.classes, ANY]
@@ -162,28 +178,20 @@ def _connect_page(
 
 
 def _connect_visibility(controls: MisclassifiedControls) -> None:
-    quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    controls.explain.change(
-        lambda on: gr.update(visible=on), inputs=controls.explain, outputs=controls.details, **quiet
-    )
+    _show_while(controls.explain, controls.details)
     controls.order.change(
         lambda order: gr.update(visible=order == "chance"),
         inputs=controls.order,
         outputs=controls.seed,
-        **quiet,
+        **_QUIET,
     )
     controls.opacity.change(None, inputs=controls.opacity, js=_SET_OPACITY)
+
+
+def _show_while(box: gr.Checkbox, shown: Component | gr.Column) -> None:
+    box.change(lambda on: gr.update(visible=on), inputs=box, outputs=shown, **_QUIET)
 
 
 def _first(known: Misclassified) -> MisclassifiedOptions:
     default = MisclassifiedOptions()
     return MisclassifiedOptions(count=max(1, min(default.count, len(known.errors))))
-
-
-def _missing(service: Service, what: str) -> str:
-    figures = service.report.figures if service.report else {}
-    figure = report_figure("misclassified", figures["misclassified"]) if "misclassified" in figures else ""
-    return (
-        f'<div class="sections one"><section><p>{what} This command builds the rest:</p>'
-        f"{command(service.gallery_command)}{figure}</section></div>"
-    )

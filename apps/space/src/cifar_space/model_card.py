@@ -113,10 +113,10 @@ def _metrics(facts: Facts) -> str:
 
 def _measured(facts: Facts) -> Iterable[str]:
     if facts.classes_report is not None:
-        yield _section(f"Each class, on the split {facts.split}", class_chart(facts.classes_report))
+        yield _section(f"Each class, on the {facts.split} split", class_chart(facts.classes_report))
     if facts.calibration is not None:
         yield _section(
-            f"Calibration, on the split {facts.split}",
+            f"Calibration, on the {facts.split} split",
             "<p>On the diagonal, of the pictures that it is 90 % sure of, it is right about 90 %. "
             "A dot's area is its share of the images.</p>"
             f'<div class="chart">{reliability_chart(facts.calibration)}{reliability_legend(facts.calibration)}</div>',
@@ -125,9 +125,11 @@ def _measured(facts: Facts) -> Iterable[str]:
         known = facts.familiarity
         yield _section(
             "None of the ten",
-            f"<p>A picture is said to look like none of the ten classes if its calibrated probability is below "
-            f"{percent(known.lowest_confidence)}, at the temperature {known.temperature:.3f}, or its energy, that of "
-            f"the logits as they are, above {known.highest_energy:.3f}. The thresholds were chosen on "
+            "<p>A picture is marked as looking like none of the ten classes if its calibrated probability (at the "
+            f"temperature {known.temperature:.3f}) is below {percent(known.lowest_confidence)}, or its energy above "
+            f"{known.highest_energy:.3f}. The energy is minus the logarithm of the sum of exp(score) over all "
+            "classes, of the network's scores before any temperature: it is high where no class scores well. The "
+            "thresholds were chosen on "
             f"{known.images:,} validation images, of which {percent(known.false_alarm_rate)} are flagged by "
             "mistake.</p>",
         )

@@ -32,18 +32,33 @@ class ServedFiles:
     report: Path | None = None
 
     @property
-    def gallery_command(self) -> str:
+    def gallery_command(self) -> str | None:
         """The command that makes the whole gallery, and so the images of the errors.
+
+        None for the built-in files outside the source tree: a bundle or an installed package has no place for more.
 
         >>> ServedFiles(Path("my weights.safetensors")).gallery_command
         "uv run cifar-train gallery --weights 'my weights.safetensors' --out gallery"
         """
         weights, out = self.weights.as_posix(), "gallery"
         if self.weights == DEFAULT_WEIGHTS:
+            if not in_source_tree(Path(__file__)):
+                return None
             weights, out = "apps/space/assets/model.safetensors", "apps/space/assets/gallery"
         elif self.gallery is not None:
             out = self.gallery.as_posix()
         return shlex.join(["uv", "run", "cifar-train", "gallery", "--weights", weights, "--out", out])
+
+
+def in_source_tree(module: Path) -> bool:
+    """Return whether a module of this package lies where the repository has it.
+
+    >>> in_source_tree(Path("/home/me/clone/apps/space/src/cifar_space/served.py"))
+    True
+    >>> in_source_tree(Path("/venv/lib/python3.12/site-packages/cifar_space/served.py"))
+    False
+    """
+    return module.parts[-5:-1] == ("apps", "space", "src", "cifar_space")
 
 
 def built_in() -> ServedFiles:

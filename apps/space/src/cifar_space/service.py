@@ -30,7 +30,8 @@ class Service:
         weights: The model and what it expects.
         gallery: The model's predictions on a split, with or without the images.
         report: Of the run that trained the model.
-        gallery_command: The command that makes the gallery, for pages that lack it or its images.
+        gallery_command: The command that makes the gallery, for pages that lack it or its images; None where there
+            is none.
         limits: Bounds of each request.
 
     Raises:
@@ -44,7 +45,7 @@ class Service:
         *,
         gallery: Gallery | None = None,
         report: Report | None = None,
-        gallery_command: str = "uv run cifar-train gallery --help",
+        gallery_command: str | None = None,
         limits: Limits | None = None,
     ) -> None:
         if gallery is not None and gallery.weights_sha256 != weights.sha256:

@@ -30,7 +30,9 @@ footer .divider { display: none; }
 }
 #examples img { image-rendering: pixelated; }
 #examples .caption-label { display: none; }
-#pager { align-items: end; max-width: 24rem; margin: 0.5rem auto 0; }
+.block.note { padding: 0.75rem 1rem; background: var(--block-background-fill); }
+#pager > * { flex: 1 1 0; min-width: 0 !important; }
+#pager { flex-wrap: nowrap; align-items: center; max-width: 28rem; margin: 0.5rem auto 0; }
 """
 
 _TEXT = """
@@ -51,11 +53,14 @@ _TEXT = """
 .paper table { border: 0; }
 .paper .about { color: var(--muted); }
 .paper pre {
-  margin: 0; padding: 0.75rem 0.9rem; overflow-x: auto; font-size: 0.8rem; line-height: 1.5;
+  margin: 0; padding: 0.75rem 0.9rem; font-size: 0.8rem; line-height: 1.5;
   background: var(--code); border: 1px solid var(--border-color-primary); border-radius: var(--radius-md);
 }
-.paper pre code { padding: 0; border: 0; background: none; font-size: inherit; white-space: pre; color: inherit; }
-.paper p + pre, .paper pre + p, .paper p + .chart { margin-top: 0.75rem; }
+.paper pre code {
+  padding: 0; border: 0; background: none; font-size: inherit; color: inherit;
+  white-space: pre-wrap; overflow-wrap: anywhere;
+}
+.paper p + pre, .paper pre + p, .paper p + .chart, .paper p + .cards, .paper img + p { margin-top: 0.75rem; }
 .paper summary { cursor: pointer; font-size: 0.875rem; }
 .paper details pre { margin-top: 0.75rem; max-height: 24rem; overflow: auto; }
 .paper :focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
@@ -155,6 +160,8 @@ _TILES = """
 
 @media (max-width: 860px) {
   .paper .matrix :is(th, td) { font-size: 0.68rem; }
+  .paper .matrix td { font-size: 0.6rem; letter-spacing: -0.02em; }
+  .paper .matrix { border-spacing: 1px; }
   .paper .matrix tr > :first-child { width: 4.4rem; }
 }
 
@@ -172,8 +179,14 @@ _TILES = """
 .paper .tile p { font-size: 0.8rem; line-height: 1.45; overflow-wrap: anywhere; }
 .paper .tile .verdict { margin-top: 0.4rem; font-size: 0.75rem; }
 .paper .tile .said {
-  display: grid; grid-template-columns: 1fr auto; gap: 0 0.5rem; margin: 0.2rem 0; font-size: 0.8rem;
+  display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 0 0.5rem; margin: 0.2rem 0; font-size: 0.8rem;
 }
+@media (max-width: 860px) {
+  .paper .tile { padding: 0.6rem; }
+  .paper .tile .said { font-size: 0.75rem; gap: 0 0.25rem; }
+}
+.paper .tile .said dt { overflow-wrap: anywhere; }
+.paper .tile :is(.said dd, figure:first-child figcaption) { white-space: nowrap; }
 .paper .tile .said dd { font-variant-numeric: tabular-nums; text-align: right; }
 .paper .tile figcaption { margin-top: 0.2rem; font-size: 0.75rem; }
 """

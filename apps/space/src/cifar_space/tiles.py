@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cifar_explain import VERDICTS
 from cifar_space.describe import png_uri
-from cifar_space.fragments import figure, heated, notice, percent, picture
+from cifar_space.fragments import figure, heated, map_caption, notice, percent, picture
 from cifar_space.misclassified_page import ANY, PAGE_SIZE, MisclassifiedImage, MisclassifiedPage
 
 # Width of the maps' images: tiles are small and many.
@@ -87,9 +87,11 @@ def tiles(page: MisclassifiedPage, *, true: str = ANY, predicted: str = ANY) -> 
     which = "" if true == ANY else f" of {escape(true)}"
     which += "" if predicted == ANY else f" taken for {escape(predicted)}"
     first = (page.page - 1) * PAGE_SIZE + 1
+    chosen = "" if page.chosen == page.matching else f"the first {page.chosen:,} of "
+    errors = f"{page.matching:,} error{'' if page.matching == 1 else 's'}"
     shown = (
-        f'<p class="about" role="status">Images {first:,} to {first + len(page.images) - 1:,} of {page.chosen:,} '
-        f"chosen, out of {page.matching:,} errors{which}</p>"
+        f'<p class="about" role="status">Images {first:,} to {first + len(page.images) - 1:,} of '
+        f"{chosen}{errors}{which}</p>"
     )
     wide = " wide" if page.layer is not None else ""
     made = "".join(_tile(image, page.layer) for image in page.images)
@@ -106,7 +108,7 @@ def _tile(image: MisclassifiedImage, layer: str | None) -> str:
             (image.predicted, image.true), () if image.maps is None else image.maps, strict=False
         ):
             alt = f"Where {layer} sees evidence for {name}"
-            figures.append(figure(heated(photo, heat, alt=alt, pixels=_HEAT_PIXELS), name))
+            figures.append(figure(heated(photo, heat, alt=alt, pixels=_HEAT_PIXELS), map_caption(name, heat)))
     rows = [
         (image.predicted, percent(image.confidence)),
         (image.true, percent(image.true_probability)),

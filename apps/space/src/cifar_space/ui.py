@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import gradio as gr
 
-from cifar_space.cards import header
+from cifar_space.cards import header, page_title
 from cifar_space.classify_tab import classify_tab
 from cifar_space.examples import Example
 from cifar_space.misclassified_tab import misclassified_tab
@@ -28,7 +28,7 @@ def build_page(service: Service, examples: Sequence[Example]) -> gr.Blocks:
         examples: The pictures that visitors can try.
     """
     with gr.Blocks(
-        title="CIFAR-10: classify and explain", analytics_enabled=False, delete_cache=_UPLOADS_KEPT
+        title=page_title(service.classes), analytics_enabled=False, delete_cache=_UPLOADS_KEPT
     ) as page:
         gr.HTML(header(service.weights), elem_id="header", elem_classes="paper")
         with gr.Tabs():

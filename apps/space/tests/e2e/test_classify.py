@@ -67,6 +67,11 @@ def test_top_classes_are_1_to_10_and_never_11(page: Any) -> None:
     number.press("Tab")
     expect(number).to_have_value("10")
     expect(page.locator("#results .bars li")).to_have_count(10)
+    number.fill("2.5")
+    expect(page.locator("#results .bars li")).to_have_count(3)
+    number.fill("")
+    number.press_sequentially("7")
+    expect(page.locator("#results .bars li")).to_have_count(7)
     slider.focus()
     page.keyboard.press("End")
     page.keyboard.press("ArrowRight")
@@ -89,7 +94,9 @@ def test_maps_on_and_off_by_layer_method_and_class(page: Any) -> None:
     expect(heat).to_have_count(every - 1)
     for number in range(1, every):
         layers(page).nth(number).uncheck()
-    expect(page.locator("#results [role=alert]")).to_contain_text("layers is empty")
+    expect(page.locator("#results [role=status]")).to_have_text("Choose a layer to see maps.")
+    expect(page.locator("#results .bars li")).to_have_count(3)
+    expect(heat).to_have_count(0)
     layers(page).last.check()
     expect(heat).to_have_count(1)
 

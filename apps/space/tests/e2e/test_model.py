@@ -97,11 +97,18 @@ def test_a_strangers_model_stays_text_and_misses_nothing_else(
     expect(page.locator("#results")).not_to_contain_text("calibrated")
 
     page.get_by_role("tab", name="Misclassified").click()
-    expect(page.get_by_role("tabpanel").filter(has_text="This command builds the rest")).to_contain_text(
-        "uv run cifar-train gallery --weights"
-    )
-    figure = page.locator("img.report[alt^=Misclassified]")
-    expect(figure).to_be_visible()
+    missing = page.get_by_text("This copy has the numbers of all errors, but not their images.")
+    expect(missing).to_be_visible()
+    instead = page.locator("#instead")
+    expect(instead).to_contain_text("uv run cifar-train gallery --weights")
+    expect(instead.locator("img.report[alt^=Misclassified]")).to_be_visible()
+    # The results come first, and nothing of it is left when they are switched off.
+    assert page.locator("#errors").bounding_box()["y"] < instead.bounding_box()["y"]
+    page.get_by_label("Show misclassified images").uncheck()
+    expect(instead).to_be_hidden()
+    expect(missing).to_be_hidden()
+    page.get_by_label("Show misclassified images").check()
+    expect(instead).to_be_visible()
     page.locator('#matrix button[data-true="0"][data-predicted="-1"]').click()
     expect(page.locator("#errors [role=status]")).to_contain_text(HOSTILE)
     assert page.locator("#errors .tile img").count() == 0
