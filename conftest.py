@@ -42,8 +42,17 @@ def browser() -> Iterator[Any]:
         if os.environ.get("CIFAR_TEST_ALL"):
             pytest.fail(reason)
         pytest.skip(reason)
+    playwright.expect.set_options(timeout=15_000)
     with playwright.sync_playwright() as driver:
-        # Containers often run as root, which Chromium's sandbox refuses.
-        opened = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        opened = driver.chromium.launch(
+            executable_path=path,
+            args=[
+                # Containers often run as root, which Chromium's sandbox refuses, and have little shared memory.
+                "--no-sandbox",
+                "--disable-dev-shm-usage",
+                "--use-fake-device-for-media-stream",
+                "--use-fake-ui-for-media-stream",
+            ],
+        )
         yield opened
         opened.close()

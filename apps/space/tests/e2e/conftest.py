@@ -1,4 +1,7 @@
-"""The page in a real browser: a server of its own, Chromium through Playwright, and what no page may do."""
+"""The page in a real browser: a server of its own, and what no page may do.
+
+The fixture `browser` is the workspace's, in the root `conftest.py`: Playwright runs once a process.
+"""
 
 import contextlib
 import importlib.util
@@ -68,26 +71,6 @@ def serving() -> Callable[..., contextlib.AbstractContextManager[str]]:
 def url(run_folder: Path) -> Iterator[str]:
     with _serving("--run", str(run_folder)) as address:
         yield address
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import expect, sync_playwright
-
-    expect.set_options(timeout=15_000)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=[
-                # Containers have no user namespaces, and little shared memory.
-                "--no-sandbox",
-                "--disable-dev-shm-usage",
-                "--use-fake-device-for-media-stream",
-                "--use-fake-ui-for-media-stream",
-            ],
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
