@@ -26,6 +26,8 @@ def layers(page: Any) -> Any:
 def choose(page: Any, label: str, option: str) -> None:
     page.get_by_label(label).first.click()
     page.get_by_role("option", name=option, exact=True).click()
+    # The list fades; while it does, a second one would be there twice.
+    expect(page.get_by_role("option")).to_have_count(0)
 
 
 def upload(page: Any, *paths: Path) -> None:

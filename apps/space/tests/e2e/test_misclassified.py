@@ -44,6 +44,8 @@ def fill(page: Any, label: str, value: int) -> None:
 def choose(page: Any, label: str, option: str) -> None:
     page.get_by_label(label, exact=True).last.click()
     page.get_by_role("option", name=option, exact=True).click()
+    # The list fades; while it does, a second one would be there twice.
+    expect(page.get_by_role("option")).to_have_count(0)
 
 
 def test_a_click_into_the_matrix_filters(tab: Any, run_service: Service) -> None:
