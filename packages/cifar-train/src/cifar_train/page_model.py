@@ -110,7 +110,7 @@ def describe_calibration(findings: Findings) -> Fields:
         outcome = (
             f"the logits bring that to {percent(after)}"
             if after < error
-            else f"it is {percent(after)}: no help here"
+            else f"the logits leave it at {percent(after)}: no help here"
         )
         text += (
             f" Divided by the temperature {known.temperature:.2f}, fitted on {known.images:,} validation images, "
