@@ -16,6 +16,7 @@ LEVELS = torch.arange(256, dtype=torch.uint8).repeat_interleave(3).reshape(1, 16
 
 means = st.tuples(*[st.floats(0, 1)] * 3)
 stds = st.tuples(*[st.floats(1e-6, 1)] * 3)
+class_names = st.text(st.characters(categories=["L", "N", "P"]), min_size=1)
 
 
 def changed(**values):
@@ -117,9 +118,11 @@ def test_denormalize_refuses_nan():
         CIFAR10.denormalize(torch.full((1, 3, 2, 2), float("nan")))
 
 
-@given(mean=means, std=stds, size=st.integers(16, 1024))
-def test_survives_json(mean, std, size):
-    spec = dataclasses.replace(CIFAR10, mean=mean, std=std, size=size)
+@given(
+    classes=st.lists(class_names, min_size=2, unique=True), mean=means, std=stds, size=st.integers(16, 1024)
+)
+def test_survives_json(classes, mean, std, size):
+    spec = InputSpec(classes=tuple(classes), mean=mean, std=std, size=size)
     again = InputSpec.from_dict(json.loads(json.dumps(spec.to_dict())))
     assert again == spec
     assert hash(again) == hash(spec)
@@ -129,8 +132,9 @@ def test_survives_json(mean, std, size):
     ("key", "value"),
     [
         ("classes", ["a"] * 10),
-        ("classes", list("abcdefghi")),
-        ("classes", list("abcdefghijk")),
+        ("classes", ["a", "b", "a"]),
+        ("classes", ["a"]),
+        ("classes", []),
         ("classes", "abcdefghij"),
         ("classes", [*"abcdefghi", 9]),
         ("classes", [*"abcdefghi", ""]),
