@@ -7,6 +7,7 @@ Both take normalised images `(N, in_channels, H, W)` with H and W of at least 16
 from torch import Tensor, nn
 
 from cifar_models._checks import check_int
+from cifar_models.folding import NormPair
 
 #: Three halvings leave a 2x2 map, the smallest that batch normalisation can train on with one image.
 MIN_SIZE = 16
@@ -51,6 +52,12 @@ class ResNet9(nn.Module):
     def cam_layers(self) -> dict[str, nn.Module]:
         """The layers worth explaining, by name, deepest last; on 32x32: 32, 16, 8 and 4 pixels wide."""
         return {"prep": self.prep, "layer1": self.layer1, "layer2": self.layer2, "layer3": self.layer3}
+
+    @property
+    def norm_pairs(self) -> tuple[NormPair, ...]:
+        """What `fold_batch_norms` may fold, but for the residual blocks, which declare their own."""
+        halving = (NormPair(f"layer{number}.0", f"layer{number}.2", pooled=True) for number in (1, 2, 3))
+        return (NormPair("prep.0", "prep.1"), *halving)
 
     def features(self, x: Tensor) -> Tensor:
         """Return the last feature maps, `(N, 512, H // 8, W // 8)`.
@@ -114,6 +121,11 @@ class ResNet18(nn.Module):
             "layer4": self.layer4,
         }
 
+    @property
+    def norm_pairs(self) -> tuple[NormPair, ...]:
+        """What `fold_batch_norms` may fold of the stem; the blocks declare their own."""
+        return (NormPair("conv1", "bn1"),)
+
     def features(self, x: Tensor) -> Tensor:
         """Return the last feature maps, `(N, 512, ceil(H / 8), ceil(W / 8))`.
 
@@ -139,6 +151,10 @@ class _Residual(nn.Module):
             _conv3x3(channels, channels), nn.BatchNorm2d(channels), nn.ReLU(),
         )  # fmt: skip
 
+    @property
+    def norm_pairs(self) -> tuple[NormPair, ...]:
+        return (NormPair("body.0", "body.1"), NormPair("body.3", "body.4"))
+
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
 
@@ -158,6 +174,11 @@ class _BasicBlock(nn.Module):
         if stride != 1 or in_channels != channels:
             shortcut = nn.Conv2d(in_channels, channels, 1, stride=stride, bias=False)
             self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(channels))
+
+    @property
+    def norm_pairs(self) -> tuple[NormPair, ...]:
+        pairs = (NormPair("conv1", "bn1"), NormPair("conv2", "bn2"))
+        return pairs if self.downsample is None else (*pairs, NormPair("downsample.0", "downsample.1"))
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cifar_models._checks import check_int
+from cifar_models.folding import NormPair
 from cifar_models.resnet import MIN_SIZE
 
 # Side of the patches that are whitened, in pixels.
@@ -77,6 +78,10 @@ class _Group(nn.Module):
             nn.init.dirac_(conv.weight.data[: conv.in_channels])
         for norm in (self.norm1, self.norm2):
             norm.weight.requires_grad_(False)
+
+    @property
+    def norm_pairs(self) -> tuple[NormPair, ...]:
+        return (NormPair("conv1", "norm1", pooled=True), NormPair("conv2", "norm2"))
 
     def forward(self, x: Tensor) -> Tensor:
         x = nn.functional.max_pool2d(self.conv1(x), 2)
