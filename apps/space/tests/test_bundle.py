@@ -295,6 +295,16 @@ def test_front_matter(run: Path, tmp_path: Path, torch: str) -> None:
         assert (out / image).is_file()
 
 
+def test_the_title_names_cifar10_only_for_its_classes(weights_file: Path) -> None:
+    weights = load_weights(weights_file)
+    other = dataclasses.replace(weights, spec=dataclasses.replace(weights.spec, classes=("tea", "coffee")))
+    titles = {}
+    for name, one in {"same": weights, "other": other}.items():
+        text = readme_text((MEMBER / "README.md").read_text(), torch="cpu", weights=one, sha256=one.sha256)
+        titles[name] = re.findall(r"^title: (.*)$", text, re.MULTILINE)
+    assert titles == {"same": ["CIFAR-10 classify and explain"], "other": ["Classify and explain"]}
+
+
 def test_a_readme_without_front_matter_is_refused(weights_file: Path) -> None:
     weights = load_weights(weights_file)
     with pytest.raises(ValueError, match="no front matter"):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cifar_explain import overlay
+from cifar_models import CIFAR10
 from cifar_space import Answer, Options, Prediction, Refusal, RequestError, Service, example_paths
 from cifar_space.cards import cards, header
 from cifar_space.describe import SCALE, describe, png_uri
@@ -112,6 +113,17 @@ def test_header_tells_the_measured_accuracy_if_there_is_one(service: Service, pa
     for metrics in ({}, {"test_accuracy": "high"}, {"test_accuracy": 2.0}, {"test_accuracy": float("nan")}):
         object.__setattr__(service.weights, "metrics", metrics)
         assert "%" not in parse(header(service.weights)).text
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"), [(2, "two things: kind 0 and kind 1"), (11, "11 things: kind 0, ")]
+)
+def test_header_counts_the_classes(service: Service, parse: type[Any], classes: int, words: str) -> None:
+    names = tuple(f"kind {number}" for number in range(classes))
+    weights = dataclasses.replace(service.weights, spec=dataclasses.replace(CIFAR10, classes=names))
+    text = parse(header(weights)).text
+    assert f"knows {words}" in text
+    assert "CIFAR-10" not in text
 
 
 def test_description_is_plain_json(service: Service) -> None:

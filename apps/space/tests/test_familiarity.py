@@ -1,4 +1,4 @@
-"""Calibrated probabilities, and the hint that a picture looks like none of the ten classes."""
+"""Calibrated probabilities, and the hint that a picture looks like none of its classes."""
 
 import dataclasses
 from pathlib import Path
@@ -38,8 +38,8 @@ def test_answers_follow_the_metrics(run_service: Service, tmp_path: Path) -> Non
 def test_the_card_and_the_api_say_it(run_service: Service, parse: type[Any]) -> None:
     (answer,) = run_service.answer(example_paths()[:1], Options(explain=False))
     strange, known = (dataclasses.replace(answer, unfamiliar=value) for value in (True, False))
-    assert "Looks like none of the ten classes" in parse(cards([strange])).text
-    assert "none of the ten classes" not in parse(cards([known])).text
+    assert "Looks like none of its classes" in parse(cards([strange])).text
+    assert "none of its classes" not in parse(cards([known])).text
     assert [one["unfamiliar"] for one in describe([strange, known], opacity=0.5)] == [True, False]
     assert "calibrated" in parse(cards([known])).text
 

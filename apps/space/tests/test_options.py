@@ -24,6 +24,14 @@ def test_takes_the_whole_range(top: int) -> None:
     assert check(Options(top=top, explained=16, target="cat")) == LAYERS
 
 
+@pytest.mark.parametrize(("classes", "most"), [(2, 2), (9, 9), (10, 10), (11, 10), (100, 10)])
+def test_no_more_than_ten_classes_are_named(classes: int, most: int) -> None:
+    names = [f"kind {number}" for number in range(classes)]
+    assert check_options(Options(top=most), classes=names, layers=LAYERS, limits=Limits()) == LAYERS
+    with pytest.raises(RequestError, match=f"top must be a whole number from 1 to {most}, got {most + 1}"):
+        check_options(Options(top=most + 1), classes=names, layers=LAYERS, limits=Limits())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

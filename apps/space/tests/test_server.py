@@ -17,6 +17,7 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
+from cifar_models import InputSpec, create_model, save_weights
 from cifar_space import MisclassifiedOptions, Options, Service, example_paths, load_service
 from cifar_space.describe import describe, describe_misclassified
 from cifar_space.server import start
@@ -78,6 +79,30 @@ def test_answers_as_the_service_does(client: Client, service: Service) -> None:
 def test_defaults_are_the_pages(client: Client, service: Service) -> None:
     assert classify(client, EXAMPLES[0]) == describe(service.answer(EXAMPLES[:1], Options()), opacity=0.5)
     assert classify(client, EXAMPLES[0], explain=False)[0]["maps"] == {}
+
+
+@pytest.mark.parametrize(("classes", "default", "most"), [(2, 2, 2), (12, 3, 10)])
+def test_any_number_of_classes_and_ten_at_most(tmp_path: Path, classes: int, default: int, most: int) -> None:
+    spec = InputSpec(tuple(f"kind {number}" for number in range(classes)), (0.5,) * 3, (0.25,) * 3, 32)
+    arguments = {"widths": [4, 6, 8], "num_classes": classes}
+    path = tmp_path / "model.safetensors"
+    save_weights(
+        path,
+        create_model("whitenet", **arguments),
+        architecture="whitenet",
+        arguments=arguments,
+        spec=spec,
+    )
+    page = quietly_started(load_service(path))
+    client = Client(page.local_url, verbose=False, analytics_enabled=False, download_files=tmp_path)
+    try:
+        assert len(classify(client, EXAMPLES[0], explain=False)[0]["predictions"]) == default
+        assert len(classify(client, EXAMPLES[0], explain=False, top=most)[0]["predictions"]) == most
+        with pytest.raises(AppError, match=f"{most + 1} is greater than maximum value {most}"):
+            classify(client, EXAMPLES[0], explain=False, top=most + 1)
+    finally:
+        client.close()
+        page.close(verbose=False)
 
 
 def test_what_is_offered(client: Client) -> None:

@@ -3,7 +3,7 @@
 import re
 from importlib.metadata import version
 
-from cifar_models import WeightsHeader
+from cifar_models import CIFAR10, WeightsHeader
 from cifar_space.bundle_requirements import TORCH
 
 _APP = '''"""What Hugging Face Spaces runs: `cifar-space` for visitors from outside."""
@@ -48,7 +48,7 @@ def readme_text(readme: str, *, torch: str, weights: WeightsHeader, sha256: str)
     """Return the `README.md` of a bundle: that of the app with what is true of this copy.
 
     Its front matter gets the version of Gradio that is installed here, and Python and hardware for the kind of
-    machine; a last section tells of the weights.
+    machine; its title names CIFAR-10 only where its classes are told apart; a last section tells of the weights.
 
     Args:
         readme: The app's README, with front matter.
@@ -65,6 +65,8 @@ def readme_text(readme: str, *, torch: str, weights: WeightsHeader, sha256: str)
         raise ValueError("the app's README.md has no front matter between lines of ---")
     kind = TORCH[torch]
     fields = {"sdk_version": version("gradio"), "python_version": f'"{kind.python_version}"'}
+    if weights.spec.classes != CIFAR10.classes:
+        fields["title"] = "Classify and explain"
     if kind.hardware:
         fields["suggested_hardware"] = kind.hardware
     lines = [line for line in matter.splitlines() if line.partition(":")[0] not in fields]

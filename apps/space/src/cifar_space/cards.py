@@ -11,6 +11,8 @@ from cifar_space.fragments import figure, heated, map_caption, percent, picture
 
 # Width of the maps' images.
 _HEAT_PIXELS = 128
+# Numbers that prose spells out.
+_WORDS = dict(enumerate(["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"], start=2))
 
 
 def page_title(classes: Sequence[str]) -> str:
@@ -26,6 +28,7 @@ def header(weights: Weights) -> str:
     """Return the top of the page: what it is, which model answers, and how good that is as far as is known."""
     size = weights.spec.size
     names = [escape(name) for name in weights.spec.classes]
+    count = _WORDS.get(len(names), f"{len(names):,}")
     accuracy = weights.metrics.get("test_accuracy")
     measured = (
         f" It is right about {percent(float(accuracy))} of the test images."
@@ -34,24 +37,24 @@ def header(weights: Weights) -> str:
     )
     return (
         f"<h1>{page_title(weights.spec.classes)}</h1>"
-        f"<p>A small network, {escape(weights.architecture)}, that knows ten things: "
+        f"<p>A small network, {escape(weights.architecture)}, that knows {count} things: "
         f"{', '.join(names[:-1])} and {names[-1]}. It looks at every picture at {size}x{size} pixels and "
         f"names one of them, whatever the picture shows.{measured}</p>"
     )
 
 
 def promise(familiarity: Familiarity | None) -> str:
-    """Return what the hint "like none of the ten classes" is worth; nothing where the model gives none.
+    """Return what the hint "like none of its classes" is worth; nothing where the model gives none.
 
     >>> promise(None)
     ''
     >>> promise(Familiarity(1.0, 0.5, 0.0, false_alarm_rate=0.048, images=2000))
-    '<p class="about">A picture that looks like none of the ten classes is marked. ...4.8 % of 2,000 images ...
+    '<p class="about">A picture that looks like none of its classes is marked. ...4.8 % of 2,000 images ...
     """
     if familiarity is None:
         return ""
     return (
-        '<p class="about">A picture that looks like none of the ten classes is marked. The mark is a guess, from '
+        '<p class="about">A picture that looks like none of its classes is marked. The mark is a guess, from '
         "calibrated probability and energy; it was wrong for "
         f"{percent(familiarity.false_alarm_rate)} of {familiarity.images:,} images of these classes.</p>"
     )
@@ -87,7 +90,7 @@ def _answered(answer: Answer) -> str:
         if answer.target is not None
         else ""
     )
-    unfamiliar = '<p class="hint">Looks like none of the ten classes.</p>' if answer.unfamiliar else ""
+    unfamiliar = '<p class="hint">Looks like none of its classes.</p>' if answer.unfamiliar else ""
     return (
         f'<article class="card"><header><h3>{escape(answer.name)}</h3>{explained}</header>{unfamiliar}'
         f'{_bars(answer.predictions)}<div class="figures">{"".join(figures)}</div></article>'

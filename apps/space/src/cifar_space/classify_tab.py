@@ -10,7 +10,7 @@ from cifar_space.controls import MODEL, Controls, clamped, option_controls, pict
 from cifar_space.describe import describe
 from cifar_space.examples import Example
 from cifar_space.fragments import notice
-from cifar_space.options import Options, RequestError
+from cifar_space.options import Options, RequestError, largest_top
 from cifar_space.service import Service
 
 _HINT = "Add a picture, or take one of the examples."
@@ -74,9 +74,9 @@ def _connect_page(
     def take(event: gr.SelectData) -> list[str]:
         return [str(examples[event.index].path)]
 
-    default = Options()
+    default, most = Options(), largest_top(service.classes)
     bounds = {
-        inputs.index(controls.top): (1, len(service.classes), default.top),
+        inputs.index(controls.top): (1, most, min(default.top, most)),
         inputs.index(controls.explained): (1, service.limits.pictures, default.explained),
     }
     asked: dict[str, Any] = {

@@ -13,7 +13,7 @@ from cifar_explain import METHODS
 from cifar_models import CIFAR10
 from cifar_space.examples import Example
 from cifar_space.fragments import about_dark_maps
-from cifar_space.options import PREDICTED, Options
+from cifar_space.options import PREDICTED, Options, largest_top
 from cifar_space.service import Service
 
 #: Gradio's limits are per function unless they share a name. One request at a time: torch uses all cores for it.
@@ -93,7 +93,8 @@ def option_controls(service: Service) -> Controls:
     """Return the controls of the answers. To be called within `gr.Blocks`."""
     default = Options()
     with gr.Group(elem_id="options"):
-        top = gr.Slider(1, len(service.classes), value=default.top, step=1, label="Top classes")
+        most = largest_top(service.classes)
+        top = gr.Slider(1, most, value=min(default.top, most), step=1, label="Top classes")
         explain = gr.Checkbox(default.explain, label="Show where the model looks")
         with gr.Column(elem_id="details") as details:
             layers = gr.CheckboxGroup(

@@ -10,6 +10,9 @@ from cifar_explain import METHODS
 #: The target that stands for each picture's own most probable class.
 PREDICTED = "predicted"
 
+#: No picture's answer names more classes than this, however many the model knows.
+MOST_CLASSES = 10
+
 
 class RequestError(ValueError):
     """What was asked for cannot be done; the message says why and is meant for the person who asked."""
@@ -45,7 +48,7 @@ class Options:
     """What to tell about each picture.
 
     Attributes:
-        top: How many of the most probable classes, from 1 to the number of classes.
+        top: How many of the most probable classes, from 1 to `largest_top` of the model's classes.
         explain: Whether to compute maps.
         layers: The layers to explain, names of `Service.layers`; None for all of them.
         method: One of `cifar_explain.METHODS`.
@@ -82,7 +85,7 @@ def check_options(
     >>> check_options(Options(top=2), classes=["cat", "dog"], layers=["stem"], limits=Limits())
     ('stem',)
     """
-    check_whole("top", options.top, largest=len(classes))
+    check_whole("top", options.top, largest=largest_top(classes))
     check_whole("explained", options.explained, largest=limits.pictures)
     check_switch("explain", options.explain)
     if not options.explain:
@@ -97,6 +100,15 @@ def check_options(
     if len(set(wanted)) < len(wanted):
         raise RequestError(f"layers must name each layer once, got {_listed(wanted)}")
     return wanted
+
+
+def largest_top(classes: Sequence[str]) -> int:
+    """Return how many of a model's classes one answer can name: all of them, but at most `MOST_CLASSES`.
+
+    >>> largest_top(["cat", "dog"]), largest_top([f"kind {number}" for number in range(100)])
+    (2, 10)
+    """
+    return min(MOST_CLASSES, len(classes))
 
 
 def check_whole(name: str, value: object, *, largest: int, smallest: int = 1) -> None:
