@@ -50,6 +50,16 @@ def test_is_the_published_iteration(shape, steps):
     torch.testing.assert_close(orthogonalize(matrix, steps=steps), x, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(32, 288), (128, 1152), (96, 24)])
+def test_bfloat16_factors_err_by_less_than_the_iteration(shape):
+    matrix = random_matrix(*shape)
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    exact = orthogonalize(matrix, steps=3)
+    rounded = orthogonalize(matrix, steps=3, factors=torch.bfloat16)
+    assert rounded.dtype == torch.float32
+    assert 0 < (rounded - exact).norm() < 0.1 * (exact - left @ right).norm()
+
+
 def test_transposing_commutes():
     matrix = random_matrix(20, 7).double()
     torch.testing.assert_close(orthogonalize(matrix.T), orthogonalize(matrix).T)
@@ -89,6 +99,17 @@ def test_vectors_and_matrices_follow_torchs_nesterov_sgd():
         torch.testing.assert_close(mine, other)
 
 
+def test_scales_of_norms_are_told_from_biases_by_their_name():
+    norm = torch.nn.BatchNorm2d(4)
+    optimizer = Muon(norm.named_parameters(), lr=0.1, bias_scale=3.0, gain_scale=0.5, weight_decay=0.2)
+    for parameter in norm.parameters():
+        parameter.grad = torch.ones(4)
+    optimizer.step()
+    # The first Nesterov step is 1.9 gradients; scales do not decay, biases started at zero.
+    torch.testing.assert_close(norm.weight.detach(), torch.full((4,), 1 - 0.1 * 0.5 * 1.9))
+    torch.testing.assert_close(norm.bias.detach(), torch.full((4,), -0.1 * 3.0 * 1.9))
+
+
 def test_weight_decay_is_decoupled_as_in_adamw():
     ours, theirs = (torch.nn.Parameter(random_matrix(4, 6)) for _ in range(2))
     muon = Muon([ours], lr=0.1, head_scale=1.0, weight_decay=0.3)
@@ -101,7 +122,7 @@ def test_weight_decay_is_decoupled_as_in_adamw():
 
 def test_kernels_keep_their_norm_and_move_by_an_orthogonal_update():
     kernel = torch.nn.Parameter(torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(0)))
-    optimizer = Muon([kernel], lr=0.01, momentum=0.0, steps=5)
+    optimizer = Muon([kernel], lr=0.01, momentum=0.0, steps=5, bfloat16=False)
     kernel.grad = torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(1))
     start = (kernel.detach() * 8**0.5 / kernel.detach().norm()).clone()
     optimizer.step()
@@ -141,7 +162,7 @@ def test_falls_on_a_small_problem_and_survives_a_round_trip_of_its_state():
 @pytest.mark.parametrize(
     ("name", "value"),
     [("lr", 0.0), ("lr", float("nan")), ("momentum", 1.0), ("sgd_momentum", -0.1), ("steps", 0),
-     ("bias_scale", 0.0), ("head_scale", -1.0), ("weight_decay", -1.0)],
+     ("bias_scale", 0.0), ("gain_scale", 0.0), ("head_scale", -1.0), ("weight_decay", -1.0)],
 )  # fmt: skip
 def test_values_out_of_range_are_named(name, value):
     with pytest.raises(ValueError, match=name):

@@ -129,8 +129,9 @@ class WhiteNet(nn.Module):
         # Each whitened direction once with either sign, since the activation keeps one of them.
         whitened = 2 * in_channels * _PATCH**2
         self.whiten = nn.Conv2d(in_channels, whitened, _PATCH)
-        self.whiten.weight.requires_grad_(False)
         self.whiten.bias = nn.Parameter(torch.zeros(whitened))
+        # Neither is trained, so that the backward pass ends before this layer, whose maps are the largest.
+        self.whiten.requires_grad_(False)
         self.layer1 = _Group(whitened, widths[0], norm_momentum)
         self.layer2 = _Group(widths[0], widths[1], norm_momentum)
         self.layer3 = _Group(widths[1], widths[2], norm_momentum)

@@ -9,18 +9,22 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from cifar_train.precision import quickest_precision
+
 # Quintic iteration x <- a x + b x^3 + c x^5 on the singular values. It maximises the slope at zero, so that few
 # steps suffice, and leaves them within about [0.7, 1.2] rather than at 1.
 # Source: K. Jordan, "Muon: an optimizer for hidden layers in neural networks" (2024).
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
-def orthogonalize(matrix: Tensor, *, steps: int = 5) -> Tensor:
+def orthogonalize(matrix: Tensor, *, steps: int = 5, factors: torch.dtype | None = None) -> Tensor:
     """Nearest semi-orthogonal matrix, approximately, by a Newton-Schulz iteration.
 
     Args:
         matrix: Any real matrix ``(M, N)``; zero stays zero.
         steps: Iterations, at least 1. Five bring singular values above about 0.01 of the Frobenius norm near 1.
+        factors: Number format of the factors of the two products with the long side; the matrix's own if not
+            given. bfloat16 errs by less than the iteration itself does.
 
     Returns:
         ``(M, N)`` with the singular vectors of ``matrix`` and singular values near 1.
@@ -42,16 +46,16 @@ def orthogonalize(matrix: Tensor, *, steps: int = 5) -> Tensor:
     # The Gram matrix of the shorter side is the cheaper one.
     tall = matrix.size(0) > matrix.size(1)
     x = matrix.T if tall else matrix
-    x = x / x.norm().clamp_min(1e-7)
+    x = (x / x.norm().clamp_min(1e-7)).to(factors or matrix.dtype)
     # Each iteration multiplies x by a polynomial of its Gram matrix. All of these commute, so they are collected on
     # the shorter side, and the long matrix is touched twice in all rather than twice an iteration.
-    gram = x @ x.T
+    gram = (x @ x.T).to(matrix.dtype)
     product = factor = _quintic_factor(gram)
     for _ in range(steps - 1):
         gram = factor @ gram @ factor
         factor = _quintic_factor(gram)
         product = factor @ product
-    x = product @ x
+    x = (product.to(x.dtype) @ x).to(matrix.dtype)
     return x.T if tall else x
 
 
@@ -66,8 +70,8 @@ def _quintic_factor(gram: Tensor) -> Tensor:
 class Muon(Optimizer):
     """Muon for convolution kernels, Nesterov SGD for everything else.
 
-    Kernels ``(O, I, H, W)`` are updated as matrices ``(O, I*H*W)`` and kept at the norm ``sqrt(O)``: behind a batch
-    norm only their direction counts, and a fixed norm makes the learning rate an angle. Vectors (norm biases) and the
+    Kernels ``(O, I, H, W)`` are updated as matrices ``(O, H*W*I)`` and kept at the norm ``sqrt(O)``: behind a batch
+    norm only their direction counts, and a fixed norm makes the learning rate an angle. Vectors (of norms) and the
     final matrix take plain Nesterov SGD at learning rates of their own.
 
     All groups share one learning rate, so that any schedule and the learning rate finder work unchanged; the shares of
@@ -79,9 +83,13 @@ class Muon(Optimizer):
         momentum: Of the kernels, in [0, 1).
         steps: Newton-Schulz iterations, at least 1.
         bias_scale: Learning rate of vectors (batch norm biases) as a multiple of ``lr``, above 0.
+        gain_scale: Learning rate of vectors whose name ends in ``weight`` (batch norm scales) as a multiple of
+            ``lr``, above 0.
         head_scale: Learning rate of matrices (the classifier) as a multiple of ``lr``, above 0.
         sgd_momentum: Of vectors and matrices, in [0, 1).
-        weight_decay: Of vectors and matrices, at least 0: each step shrinks them by the share ``lr * weight_decay``.
+        weight_decay: Of biases and matrices, at least 0: each step shrinks them by the share ``lr * weight_decay``.
+        bfloat16: Whether the orthogonalisation's long products take factors of that number format; where the
+            processor multiplies them natively, if not given.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -101,8 +109,11 @@ class Muon(Optimizer):
         head_scale: float = 0.04,
         sgd_momentum: float = 0.9,
         weight_decay: float = 0.04,
+        gain_scale: float = 1.0,
+        bfloat16: bool | None = None,
     ) -> None:
-        for name, value in (("lr", lr), ("bias_scale", bias_scale), ("head_scale", head_scale)):
+        scales = {"bias_scale": bias_scale, "gain_scale": gain_scale, "head_scale": head_scale}
+        for name, value in {"lr": lr, **scales}.items():
             if not value > 0:
                 raise ValueError(f"{name} is {value}; it must be above 0")
         for name, value in (("momentum", momentum), ("sgd_momentum", sgd_momentum)):
@@ -112,20 +123,28 @@ class Muon(Optimizer):
             raise ValueError(f"weight_decay is {weight_decay}; it must be at least 0")
         if steps < 1:
             raise ValueError(f"steps is {steps}; it must be at least 1")
-        kernels: list[Any] = []
-        vectors: list[Any] = []
-        matrices: list[Any] = []
+        kinds: dict[str, list[Any]] = {"kernel": [], "bias": [], "gain": [], "matrix": []}
         for param in params:
-            tensor = param[1] if isinstance(param, tuple) else param
-            (kernels if tensor.ndim == 4 else matrices if tensor.ndim == 2 else vectors).append(param)
+            kinds[_kind(*param) if isinstance(param, tuple) else _kind("", param)].append(param)
         sgd = {"orthogonal": False, "momentum": sgd_momentum, "weight_decay": weight_decay}
         groups = [
-            {"params": kernels, "orthogonal": True, "momentum": momentum, "weight_decay": 0.0, "scale": 1.0},
-            {"params": vectors, **sgd, "scale": bias_scale},
-            {"params": matrices, **sgd, "scale": head_scale},
+            {
+                "params": kinds["kernel"],
+                "orthogonal": True,
+                "momentum": momentum,
+                "weight_decay": 0.0,
+                "scale": 1.0,
+            },
+            {"params": kinds["bias"], **sgd, "scale": bias_scale},
+            {"params": kinds["matrix"], **sgd, "scale": head_scale},
+            # Shrinking a scale would only undo what the next layer's norm does.
+            {"params": kinds["gain"], **sgd, "weight_decay": 0.0, "scale": gain_scale},
         ]
         defaults = {"lr": lr, "momentum": momentum, "steps": steps}
         super().__init__([group for group in groups if group["params"]], defaults)
+        if bfloat16 is None:
+            bfloat16 = quickest_precision() == "bf16-mixed"
+        self._factors = torch.bfloat16 if bfloat16 else None
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -135,20 +154,40 @@ class Muon(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for param in group["params"]:
-                if param.grad is not None:
-                    self._update(param, param.grad, group)
+            params = [param for param in group["params"] if param.grad is not None]
+            if params:
+                self._update(params, group)
         return loss
 
-    def _update(self, param: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _update(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        gradients = [param.grad for param in params]
         if group["weight_decay"]:
-            param.mul_(1 - group["lr"] * group["weight_decay"])
-        state = self.state[param]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(gradient)
-        velocity = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
-        update = gradient.add(velocity, alpha=group["momentum"])
+            torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+        for param, gradient in zip(params, gradients, strict=True):
+            if "momentum_buffer" not in self.state[param]:
+                self.state[param]["momentum_buffer"] = torch.zeros_like(gradient)
+        velocities = [self.state[param]["momentum_buffer"] for param in params]
+        torch._foreach_mul_(velocities, group["momentum"])
+        torch._foreach_add_(velocities, gradients)
+        updates = torch._foreach_add(gradients, velocities, alpha=group["momentum"])
         if group["orthogonal"]:
-            param.mul_(param.size(0) ** 0.5 / param.norm().clamp_min(1e-7))
-            update = orthogonalize(update.flatten(1), steps=group["steps"]).view_as(param)
-        param.add_(update, alpha=-group["lr"] * group["scale"])
+            norms = torch._foreach_norm(params)
+            scales = [
+                len(param) ** 0.5 / norm.clamp_min(1e-7) for param, norm in zip(params, norms, strict=True)
+            ]
+            torch._foreach_mul_(params, scales)
+            updates = [self._direction(update, group) for update in updates]
+        torch._foreach_add_(params, updates, alpha=-group["lr"] * group["scale"])
+
+    def _direction(self, kernel: Tensor, group: dict[str, Any]) -> Tensor:
+        """The kernel ``(O, I, H, W)``, orthogonalised as a matrix ``(O, H*W*I)``."""
+        # The order of the columns is of no consequence; that of channels-last memory needs no copy.
+        by_pixel = kernel.permute(0, 2, 3, 1)
+        matrix = orthogonalize(by_pixel.flatten(1), steps=group["steps"], factors=self._factors)
+        return matrix.view(by_pixel.shape).permute(0, 3, 1, 2)
+
+
+def _kind(name: str, param: Tensor) -> str:
+    if param.ndim in (2, 4):
+        return "matrix" if param.ndim == 2 else "kernel"
+    return "gain" if name.endswith("weight") else "bias"

@@ -1,0 +1,122 @@
+"""Loss and gradient of a batch whose micro-batches the processor's cores work on side by side.
+
+One operation divided among cores makes them wait for each other after every layer. Micro-batches need to meet once a
+step, and the activations of one stay in its core's cache.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+#: Mean loss, a scalar, of logits `(N, K)` and labels `(N,)`.
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class MicroBatches:
+    """Works on the micro-batches of a batch in threads, one for each core, in the calling thread's autocast state.
+
+    Each micro-batch is normalised by its own statistics (ghost batch norm), and the running statistics are those of
+    the first one, as with data-parallel processes. So the result depends on the size of the micro-batches, but
+    not on how many threads there are, up to the order of the sums within an operation.
+
+    Args:
+        net: The network in training; its parameters receive the gradients.
+        size: Images of a micro-batch, at least 1. The last one of a batch may be smaller.
+        loss: Mean over the images it is given.
+
+    Raises:
+        ValueError: If ``size`` is below 1.
+
+    Source:
+        E. Hoffer et al., "Train longer, generalize better" (arXiv:1705.08741): ghost batch norm.
+
+    >>> net = nn.Linear(3, 2)
+    >>> work = MicroBatches(net, size=2, loss=nn.functional.cross_entropy)
+    >>> images, labels = torch.ones(4, 3), torch.tensor([0, 1, 0, 1])
+    >>> loss, logits = work(images, labels)
+    >>> loss.backward()
+    >>> logits.shape, torch.allclose(loss, nn.functional.cross_entropy(net(images), labels))
+    (torch.Size([4, 2]), True)
+    """
+
+    def __init__(self, net: nn.Module, *, size: int, loss: Loss) -> None:
+        if size < 1:
+            raise ValueError(f"size is {size}; it must be at least 1")
+        self._nets = [net]
+        self._size = size
+        self._loss = loss
+        self._pool: ThreadPoolExecutor | None = None
+        self._workers = 0
+
+    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and logits of a batch.
+
+        Args:
+            images: ``(N, ...)``, what the network takes.
+            labels: ``(N,)``.
+
+        Returns:
+            The mean loss over all images, a scalar whose gradients are computed already and handed on by
+            ``backward()``; and the logits ``(N, K)``, without gradient.
+        """
+        parts = list(zip(images.split(self._size), labels.split(self._size), strict=True))
+        nets = self._copies(len(parts))
+        parameters = [p for p in self._nets[0].parameters() if p.requires_grad]
+        device = images.device.type
+        autocast = {"dtype": torch.get_autocast_dtype(device), "enabled": torch.is_autocast_enabled(device)}
+
+        def work(net: nn.Module, part: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Sequence[Tensor]]:
+            # The state of autocast is each thread's own.
+            with torch.enable_grad(), torch.autocast(device, **autocast):
+                logits = net(part[0])
+                # Each image has the same weight, also in a last part that is smaller.
+                loss = self._loss(logits, part[1]) * (len(part[1]) / len(labels))
+            return loss.detach(), logits.detach(), torch.autograd.grad(loss, parameters)
+
+        results = list(self._threads(len(parts)).map(work, nets, parts))
+        losses, logits, gradients = zip(*results, strict=True)
+        total = [gradient.clone() for gradient in gradients[0]]
+        for further in gradients[1:]:
+            torch._foreach_add_(total, list(further))
+        loss = _WithGradients.apply(torch.stack(losses).sum(), total, *parameters)
+        return loss, torch.cat(logits)
+
+    def _copies(self, count: int) -> list[nn.Module]:
+        """One network for each micro-batch: the same parameters, but buffers of its own for all but the first."""
+        net = self._nets[0]
+        while len(self._nets) < count:
+            self._nets.append(copy.deepcopy(net, {id(p): p for p in net.parameters()}))
+        for further in self._nets[1:count]:
+            further.train(net.training)
+        return self._nets[:count]
+
+    def _threads(self, parts: int) -> ThreadPoolExecutor:
+        cores = torch.get_num_threads()
+        workers = min(parts, cores)
+        if self._pool is None or workers != self._workers:
+            if self._pool is not None:
+                self._pool.shutdown()
+            self._pool = ThreadPoolExecutor(
+                workers, "micro-batch", initializer=torch.set_num_threads, initargs=(cores // workers,)
+            )
+            self._workers = workers
+        return self._pool
+
+
+class _WithGradients(torch.autograd.Function):
+    """Gives a loss the gradients that were computed with it, so that whatever calls `backward()` works unchanged."""
+
+    @staticmethod
+    def forward(ctx: Any, loss: Tensor, gradients: list[Tensor], *parameters: Tensor) -> Tensor:
+        ctx.gradients = gradients
+        return loss.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Any, ...]:
+        return None, None, *torch._foreach_mul(ctx.gradients, outer[0])

@@ -1,0 +1,135 @@
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from cifar_models import create_model
+from cifar_train.micro_batches import MicroBatches
+from cifar_train.module import LitClassifier
+
+
+def make_batch(count, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(count, 3, 16, 16, generator=generator)
+    return images, torch.randint(0, 10, (count,), generator=generator)
+
+
+def gradients(net):
+    return [p.grad for p in net.parameters() if p.requires_grad]
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(1, 9), st.integers(1, 10), st.floats(0.1, 4.0))
+def test_without_norms_it_is_the_whole_batch(count, size, outer):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 10))
+    images, labels = make_batch(count)
+    expected = F.cross_entropy(net(images), labels)
+    wanted = torch.autograd.grad(outer * expected, list(net.parameters()))
+    loss, logits = MicroBatches(net, size=size, loss=F.cross_entropy)(images, labels)
+    (outer * loss).backward()
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(logits, net(images).detach())
+    torch.testing.assert_close(gradients(net), list(wanted), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_each_micro_batch_has_its_own_statistics_whatever_the_number_of_threads(threads):
+    torch.manual_seed(0)
+    net = create_model("resnet9").double()
+    reference = copy.deepcopy(net)
+    images, labels = make_batch(10)
+    images = images.double()
+    for position, part in enumerate(torch.arange(10).split(4)):
+        judged = reference if position == 0 else copy.deepcopy(reference)
+        judged.load_state_dict({**judged.state_dict(), **dict(reference.named_parameters())})
+        loss = F.cross_entropy(judged(images[part]), labels[part]) * len(part) / 10
+        for parameter, gradient in zip(
+            reference.parameters(), torch.autograd.grad(loss, list(judged.parameters())), strict=True
+        ):
+            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        loss, _ = MicroBatches(net, size=4, loss=F.cross_entropy)(images, labels)
+        loss.backward()
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(gradients(net), gradients(reference), atol=1e-10, rtol=1e-7)
+    # The running statistics are the first micro-batch's.
+    torch.testing.assert_close(dict(net.named_buffers()), dict(reference.named_buffers()))
+
+
+def test_parameters_are_shared_and_buffers_follow_over_many_steps():
+    """Two steps of an optimizer are seen by every micro-batch."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 14 * 14, 10))
+    work = MicroBatches(net, size=4, loss=F.cross_entropy)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
+    images, labels = make_batch(8)
+    losses = []
+    for _ in range(4):
+        loss, logits = work(images, labels)
+        fresh = torch.cat([copy.deepcopy(net)(part) for part in images.split(4)])
+        torch.testing.assert_close(logits, fresh.detach())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses == sorted(losses, reverse=True)
+    assert net[1].num_batches_tracked == 4
+
+
+def test_autocast_reaches_the_threads():
+    seen = []
+
+    class Spy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 2)
+
+        def forward(self, x):
+            y = self.layer(x)
+            seen.append(y.dtype)
+            return y.float()
+
+    work = MicroBatches(Spy(), size=2, loss=F.cross_entropy)
+    with torch.autocast("cpu", torch.bfloat16):
+        work(torch.ones(4, 3), torch.tensor([0, 1, 0, 1]))
+    work(torch.ones(4, 3), torch.tensor([0, 1, 0, 1]))
+    assert seen == [torch.bfloat16] * 2 + [torch.float32] * 2
+
+
+def test_what_goes_wrong_in_a_thread_is_raised():
+    work = MicroBatches(create_model("resnet9"), size=2, loss=F.cross_entropy)
+    with pytest.raises(ValueError, match="H and W of at least 16"):
+        work(torch.zeros(4, 3, 8, 8), torch.zeros(4, dtype=torch.int64))
+
+
+def test_size_is_checked():
+    with pytest.raises(ValueError, match="size is 0"):
+        MicroBatches(nn.Linear(1, 1), size=0, loss=F.cross_entropy)
+
+
+@pytest.mark.parametrize("value", [0, -3])
+def test_the_module_names_its_field(value):
+    with pytest.raises(ValueError, match=r"model\.micro_batch is"):
+        LitClassifier(micro_batch=value)
+
+
+def test_a_module_without_micro_batches_leaves_the_batch_whole():
+    torch.manual_seed(0)
+    whole = LitClassifier(architecture="whitenet", arguments={"widths": [8, 8, 8]})
+    divided = LitClassifier(architecture="whitenet", arguments={"widths": [8, 8, 8]}, micro_batch=4)
+    divided.load_state_dict(whole.state_dict())
+    batch = make_batch(8)
+    for module in (whole, divided):
+        module.log = lambda *args, **kwargs: None  # there is no trainer
+    losses = [module.training_step(batch, 0).item() for module in (whole, divided)]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.2)
