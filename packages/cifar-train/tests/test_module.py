@@ -1,11 +1,14 @@
+import copy
 from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from cifar_train.module import LitClassifier
 from cifar_train.recipes import list_recipes, recipe_path
+from cifar_train.views import view_logits
 
 
 def batch(count=8):
@@ -33,17 +36,58 @@ def test_the_training_loss_is_the_smoothed_cross_entropy_in_closed_form(model):
 
 
 @torch.no_grad()
-def test_the_test_metrics_are_of_one_view_and_of_both(model):
+def test_the_test_metrics_are_of_one_two_and_six_views(model):
     model.eval()
-    images, labels = batch()
+    images, labels = batch(64)
     model.test_step((images, labels), 0)
-    logits = model.net(images)
-    both = logits + model.net(images.flip(3))
-    assert model.logged["test_accuracy"] == pytest.approx((logits.argmax(1) == labels).float().mean().item())
-    assert model.logged["test_accuracy_flip"] == pytest.approx(
-        (both.argmax(1) == labels).float().mean().item()
-    )
-    assert model.logged["test_loss"] == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-4)
+    logits = view_logits(model.net, images)
+    views = {
+        "test_accuracy": logits.plain,
+        "test_accuracy_flip": logits.flip,
+        "test_accuracy_tta": logits.flip_and_shift,
+    }
+    for name, expected in views.items():
+        assert model.logged[name] == pytest.approx((expected.argmax(1) == labels).float().mean().item())
+    assert model.logged["test_loss"] == pytest.approx(F.cross_entropy(logits.plain, labels).item(), rel=1e-4)
+
+
+@torch.no_grad()
+def test_testing_takes_six_forward_passes_and_validating_one(model):
+    model.eval()
+    seen = []
+    model.net.register_forward_hook(lambda *_: seen.append(1))
+    model.validation_step(batch(), 0)
+    assert len(seen) == 1
+    model.test_step(batch(), 0)
+    assert len(seen) == 1 + 6
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("stage", ["validation", "test"])
+def test_an_evaluation_folds_the_network_as_it_is_then_and_leaves_no_trace(model, stage):
+    images, labels = batch()
+    names, mode = list(model.state_dict()), model.net.training
+    for value in (0.5, 2.0):
+        model.net.layer3.norm2.running_var.fill_(value)
+        getattr(model, f"on_{stage}_epoch_start")()
+        assert list(model.state_dict()) == names
+        assert not any(isinstance(module, nn.Identity) for module in model.modules())
+        calls = []
+        handle = model.net.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        getattr(model, f"{stage}_step")((images, labels), 0)
+        handle.remove()
+        assert not calls  # the folded copy was asked, not the network
+        getattr(model, f"on_{stage}_epoch_end")()
+        expected = F.cross_entropy(copy.deepcopy(model.net).eval()(images), labels).item()
+        assert model.logged[{"validation": "val_loss", "test": "test_loss"}[stage]] == pytest.approx(
+            expected, rel=1e-4
+        )
+    assert model.net.training is mode
+    model.eval()
+    calls = []
+    model.net.register_forward_hook(lambda *_: calls.append(1))
+    model.validation_step((images, labels), 0)
+    assert calls  # after an evaluation nothing stale is kept
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ import copy
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 
@@ -70,17 +70,21 @@ def _fold(owner: nn.Module, pair: NormPair) -> None:
         raise ValueError(f"norm_pairs of {type(owner).__name__}: {pair.norm!r} has no running statistics")
     if pair.pooled and norm.weight is not None and bool((norm.weight < 0).any()):
         return
-    # In double precision, so that the rounding of the weights to their own is the only one.
     weight, bias = fuse_conv_bn_weights(
-        conv.weight.double(),
-        None if conv.bias is None else conv.bias.double(),
-        norm.running_mean.double(),
-        norm.running_var.double(),
+        _double(conv.weight),
+        None if conv.bias is None else _double(conv.bias),
+        _double(norm.running_mean),
+        _double(norm.running_var),
         norm.eps,
-        None if norm.weight is None else norm.weight.double(),
-        None if norm.bias is None else norm.bias.double(),
+        None if norm.weight is None else _double(norm.weight),
+        None if norm.bias is None else _double(norm.bias),
     )
-    dtype = conv.weight.dtype
-    conv.weight = nn.Parameter(weight.detach().to(dtype), requires_grad=False)
-    conv.bias = nn.Parameter(bias.detach().to(dtype), requires_grad=False)
+    conv.weight, conv.bias = (
+        nn.Parameter(folded.detach().to(conv.weight), requires_grad=False) for folded in (weight, bias)
+    )
     owner.set_submodule(pair.norm, nn.Identity())
+
+
+def _double(tensor: Tensor) -> Tensor:
+    # So that rounding to the weights' own precision is the only one; on the CPU, since not every device has float64.
+    return tensor.detach().cpu().double()

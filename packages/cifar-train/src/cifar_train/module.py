@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import lightning as L
@@ -15,9 +15,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cifar_data import CIFAR10DataModule
-from cifar_models import InputSpec, create_model, list_models
+from cifar_models import InputSpec, create_model, fold_batch_norms, list_models
 from cifar_train.checkpoint import CHECKPOINT_KEY
+from cifar_train.micro_batches import MicroBatches
 from cifar_train.schedule import OneCycle
+from cifar_train.views import view_logits
 
 Batch = tuple[Tensor, Tensor]
 
@@ -34,8 +36,8 @@ class LitClassifier(L.LightningModule):
     """An image classifier in training.
 
     Logs ``train_loss``, ``train_accuracy``, ``val_loss``, ``val_accuracy`` per epoch, and of the test set
-    ``test_loss``, ``test_accuracy`` (one view) and ``test_accuracy_flip`` (mean of the logits of an image and its
-    mirror image). Losses are in nats, accuracies in [0, 1].
+    ``test_loss``, ``test_accuracy`` (one view), ``test_accuracy_flip`` and ``test_accuracy_tta`` (logits as
+    :func:`~cifar_train.views.view_logits` averages them). Losses are in nats, accuracies in [0, 1].
 
     Args:
         architecture: Name of a model of cifar_models: resnet9, resnet18, whitenet.
@@ -45,11 +47,17 @@ class LitClassifier(L.LightningModule):
             ``lr`` gives way to the schedule's.
         schedule: The learning rate over the run.
         label_smoothing: Share of the target spread over all classes, in [0, 1).
+        micro_batch: Images that one core of the processor works on at a time, at least 1; the batch's
+            micro-batches are worked on side by side, and batch norm sees one of them. The whole batch by all cores
+            together if not given, and always on a GPU.
         channels_last: Whether the weights lie channels-last in memory, which is the fast layout of CPUs.
 
     Raises:
         ValueError: If a value is out of its range; the message names the field as the command line writes it.
     """
+
+    # A method, not the folded copy itself: a module would be registered, and saved with every checkpoint.
+    _inference: Callable[[Tensor], Tensor] | None = None
 
     def __init__(
         self,
@@ -60,6 +68,7 @@ class LitClassifier(L.LightningModule):
         optimizer: OptimizerCallable | None = None,
         schedule: OneCycle = OneCycle(),  # noqa: B008 (frozen, so safe as a default)
         label_smoothing: float = 0.0,
+        micro_batch: int | None = None,
         channels_last: bool = True,
     ) -> None:
         super().__init__()
@@ -73,6 +82,10 @@ class LitClassifier(L.LightningModule):
             raise ValueError(f"model.lr is {lr}; it must be above 0")
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"model.label_smoothing is {label_smoothing}; it must be in [0, 1)")
+        if micro_batch is not None and micro_batch < 1:
+            raise ValueError(
+                f"model.micro_batch is {micro_batch}; it must be at least 1, or null for the whole batch"
+            )
         self.architecture = architecture
         self.arguments = dict(arguments or {})
         self.lr = lr
@@ -84,6 +97,9 @@ class LitClassifier(L.LightningModule):
         self.net = create_model(architecture, **self.arguments)
         if channels_last:
             self.net.to(memory_format=torch.channels_last)
+        self._micro_batches = (
+            None if micro_batch is None else MicroBatches(self.net, size=micro_batch, loss=self._loss)
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(N, K)`` of normalised images ``(N, 3, H, W)``."""
@@ -108,12 +124,19 @@ class LitClassifier(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one (micro-)batch: a scalar with gradient."""
         images, labels = batch
-        logits = self.net(images)
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        # A GPU is at its best with all images at once.
+        if self._micro_batches is not None and images.device.type == "cpu":
+            loss, logits = self._micro_batches(images, labels)
+        else:
+            logits = self.net(images)
+            loss = self._loss(logits, labels)
         accuracy = (logits.detach().argmax(1) == labels).float().mean()
         self.log("train_loss", loss.detach(), on_epoch=True, prog_bar=True, batch_size=len(labels))
         self.log("train_accuracy", accuracy, on_step=False, on_epoch=True, batch_size=len(labels))
         return loss
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
 
     def on_train_epoch_end(self) -> None:
         """Stop a run that has diverged, before its weights replace the last good checkpoint."""
@@ -124,24 +147,35 @@ class LitClassifier(L.LightningModule):
                 f"lower model.lr (now {self.lr}) or raise model.schedule.div"
             )
 
+    def on_validation_epoch_start(self) -> None:
+        """Fold the batch norms of the network as it now is, for this evaluation only."""
+        self._inference = fold_batch_norms(self.net).forward
+
+    def on_validation_epoch_end(self) -> None:
+        """Forget the folded copy: the network goes on learning."""
+        self._inference = None
+
+    on_test_epoch_start = on_validation_epoch_start
+    on_test_epoch_end = on_validation_epoch_end
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log loss and accuracy of one batch of the validation split."""
         images, labels = batch
         self._log_metrics("val", self._full_precision(images), labels)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Log loss and accuracy of one batch of the test set, with one view and with flip test-time augmentation."""
+        """Log loss and accuracy of one batch of the test set, and accuracies with test-time augmentation."""
         images, labels = batch
-        logits = self._full_precision(images)
-        self._log_metrics("test", logits, labels)
-        both = logits + self._full_precision(images.flip(3))
-        flipped = (both.argmax(1) == labels).float().mean()
-        self.log("test_accuracy_flip", flipped, batch_size=len(labels), sync_dist=True)
+        logits = view_logits(self._full_precision, images)
+        self._log_metrics("test", logits.plain, labels)
+        for name, augmented in (("flip", logits.flip), ("tta", logits.flip_and_shift)):
+            accuracy = (augmented.argmax(1) == labels).float().mean()
+            self.log(f"test_accuracy_{name}", accuracy, batch_size=len(labels), sync_dist=True)
 
     def _full_precision(self, images: Tensor) -> Tensor:
         # Whatever it was trained in, the network is judged as the weights file will be used.
         with torch.autocast(images.device.type, enabled=False):
-            return self.net(images)
+            return (self._inference or self.net)(images)
 
     def _log_metrics(self, stage: str, logits: Tensor, labels: Tensor) -> None:
         size = len(labels)

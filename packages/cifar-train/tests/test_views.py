@@ -1,0 +1,76 @@
+"""Views of images against loops over pixels, one image at a time."""
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from cifar_train.views import view_logits
+
+
+def reflected(index, size):
+    return -index if index < 0 else 2 * (size - 1) - index if index >= size else index
+
+
+def shifted(image, by):
+    """Pixel (y, x) of the result is pixel (y + by, x + by) of the image, which goes on mirrored at its border."""
+    _, height, width = image.shape
+    rows = [reflected(y + by, height) for y in range(height)]
+    columns = [reflected(x + by, width) for x in range(width)]
+    return image[:, rows][:, :, columns]
+
+
+def mirrored(image):
+    return image[:, :, ::-1]
+
+
+def brute_force(model, image):
+    def logits(view):
+        return model(torch.from_numpy(np.ascontiguousarray(view))[None])[0]
+
+    flip = 0.5 * logits(image) + 0.5 * logits(mirrored(image))
+    crops = [shifted(image, by) for by in (-1, 1)]
+    shifts = [0.5 * logits(crop) + 0.5 * logits(mirrored(crop)) for crop in crops]
+    return logits(image), flip, 0.5 * flip + 0.5 * (shifts[0] + shifts[1]) / 2
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 4), st.integers(3, 9), st.integers(3, 9), st.integers(0, 2**16))
+@torch.no_grad()
+def test_views_are_those_of_the_published_evaluation(count, height, width, seed):
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(count, 3, height, width, generator=generator, dtype=torch.float64)
+    weight = torch.randn(5, 3 * height * width, generator=generator, dtype=torch.float64)
+
+    def model(views):
+        # Not linear, or means of views and of logits could not be told apart.
+        return torch.tanh(views.flatten(1) @ weight.T)
+
+    found = view_logits(model, images)
+    for index, image in enumerate(images.numpy()):
+        for ours, oracle in zip(found, brute_force(model, image), strict=True):
+            torch.testing.assert_close(ours[index], oracle, rtol=1e-12, atol=1e-12)
+
+
+@torch.no_grad()
+def test_six_passes_of_images_as_they_came():
+    shapes, images = [], torch.rand(2, 3, 32, 32)
+    before = images.clone()
+
+    class Model(nn.Module):
+        def forward(self, views):
+            shapes.append(views.shape)
+            return views.mean((2, 3))
+
+    view_logits(Model(), images)
+    assert shapes == [(2, 3, 32, 32)] * 6
+    assert torch.equal(images, before)
+
+
+@torch.no_grad()
+def test_an_even_image_looks_the_same_in_every_view():
+    even = torch.ones(1, 3, 8, 8) * torch.tensor([1.0, -2.0, 0.5]).view(1, 3, 1, 1)
+    logits = view_logits(lambda views: views.mean((2, 3)), even)
+    torch.testing.assert_close(logits.flip, logits.plain)
+    torch.testing.assert_close(logits.flip_and_shift, logits.plain)
