@@ -128,7 +128,7 @@ def main(folder: Path) -> None:
     draw_maps(model, photos[one_of_each]).save(folder / "maps.png")
 
     errors = find_errors(probabilities, labels, class_names=CLASSES)
-    print(f"{len(errors)} of {len(labels)} test images are misclassified")  # noqa: T201
+    print(f"{len(errors)} of {len(labels)} test images are misclassified")
     surest = errors.ranked("confidence").take(slice(SHOWN_ERRORS))
     if len(surest):
         wrong = photos[surest.indices]

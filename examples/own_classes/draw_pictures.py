@@ -45,4 +45,4 @@ if __name__ == "__main__":
     )
     arguments = parser.parse_args()
     count = draw_pictures(arguments.folder, arguments.classes)
-    print(f"{count} pictures of {len(arguments.classes)} classes in {arguments.folder}")  # noqa: T201
+    print(f"{count} pictures of {len(arguments.classes)} classes in {arguments.folder}")
