@@ -38,28 +38,31 @@ def test_the_training_loss_is_the_smoothed_cross_entropy_in_closed_form(model):
 @torch.no_grad()
 def test_the_test_metrics_are_of_one_two_and_six_views(model):
     model.eval()
+    model.test_views = "flip_and_shift"
     images, labels = batch(64)
     model.test_step((images, labels), 0)
     logits = view_logits(model.net, images)
     views = {
-        "test_accuracy": logits.plain,
-        "test_accuracy_flip": logits.flip,
-        "test_accuracy_tta": logits.flip_and_shift,
+        "test_accuracy": logits["plain"],
+        "test_accuracy_flip": logits["flip"],
+        "test_accuracy_tta": logits["flip_and_shift"],
     }
     for name, expected in views.items():
         assert model.logged[name] == pytest.approx((expected.argmax(1) == labels).float().mean().item())
-    assert model.logged["test_loss"] == pytest.approx(F.cross_entropy(logits.plain, labels).item(), rel=1e-4)
+    assert model.logged["test_loss"] == pytest.approx(
+        F.cross_entropy(logits["plain"], labels).item(), rel=1e-4
+    )
 
 
 @torch.no_grad()
-def test_testing_takes_six_forward_passes_and_validating_one(model):
+def test_testing_takes_two_forward_passes_unless_asked_and_validating_one(model):
     model.eval()
     seen = []
     model.net.register_forward_hook(lambda *_: seen.append(1))
     model.validation_step(batch(), 0)
     assert len(seen) == 1
     model.test_step(batch(), 0)
-    assert len(seen) == 1 + 6
+    assert len(seen) == 1 + 2
 
 
 @torch.no_grad()
@@ -125,6 +128,6 @@ def test_bad_values_are_named_as_on_the_command_line(arguments, named):
 
 
 def test_the_recipes_are_there():
-    assert list_recipes() == ["best", "era", "fast"]
+    assert list_recipes() == ["best", "era", "fast", "resnet9"]
     with pytest.raises(ValueError, match="did you mean 'era'"):
         recipe_path("eras")

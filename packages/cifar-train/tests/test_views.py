@@ -1,6 +1,7 @@
 """Views of images against loops over pixels, one image at a time."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,7 +50,7 @@ def test_views_are_those_of_the_published_evaluation(count, height, width, seed)
 
     found = view_logits(model, images)
     for index, image in enumerate(images.numpy()):
-        for ours, oracle in zip(found, brute_force(model, image), strict=True):
+        for ours, oracle in zip(found.values(), brute_force(model, image), strict=True):
             torch.testing.assert_close(ours[index], oracle, rtol=1e-12, atol=1e-12)
 
 
@@ -72,5 +73,23 @@ def test_six_passes_of_images_as_they_came():
 def test_an_even_image_looks_the_same_in_every_view():
     even = torch.ones(1, 3, 8, 8) * torch.tensor([1.0, -2.0, 0.5]).view(1, 3, 1, 1)
     logits = view_logits(lambda views: views.mean((2, 3)), even)
-    torch.testing.assert_close(logits.flip, logits.plain)
-    torch.testing.assert_close(logits.flip_and_shift, logits.plain)
+    torch.testing.assert_close(logits["flip"], logits["plain"])
+    torch.testing.assert_close(logits["flip_and_shift"], logits["plain"])
+
+
+@pytest.mark.parametrize(("views", "passes"), [("plain", 1), ("flip", 2), ("flip_and_shift", 6)])
+@torch.no_grad()
+def test_fewer_views_are_the_first_of_all_and_cost_no_more_passes(views, passes):
+    images, seen = torch.rand(2, 3, 8, 8), []
+
+    def model(view):
+        seen.append(1)
+        return view.mean((2, 3))
+
+    found = view_logits(model, images, views=views)
+    assert len(seen) == passes
+    everything = view_logits(model, images)
+    assert list(found) == list(everything)[: len(found)]
+    assert list(found)[-1] == views
+    for name, value in found.items():
+        assert torch.equal(value, everything[name])

@@ -21,7 +21,13 @@ FALSE_ALARM_RATE = 0.05
 def validation_logits(
     model: nn.Module, datamodule: CIFAR10DataModule, spec: InputSpec
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The model's logits ``(N, K)`` on the validation split, and the labels ``(N,)``."""
+    """The model's logits ``(N, K)`` on the validation split, and the labels ``(N,)``.
+
+    Args:
+        model: Predicts best if its batch norms are folded.
+        datamodule: The data.
+        spec: What the model takes in.
+    """
     train = datamodule.dataset.train
     indices = datamodule.val_indices
     logits = predict_logits(model, train.images[indices], preprocess=spec.normalize)

@@ -42,7 +42,9 @@ def test(datamodule: CIFAR10DataModule, *, weights: Path | None, run: Path, reco
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty(),
     )
-    model = LitClassifier(architecture=loaded.architecture, arguments=loaded.arguments)
+    model = LitClassifier(
+        architecture=loaded.architecture, arguments=loaded.arguments, test_views="flip_and_shift"
+    )
     model.net.load_state_dict(loaded.model.state_dict())
     datamodule.prepare_data()
     datamodule.setup("test")

@@ -65,15 +65,15 @@ class MicroBatches:
             The mean loss over all images, a scalar whose gradients are computed already and handed on by
             ``backward()``; and the logits ``(N, K)``, without gradient.
         """
-        parts = list(zip(images.split(self._size), labels.split(self._size), strict=True))
+        parts = list(zip(torch.split(images, self._size), torch.split(labels, self._size), strict=True))
         nets = self._copies(len(parts))
         parameters = [p for p in self._nets[0].parameters() if p.requires_grad]
         device = images.device.type
-        autocast = {"dtype": torch.get_autocast_dtype(device), "enabled": torch.is_autocast_enabled(device)}
+        number_format, enabled = torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
 
         def work(net: nn.Module, part: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Sequence[Tensor]]:
             # The state of autocast is each thread's own.
-            with torch.enable_grad(), torch.autocast(device, **autocast):
+            with torch.enable_grad(), torch.autocast(device, number_format, enabled):
                 logits = net(part[0])
                 # Each image has the same weight, also in a last part that is smaller.
                 loss = self._loss(logits, part[1]) * (len(part[1]) / len(labels))

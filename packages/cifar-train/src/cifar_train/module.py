@@ -19,7 +19,7 @@ from cifar_models import InputSpec, create_model, fold_batch_norms, list_models
 from cifar_train.checkpoint import CHECKPOINT_KEY
 from cifar_train.micro_batches import MicroBatches
 from cifar_train.schedule import OneCycle
-from cifar_train.views import view_logits
+from cifar_train.views import Views, view_logits
 
 Batch = tuple[Tensor, Tensor]
 
@@ -36,8 +36,9 @@ class LitClassifier(L.LightningModule):
     """An image classifier in training.
 
     Logs ``train_loss``, ``train_accuracy``, ``val_loss``, ``val_accuracy`` per epoch, and of the test set
-    ``test_loss``, ``test_accuracy`` (one view), ``test_accuracy_flip`` and ``test_accuracy_tta`` (logits as
-    :func:`~cifar_train.views.view_logits` averages them). Losses are in nats, accuracies in [0, 1].
+    ``test_loss``, ``test_accuracy`` (one view) and, as far as ``test_views`` asks for them, ``test_accuracy_flip`` and
+    ``test_accuracy_tta`` (flip and shift, see :func:`~cifar_train.views.view_logits`). Losses are in nats,
+    accuracies in [0, 1].
 
     Args:
         architecture: Name of a model of cifar_models: resnet9, resnet18, whitenet.
@@ -50,6 +51,8 @@ class LitClassifier(L.LightningModule):
         micro_batch: Images that one core of the processor works on at a time, at least 1; the batch's
             micro-batches are worked on side by side, and batch norm sees one of them. The whole batch by all cores
             together if not given, and always on a GPU.
+        test_views: What the test set is judged by, beside the plain image: plain, nothing else; flip, its mirror
+            image as well; flip_and_shift, six views, as the public speed records are.
         channels_last: Whether the weights lie channels-last in memory, which is the fast layout of CPUs.
 
     Raises:
@@ -69,6 +72,7 @@ class LitClassifier(L.LightningModule):
         schedule: OneCycle = OneCycle(),  # noqa: B008 (frozen, so safe as a default)
         label_smoothing: float = 0.0,
         micro_batch: int | None = None,
+        test_views: Views = "flip",
         channels_last: bool = True,
     ) -> None:
         super().__init__()
@@ -90,6 +94,7 @@ class LitClassifier(L.LightningModule):
         self.arguments = dict(arguments or {})
         self.lr = lr
         self.label_smoothing = label_smoothing
+        self.test_views = test_views
         self.schedule = schedule
         self._make_optimizer = optimizer or torch.optim.Adam
         # Plain types only, or checkpoints could not be read without unpickling.
@@ -166,10 +171,11 @@ class LitClassifier(L.LightningModule):
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Log loss and accuracy of one batch of the test set, and accuracies with test-time augmentation."""
         images, labels = batch
-        logits = view_logits(self._full_precision, images)
-        self._log_metrics("test", logits.plain, labels)
-        for name, augmented in (("flip", logits.flip), ("tta", logits.flip_and_shift)):
+        logits = view_logits(self._full_precision, images, views=self.test_views)
+        self._log_metrics("test", logits.pop("plain"), labels)
+        for views, augmented in logits.items():
             accuracy = (augmented.argmax(1) == labels).float().mean()
+            name = "tta" if views == "flip_and_shift" else views
             self.log(f"test_accuracy_{name}", accuracy, batch_size=len(labels), sync_dist=True)
 
     def _full_precision(self, images: Tensor) -> Tensor:

@@ -154,30 +154,23 @@ class Muon(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            params = [param for param in group["params"] if param.grad is not None]
-            if params:
-                self._update(params, group)
+            for param in group["params"]:
+                if param.grad is not None:
+                    self._update(param, param.grad, group)
         return loss
 
-    def _update(self, params: list[Tensor], group: dict[str, Any]) -> None:
-        gradients = [param.grad for param in params]
+    def _update(self, param: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         if group["weight_decay"]:
-            torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
-        for param, gradient in zip(params, gradients, strict=True):
-            if "momentum_buffer" not in self.state[param]:
-                self.state[param]["momentum_buffer"] = torch.zeros_like(gradient)
-        velocities = [self.state[param]["momentum_buffer"] for param in params]
-        torch._foreach_mul_(velocities, group["momentum"])
-        torch._foreach_add_(velocities, gradients)
-        updates = torch._foreach_add(gradients, velocities, alpha=group["momentum"])
+            param.mul_(1 - group["lr"] * group["weight_decay"])
+        state = self.state[param]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(gradient)
+        velocity = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
+        update = gradient.add(velocity, alpha=group["momentum"])
         if group["orthogonal"]:
-            norms = torch._foreach_norm(params)
-            scales = [
-                len(param) ** 0.5 / norm.clamp_min(1e-7) for param, norm in zip(params, norms, strict=True)
-            ]
-            torch._foreach_mul_(params, scales)
-            updates = [self._direction(update, group) for update in updates]
-        torch._foreach_add_(params, updates, alpha=-group["lr"] * group["scale"])
+            param.mul_(param.size(0) ** 0.5 / param.norm().clamp_min(1e-7))
+            update = self._direction(update, group)
+        param.add_(update, alpha=-group["lr"] * group["scale"])
 
     def _direction(self, kernel: Tensor, group: dict[str, Any]) -> Tensor:
         """The kernel ``(O, I, H, W)``, orthogonalised as a matrix ``(O, H*W*I)``."""

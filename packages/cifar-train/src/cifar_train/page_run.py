@@ -22,6 +22,7 @@ def describe_result(findings: Findings, summary: Summary) -> Fields:
     tiles: list[tuple[str, str, str]] = [
         ("Test accuracy", percent(test.accuracy), "one view"),
         ("With flip", percent(findings.flip_accuracy), "image and mirror image"),
+        *_six_views(summary),
         (
             "Right in the first 3",
             percent(top_k_accuracy(test.probabilities, test.labels, k=min(3, test.probabilities.shape[1]))),
@@ -83,6 +84,12 @@ def describe_origin(summary: Summary) -> Fields:
         "environment": [*environment.items(), *versions.items()],
         "data": [*summary.data.items()],
     }
+
+
+def _six_views(summary: Summary) -> list[tuple[str, str, str]]:
+    # Read from the run's test, not measured again for the page; runs of earlier versions lack it.
+    accuracy = summary.metrics.get("test_accuracy_tta")
+    return [] if accuracy is None else [("With flip and shift", percent(accuracy), "six views")]
 
 
 def _source(summary: Summary) -> str:

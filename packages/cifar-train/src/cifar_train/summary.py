@@ -140,6 +140,7 @@ def format_metrics(metrics: dict[str, float]) -> list[tuple[str, str]]:
     labels = {
         "test_accuracy": "test accuracy",
         "test_accuracy_flip": "  with flip",
+        "test_accuracy_tta": "  with flip and shift",
         "test_loss": "test loss",
         "val_accuracy": "validation accuracy",
         "val_loss": "validation loss",

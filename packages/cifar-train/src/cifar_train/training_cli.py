@@ -21,7 +21,7 @@ from cifar_train.module import LitClassifier
 from cifar_train.parse_errors import explain_error
 from cifar_train.precision import quickest_precision
 from cifar_train.progress import Throughput, progress_display
-from cifar_train.recipes import recipe_path
+from cifar_train.recipes import list_recipes, recipe_path
 from cifar_train.rundir import RunDirectory, create_run, find_run, point_latest
 
 #: Tells the further processes of a run (strategy ddp) the directory that the first one made.
@@ -149,7 +149,7 @@ class TrainCLI(LightningCLI):
             "--recipe",
             type=str,
             default="custom",
-            help="A shipped configuration to start from: best, era or fast.",
+            help=f"A shipped configuration to start from: {', '.join(list_recipes())}.",
         )
         parser.add_argument("--runs", type=Path, default=Path("runs"), help="Directory of all runs.")
         parser.add_argument(
