@@ -241,7 +241,9 @@ def prose_problems(text, summary, parameters):
             [100 * share for share in shares] if digits != quantity else seconds if ":" in digits else counts
         )
         if not any(says(digits, value) for value in known):
-            problems.append(f"{quantity} is in no file of results")
+            problems.append(
+                f"{quantity} is in no file of results; what is quoted from elsewhere is named in QUOTED"
+            )
     return problems
 
 
