@@ -18,6 +18,7 @@ it, else float32); `airbench94:float32`, `airbench94:bf16-mixed` and `airbench94
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -246,6 +247,8 @@ def main() -> None:
     parser.add_argument("--projected-steps", type=int, default=200, help="(default: %(default)s)")
     parser.add_argument("arguments", nargs="*", help="further arguments of cifar-train, after --")
     options = parser.parse_args()
+    # So that a training does not go on when the benchmark is told to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if options.table:
         print(training_table(json.loads(options.table.read_text(encoding="utf-8"))["runs"]))
     elif options.quick:
