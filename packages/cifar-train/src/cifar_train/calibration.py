@@ -11,7 +11,7 @@ from torch import nn
 
 from cifar_data import CIFAR10DataModule
 from cifar_explain import fit_familiarity, predict_logits
-from cifar_models import InputSpec, Weights
+from cifar_models import InputSpec, Weights, fold_batch_norms
 from cifar_train.checkpoint import load_checkpoint
 
 #: Share of validation images that may look unfamiliar.
@@ -21,16 +21,10 @@ FALSE_ALARM_RATE = 0.05
 def validation_logits(
     model: nn.Module, datamodule: CIFAR10DataModule, spec: InputSpec
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The model's logits ``(N, K)`` on the validation split, and the labels ``(N,)``.
-
-    Args:
-        model: Predicts best if its batch norms are folded.
-        datamodule: The data.
-        spec: What the model takes in.
-    """
+    """The model's logits ``(N, K)`` on the validation split, and the labels ``(N,)``."""
     train = datamodule.dataset.train
     indices = datamodule.val_indices
-    logits = predict_logits(model, train.images[indices], preprocess=spec.normalize)
+    logits = predict_logits(fold_batch_norms(model), train.images[indices], preprocess=spec.normalize)
     return logits, np.asarray(train.labels[indices], np.int64)
 
 

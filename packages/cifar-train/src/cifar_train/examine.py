@@ -52,7 +52,7 @@ def test(datamodule: CIFAR10DataModule, *, weights: Path | None, run: Path, reco
     trainer.test(model, datamodule=datamodule, verbose=False)
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     for label, value in format_metrics(metrics):
-        print(f"{label:<20}  {value}")
+        print(f"{label:<21}  {value}")
     if record:
         save_weights(
             path,

@@ -24,7 +24,7 @@ from cifar_explain import (
     measure_faithfulness,
     predict_logits,
 )
-from cifar_models import Weights
+from cifar_models import Weights, fold_batch_norms
 from cifar_train.calibration import FALSE_ALARM_RATE, check_data, validation_logits
 from cifar_train.human import HumanAnswers
 
@@ -114,8 +114,9 @@ def find_out(
         logits, labels = validation_logits(weights.model, datamodule, spec)
         validation = Evaluation(_softmax(logits), labels, spec.classes)
         familiarity = fit_familiarity(logits, labels, false_alarm_rate=FALSE_ALARM_RATE)
-    logits = predict_logits(weights.model, test.images, preprocess=spec.normalize)
-    mirrored = predict_logits(weights.model, test.images, preprocess=lambda x: spec.normalize(x).flip(3))
+    network = fold_batch_norms(weights.model)
+    logits = predict_logits(network, test.images, preprocess=spec.normalize)
+    mirrored = predict_logits(network, test.images, preprocess=lambda x: spec.normalize(x).flip(3))
     labels = np.asarray(test.labels, np.int64)
     evaluation = Evaluation(_softmax(logits), labels, spec.classes)
     errors = find_errors(evaluation.probabilities, labels, class_names=spec.classes)

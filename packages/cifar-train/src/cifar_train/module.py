@@ -18,6 +18,7 @@ from cifar_data import CIFAR10DataModule
 from cifar_models import InputSpec, create_model, fold_batch_norms, list_models
 from cifar_train.checkpoint import CHECKPOINT_KEY
 from cifar_train.micro_batches import MicroBatches
+from cifar_train.resolution import LowResolution, shrink
 from cifar_train.schedule import OneCycle
 from cifar_train.views import Views, view_logits
 
@@ -51,6 +52,7 @@ class LitClassifier(L.LightningModule):
         micro_batch: Images that one core of the processor works on at a time, at least 1; the batch's
             micro-batches are worked on side by side, and batch norm sees one of them. The whole batch by all cores
             together if not given, and always on a GPU.
+        low_resolution: Whether and how long training begins on smaller images.
         test_views: What the test set is judged by, beside the plain image: plain, nothing else; flip, its mirror
             image as well; flip_and_shift, six views, as the public speed records are.
         channels_last: Whether the weights lie channels-last in memory, which is the fast layout of CPUs.
@@ -61,6 +63,8 @@ class LitClassifier(L.LightningModule):
 
     # A method, not the folded copy itself: a module would be registered, and saved with every checkpoint.
     _inference: Callable[[Tensor], Tensor] | None = None
+    # Of the whole run; unknown without a trainer.
+    _total_steps: int = 0
 
     def __init__(
         self,
@@ -72,6 +76,7 @@ class LitClassifier(L.LightningModule):
         schedule: OneCycle = OneCycle(),  # noqa: B008 (frozen, so safe as a default)
         label_smoothing: float = 0.0,
         micro_batch: int | None = None,
+        low_resolution: LowResolution = LowResolution(),  # noqa: B008 (frozen)
         test_views: Views = "flip",
         channels_last: bool = True,
     ) -> None:
@@ -94,6 +99,7 @@ class LitClassifier(L.LightningModule):
         self.arguments = dict(arguments or {})
         self.lr = lr
         self.label_smoothing = label_smoothing
+        self.low_resolution = low_resolution
         self.test_views = test_views
         self.schedule = schedule
         self._make_optimizer = optimizer or torch.optim.Adam
@@ -129,6 +135,9 @@ class LitClassifier(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one (micro-)batch: a scalar with gradient."""
         images, labels = batch
+        side = self.low_resolution.side(self._progress())
+        if side is not None:
+            images = shrink(images, side)
         # A GPU is at its best with all images at once.
         if self._micro_batches is not None and images.device.type == "cpu":
             loss, logits = self._micro_batches(images, labels)
@@ -139,6 +148,10 @@ class LitClassifier(L.LightningModule):
         self.log("train_loss", loss.detach(), on_epoch=True, prog_bar=True, batch_size=len(labels))
         self.log("train_accuracy", accuracy, on_step=False, on_epoch=True, batch_size=len(labels))
         return loss
+
+    def _progress(self) -> float:
+        """Share of all steps that are done, in [0, 1]."""
+        return self.trainer.global_step / self._total_steps if self._total_steps else 0.0
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
@@ -207,5 +220,6 @@ class LitClassifier(L.LightningModule):
         total = self.trainer.estimated_stepping_batches
         if not math.isfinite(total):
             raise ValueError("the length of the run is unknown; set trainer.max_epochs or trainer.max_steps")
-        scheduler = self.schedule.build(optimizer, lr=self.lr, total_steps=int(total))
+        self._total_steps = int(total)
+        scheduler = self.schedule.build(optimizer, lr=self.lr, total_steps=self._total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -19,7 +19,7 @@ from cifar_explain import (
     most_confused,
     top_k_accuracy,
 )
-from cifar_models import Weights
+from cifar_models import Weights, fold_batch_norms
 from cifar_train.figures import write_figures
 from cifar_train.findings import Findings
 from cifar_train.history import read_history
@@ -112,9 +112,8 @@ def predicted_gallery(
 ) -> Gallery:
     """The gallery of the test set, predicted now."""
     test, spec = datamodule.dataset.test, weights.spec
-    found = evaluate(
-        weights.model, test.images, test.labels, class_names=spec.classes, preprocess=spec.normalize
-    )
+    network = fold_batch_norms(weights.model)
+    found = evaluate(network, test.images, test.labels, class_names=spec.classes, preprocess=spec.normalize)
     # The gallery keeps float32, and people are asked about its errors.
     kept = found.probabilities.astype(np.float32)
     errors = find_errors(kept, found.labels, class_names=spec.classes)

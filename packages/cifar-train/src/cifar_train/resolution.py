@@ -1,0 +1,60 @@
+"""Smaller images in the first part of a run: coarse shapes are learned from fewer pixels, at a fraction of the cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class LowResolution:
+    """How long a run trains on smaller images, and how small they are.
+
+    Args:
+        until: Share of all steps, in [0, 1]. 0 trains at full resolution throughout.
+        size: Side of the smaller images in pixels, at least 16.
+
+    Raises:
+        ValueError: If a value is out of its range; the message names the field.
+
+    Source:
+        J. Howard et al., fast.ai's entry to DAWNBench (2018): progressive resizing.
+
+    >>> LowResolution(until=0.5, size=24).side(0.25), LowResolution(until=0.5, size=24).side(0.5)
+    (24, None)
+    """
+
+    until: float = 0.0
+    size: int = 24
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.until <= 1:
+            raise ValueError(
+                f"model.low_resolution.until is {self.until}; it must be in [0, 1], a share of all steps"
+            )
+        if self.size < 16:
+            raise ValueError(
+                f"model.low_resolution.size is {self.size}; it must be at least 16, below which the networks "
+                "have no pixel left to pool"
+            )
+
+    def side(self, progress: float) -> int | None:
+        """Side in pixels after a share ``progress`` of all steps, in [0, 1]; none where images keep their own."""
+        return self.size if progress < self.until else None
+
+
+def shrink(images: Tensor, side: int) -> Tensor:
+    """Images ``(N, C, H, W)`` brought to ``(N, C, side, side)``, each pixel a weighted mean of those it covers.
+
+    The result lies channels-last in memory; images that are not larger come back as they are.
+
+    >>> shrink(torch.tensor([[[[0.0, 2.0], [4.0, 6.0]]]]), 1).item()
+    3.0
+    """
+    if max(images.shape[2:]) <= side:
+        return images
+    smaller = F.interpolate(images, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
+    return smaller.contiguous(memory_format=torch.channels_last)

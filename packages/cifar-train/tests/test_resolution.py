@@ -1,0 +1,66 @@
+import lightning as L
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from cifar_data import CIFAR10DataModule
+from cifar_train.module import LitClassifier
+from cifar_train.resolution import LowResolution, shrink
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_small_before_and_whole_after(until, progress):
+    side = LowResolution(until=until, size=20).side(progress)
+    assert side == (20 if progress < until else None)
+
+
+@pytest.mark.parametrize("side", [16, 20, 24, 31])
+def test_shrinking_is_what_pillow_does(side):
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    found = shrink(images, side)
+    for image, small in zip(images, found, strict=True):
+        for channel, expected in zip(image, small, strict=True):
+            picture = Image.fromarray(channel.numpy(), mode="F").resize(
+                (side, side), Image.Resampling.BILINEAR
+            )
+            np.testing.assert_allclose(expected.numpy(), np.asarray(picture), atol=1e-5)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_images_that_are_small_enough_stay():
+    images = torch.rand(2, 3, 16, 16)
+    assert shrink(images, 16) is images
+    assert shrink(images, 24) is images
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [({"until": 1.1}, "until is 1.1"), ({"until": -0.1}, "until is -0.1"), ({"size": 15}, "size is 15")],
+)
+def test_values_out_of_range_are_named(fields, named):
+    with pytest.raises(ValueError, match=named):
+        LowResolution(**fields)
+
+
+def test_a_run_changes_over_at_its_share_of_the_steps(tmp_path):
+    data = CIFAR10DataModule(
+        source="synthetic", batch_size=50, val_size=100, train_limit=300, cache_dir=str(tmp_path)
+    )
+    model = LitClassifier(
+        architecture="whitenet",
+        arguments={"widths": [8, 8, 8]},
+        low_resolution=LowResolution(until=0.5, size=16),
+    )
+    sides = []
+    model.net.register_forward_pre_hook(
+        lambda net, args: sides.append(args[0].shape[2]) if net.training else None
+    )
+    trainer = L.Trainer(
+        max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, num_sanity_val_steps=0,
+    )  # fmt: skip
+    trainer.fit(model, datamodule=data)
+    assert sides == [16] * 6 + [32] * 6
