@@ -17,6 +17,7 @@ it, else float32); `airbench94:float32`, `airbench94:bf16-mixed` and `airbench94
 """
 
 import argparse
+import contextlib
 import json
 import signal
 import sys
@@ -99,9 +100,11 @@ def train_airbench(rival: str, seed: int) -> Record:
     }
 
 
-def train_recipe(recipe: str, seed: int, arguments: Sequence[str] = ()) -> Record:
-    """Train a recipe as a user would and return what its summary says."""
-    with tempfile.TemporaryDirectory() as runs:
+def train_recipe(
+    recipe: str, seed: int, arguments: Sequence[str] = (), *, keep: Path | None = None
+) -> Record:
+    """Train a recipe as a user would and return what its summary says; in the folder `keep` the run stays."""
+    with tempfile.TemporaryDirectory() if keep is None else contextlib.nullcontext(str(keep)) as runs:
         command = [installed("cifar-train"), "--recipe", recipe, "--seed_everything", str(seed)]
         finished = run_process([*command, "--report", "false", "--runs", runs, *arguments])
         summary = json.loads((Path(runs) / "latest" / "report" / "summary.json").read_text(encoding="utf-8"))
@@ -188,7 +191,7 @@ def run_all(options: argparse.Namespace) -> Record:
         elif rival in options.projected:
             record |= project_recipe(rival, seed, steps=options.projected_steps, arguments=options.arguments)
         else:
-            record |= train_recipe(rival, seed, options.arguments)
+            record |= train_recipe(rival, seed, options.arguments, keep=options.keep)
         content["runs"].append(record)
         write_json(options.out, content)
     return content
@@ -237,6 +240,9 @@ def main() -> None:
         "--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[0, 1, 2]
     )
     parser.add_argument("--out", type=Path, help="write the runs here, as JSON, and go on from what is there")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep the recipes' run directories in this folder"
+    )
     parser.add_argument("--table", type=Path, metavar="FILE", help="only print the table of these runs")
     parser.add_argument("--quick", action="store_true", help="slices in rounds instead of whole runs")
     parser.add_argument("--rounds", type=int, default=3, help="of --quick (default: %(default)s)")
