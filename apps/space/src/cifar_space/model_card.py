@@ -14,6 +14,7 @@ from cifar_space.report_files import Figure, Report
 _TITLES = {
     "test_accuracy": "test accuracy",
     "test_accuracy_flip": "with mirrored twin",
+    "test_accuracy_tta": "with mirrored twin and shifts",
     "test_loss": "test loss",
     "val_accuracy": "validation accuracy",
     "val_loss": "validation loss",
