@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from arithmetic import DTYPES, convolve, count_flops, find_convolutions, product_rate, step_flops, time_work
-from lightning_slice import train_slice
+from lightning_slice import fit_slice
 from machine import headline, start_report, write_json
 from pace import Pace
 from recipe_parts import Recipe, make_net, read_recipe, train_bare
@@ -119,7 +119,8 @@ def measure_lightning(
     def through_lightning() -> float:
         pace = Pace(seconds=seconds)
         arguments = ["--recipe", recipe.name, "--data.source", source]
-        return float(train_slice(arguments, pace)["images_per_second"])
+        fit_slice(arguments, pace)
+        return pace.images_per_second
 
     def bare() -> float:
         pace = Pace(seconds=seconds)

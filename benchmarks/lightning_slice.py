@@ -43,11 +43,11 @@ class PaceCallback(Callback):
             trainer.should_stop = True
 
 
-def train_slice(arguments: Sequence[str], pace: Pace) -> dict[str, Any]:
+def fit_slice(arguments: Sequence[str], pace: Pace) -> tuple[L.LightningModule, dict[str, Any]]:
     """Train as `arguments` of cifar-train say until `pace` has seen enough.
 
     Returns:
-        What was counted, with recipe, batch size, precision, processes and threads.
+        The module as it then is; and what was counted, with recipe, batch size, precision, processes and threads.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     first = RUN_VARIABLE not in os.environ
@@ -61,7 +61,7 @@ def train_slice(arguments: Sequence[str], pace: Pace) -> dict[str, Any]:
             # The next slice of this process makes a directory of its own.
             if first:
                 os.environ.pop(RUN_VARIABLE, None)
-    return {
+    return cli.model, {
         "recipe": cli.config.recipe,
         "batch_size": cli.datamodule.batch_size,
         "train_size": cli.datamodule.train_size,
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("arguments", nargs="*", help="of cifar-train, after --")
     options = parser.parse_args()
     pace = Pace(warmup=options.warmup, steps=options.steps, seconds=options.seconds)
-    result = train_slice(options.arguments, pace)
+    _, result = fit_slice(options.arguments, pace)
     if result.pop("rank") == 0:
         print(json.dumps(result))
 
