@@ -171,6 +171,8 @@ def main() -> None:
     )
     parser.add_argument("--redraw", type=Path, metavar="FILE", help="measure nothing, take this JSON")
     options = parser.parse_args()
+    if options.figures and not options.redraw and (len(options.parts) < 3 or len(options.images) < 2):
+        parser.error("--figures needs all three parts, and two numbers of images at least")
     if options.quick:
         options.steps, options.rounds = 15, 2
         options.images, options.widths = [3_000, 6_000, 12_000], [16, 32, 64]

@@ -80,17 +80,19 @@ def measure_steps(points: Sequence[Point], *, rounds: int, seconds: float) -> tu
 def measure_convolutions(recipe: Recipe, *, rounds: int, seconds: float) -> tuple[Rows, dict[str, Any]]:
     """Measure each convolution of a recipe's network alone; return the rows of the table and the report.
 
-    The last row is all of them together, each as often as the network uses it.
+    The last row is all of them together, each as often as the network uses it. Where each core works on a micro-batch
+    of its own, both sides are those of one core.
     """
     layers = find_convolutions(make_net(recipe))
-    threads, name = torch.get_num_threads(), recipe.number_format
-    batch = recipe.batch_size if recipe.micro_batch is None else recipe.micro_batch
+    name = recipe.number_format
+    threads = torch.get_num_threads() if recipe.micro_batch is None else 1
+    batch = recipe.micro_batch or recipe.batch_size
     sides: dict[Any, Callable[[], float]] = product_sides([(name, threads)], seconds=seconds)
     flops = {}
     for layer in layers:
         flops[layer] = count_flops(convolve(layer, batch=batch))
         work = convolve(layer, batch=batch, dtype=DTYPES[name])
-        sides[layer] = lambda work=work: time_work(work, seconds=seconds)
+        sides[layer] = with_threads(threads, lambda work=work: time_work(work, seconds=seconds))
     found = interleave(sides, rounds=rounds)
     products = found[name, threads]
     rates = {str(layer): [flops[layer] / value for value in found[layer]] for layer in layers}
@@ -203,9 +205,12 @@ def main() -> None:
         elif part == "lightning":
             rows, report[part] = [], {}
             for recipe in recipes:
-                timing["seconds"] = options.slice_seconds
-                more, report[part][recipe.name] = measure_lightning(recipe, source=options.source, **timing)
+                more, report[part][recipe.name] = measure_lightning(
+                    recipe, rounds=options.rounds, seconds=options.slice_seconds, source=options.source
+                )
                 rows += more
+                if recipe.left_out:
+                    print(f"\n{recipe.name}: the bare loop leaves out {', '.join(recipe.left_out)}")
             header = ["recipe", "Lightning, images/s", "bare loop, images/s", "ratio"]
         else:
             parser.error(f"--parts has {part!r}; the parts are step, convolutions and lightning")

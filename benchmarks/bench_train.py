@@ -129,13 +129,14 @@ def train_recipe(
 
 
 def test_time_augmentation(metrics: dict[str, float]) -> tuple[float, str]:
-    """Return the accuracy with the most views that a run tested, and what these are.
+    """Return the accuracy with the most views that a run tested, and what these are; of one view if it was all.
 
     >>> test_time_augmentation({"test_accuracy": 0.9, "test_accuracy_flip": 0.91})
     (0.91, 'flip, 2 views')
     """
     kinds = {"test_accuracy_tta": "flip and shift, 6 views", "test_accuracy_flip": "flip, 2 views"}
-    return next((metrics[name], views) for name, views in kinds.items() if name in metrics)
+    found = ((metrics[name], views) for name, views in kinds.items() if name in metrics)
+    return next(found, (metrics["test_accuracy"], "none"))
 
 
 def project_recipe(recipe: str, seed: int, *, steps: int, arguments: Sequence[str] = ()) -> Record:
@@ -159,7 +160,7 @@ def project_recipe(recipe: str, seed: int, *, steps: int, arguments: Sequence[st
 def measure_slice(
     rival: str, limits: Sequence[str], *, seed: int = 0, arguments: Sequence[str] = ()
 ) -> Record:
-    """Return the pace of a slice of a rival's training, start-up left out."""
+    """Return the pace of a slice of a rival's training at full resolution, start-up left out."""
     if is_airbench(rival):
         command = python("airbench_on_cpu.py", *limits, "--seed", str(seed), *airbench_arguments(rival))
     else:

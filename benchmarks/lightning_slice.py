@@ -2,8 +2,9 @@
 
     python benchmarks/lightning_slice.py --steps 50 -- --recipe fast --data.batch_size 250
 
-What follows `--` are arguments of cifar-train. Start-up and first steps are left out, nothing is validated or tested.
-A part of other benchmarks; `bench_train.py` runs whole trainings.
+What follows `--` are arguments of cifar-train. Start-up and first steps are left out, nothing is validated or tested,
+and images have their full size, also of a recipe that begins on smaller ones. A part of other benchmarks;
+`bench_train.py` runs whole trainings.
 """
 
 import argparse
@@ -21,8 +22,9 @@ from pace import Pace
 
 from cifar_train.training_cli import RUN_VARIABLE, TrainCLI
 
-# What would take time between the steps that count, and is no part of a step.
-_QUIETLY = [
+# What would take time between the steps that count, and is no part of a step; and what makes some steps cheaper.
+_STEADILY = [
+    "--model.low_resolution.until=0",
     "--trainer.limit_val_batches=0",
     "--trainer.enable_checkpointing=false",
     "--trainer.enable_progress_bar=false",
@@ -53,7 +55,7 @@ def fit_slice(arguments: Sequence[str], pace: Pace) -> tuple[L.LightningModule, 
     first = RUN_VARIABLE not in os.environ
     with tempfile.TemporaryDirectory() as runs:
         try:
-            cli = TrainCLI([*arguments, *_QUIETLY, "--runs", runs], description="A slice of a training.")
+            cli = TrainCLI([*arguments, *_STEADILY, "--runs", runs], description="A slice of a training.")
             # At the end, so that all that the others do in a step is counted.
             cli.trainer.callbacks.append(PaceCallback(pace))  # type: ignore[attr-defined]
             cli.trainer.fit(cli.model, datamodule=cli.datamodule)

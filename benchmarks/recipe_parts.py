@@ -18,9 +18,10 @@ from cifar_train.precision import quickest_precision
 from cifar_train.recipes import recipe_path
 from cifar_train.schedule import OneCycle
 
-# Fields of `model` that the bare loop does as cifar-train does.
+# Fields of `model` that the bare loop does as cifar-train does, and two that a slice of a training does not have: it
+# is at full resolution and ends before the test.
 _KNOWN = {"architecture", "arguments", "lr", "optimizer", "schedule", "label_smoothing", "micro_batch"}
-_KNOWN |= {"channels_last"}
+_KNOWN |= {"channels_last", "low_resolution", "test_views"}
 
 
 @dataclass(frozen=True)
