@@ -30,10 +30,6 @@ MODULES = (
     "step_points",
 )
 
-pytestmark = pytest.mark.skipif(
-    not FOLDER.exists(), reason="the benchmarks are not part of an installed package"
-)
-
 
 @pytest.fixture(autouse=True)
 def _path(monkeypatch):
@@ -387,7 +383,10 @@ def test_a_slice_with_other_widths_runs_in_a_process_of_its_own():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("airbench") is None, reason="airbench is in the group bench")
+@pytest.mark.skipif(
+    not all(importlib.util.find_spec(name) for name in ("airbench", "torchvision")),
+    reason="airbench and torchvision are in the group bench",
+)
 def test_airbench_trains_on_the_processor():
     found = run("airbench_on_cpu.py", "--source", "synthetic", "--steps", 1, "--warmup", 1).last_json()
     assert found["images"] == 1024
