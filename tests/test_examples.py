@@ -88,7 +88,7 @@ def test_own_classes(place):
             page = fetched(f"http://127.0.0.1:{port}", server)
         finally:
             server.terminate()
-    assert "<title>Classify and explain" in page
+    assert "knows four things: checks, circle, dots and square" in page
 
     run(build, place)
     bundle = place / "data" / "space"
@@ -98,7 +98,7 @@ def test_own_classes(place):
     assert not names & {path.name for path in (place / "data" / "pictures").rglob("*.png")}
 
 
-def fetched(url, server, *, seconds=300):
+def fetched(url, server, *, seconds=600):
     """The page at an address, as soon as the server answers."""
     until = time.monotonic() + seconds
     while time.monotonic() < until and server.poll() is None:
