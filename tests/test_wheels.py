@@ -27,7 +27,7 @@ MEMBERS = {
 }
 
 #: What comes with a declared dependency that cannot do without it.
-BROUGHT = {"cv2": "albumentations", "PIL": "cifar-models", "jinja2": "torch", "markupsafe": "torch"}
+BROUGHT = {"cv2": "albumentations", "markupsafe": "jinja2"}
 
 
 def module(name):

@@ -58,7 +58,7 @@ def test_the_card_says_what_there_is(run_service: Service, service: Service, par
         assert told in page.text
     bare = parse(model_card(service.facts)).text
     assert "Neither its command nor its recipe is known" in bare
-    for title in ("Each class", "Calibration", "None of the ten"):
+    for title in ("Each class", "Calibration", "None of the classes"):
         assert title in page.text
         assert title not in bare
 

@@ -125,8 +125,8 @@ def _measured(facts: Facts) -> Iterable[str]:
     if facts.familiarity is not None:
         known = facts.familiarity
         yield _section(
-            "None of the ten",
-            "<p>A picture is marked as looking like none of the ten classes if its calibrated probability (at the "
+            "None of the classes",
+            "<p>A picture is marked as looking like none of the classes if its calibrated probability (at the "
             f"temperature {known.temperature:.3f}) is below {percent(known.lowest_confidence)}, or its energy above "
             f"{known.highest_energy:.3f}. The energy is minus the logarithm of the sum of exp(score) over all "
             "classes, of the network's scores before any temperature: it is high where no class scores well. The "
