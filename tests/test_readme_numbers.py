@@ -229,6 +229,7 @@ def prose_problems(text, summary, parameters):
             elif "seconds" in keys[-1]:
                 seconds += [*values, statistics.median(values)]
     counts = [
+        analysis["test_errors"],
         *parameters,
         *(run["parameters"] for run in runs),
         *(run["data"]["test"] for run in runs if "data" in run),
