@@ -301,8 +301,9 @@ def changed_digits(text):
         for found in pattern.finditer(line[0] if ours or not in_table else ""):
             if found[0] in QUOTED:
                 continue
+            # By five, since a number that lies halfway between two may be rounded to either.
             last = start + line.start() + found.start() + len(re.match(_NUMBER, found[0])[0]) - 1
-            yield found[0], text[:last] + str((int(text[last]) + 1) % 10) + text[last + 1 :]
+            yield found[0], text[:last] + str((int(text[last]) + 5) % 10) + text[last + 1 :]
 
 
 def test_a_changed_number_is_noticed(shipped_summary, parameters):
