@@ -86,7 +86,7 @@ def number(text):
 def says(text, expected):
     """Whether a published number is the nearest one with as many digits; float32 has rounded both once before."""
     value, digit = number(text)
-    return abs(value - expected) <= digit / 2 + 1e-6 * max(1, abs(expected))
+    return abs(value - expected) <= digit / 2 + 1e-7 * max(1, abs(expected))
 
 
 def summaries(recipe):
