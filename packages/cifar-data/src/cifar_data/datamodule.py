@@ -34,8 +34,8 @@ class CIFAR10DataModule(L.LightningDataModule):
         loader: tensor (whole batches in memory, fastest), albumentations (image by image) or bolts
             (Lightning Bolts loads and splits, Albumentations augments).
         batch_size: Training images per process and step, from 1 to the number trained on.
-        eval_batch_size: Validation or test images per process and step, from 1 to 10000. On a processor some
-            hundred stay in its cache and are quickest; a GPU takes more.
+        eval_batch_size: Validation or test images per process and step, from 1 to 10000. On a processor about
+            a hundred are quickest, whose activations stay in its cache; a GPU takes more.
         val_size: Training images held out for validation, from 0 (none) to 49999 of CIFAR-10's 50000.
         split_seed: Seed of the choice of the images held out, 0 to 4294967295.
         seed: Seed of the order and the augmentation, 0 to 4294967295.
