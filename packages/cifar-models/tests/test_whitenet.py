@@ -89,11 +89,24 @@ def test_an_image_is_classified_alike_alone_and_in_a_batch(size):
         ({"widths": (8, 0, 8)}, "widths"),
         ({"num_classes": 0}, "num_classes"),
         ({"norm_momentum": 0.0}, "norm_momentum"),
+        ({"activation": "tanh"}, "activation must be one of relu, silu, gelu, got 'tanh'"),
     ],
 )
 def test_bad_arguments_are_named(arguments, named):
     with pytest.raises(ValueError, match=named):
         WhiteNet(**arguments)
+
+
+@pytest.mark.parametrize("activation", ["relu", "silu", "gelu"])
+def test_every_activation_is_the_one_that_was_asked_for(activation):
+    model = WhiteNet(widths=(4, 4, 4), activation=activation).eval()
+    images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    function = {"relu": nn.ReLU(), "silu": nn.SiLU(), "gelu": nn.GELU()}[activation]
+    x = function(model.whiten(images))
+    for group in (model.layer1, model.layer2, model.layer3):
+        x = function(group.norm1(nn.MaxPool2d(2)(group.conv1(x))))
+        x = function(group.norm2(group.conv2(x)))
+    torch.testing.assert_close(model(images), model.head(x.amax((2, 3))))
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 1, 32, 32), (1, 3, 15, 32)])
