@@ -10,18 +10,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cifar_train.card import model_card
     from cifar_train.module import LitClassifier
     from cifar_train.muon import Muon, orthogonalize
     from cifar_train.recipes import list_recipes, recipe_path
     from cifar_train.schedule import OneCycle
 
-__all__ = ["LitClassifier", "Muon", "OneCycle", "list_recipes", "orthogonalize", "recipe_path"]
+__all__ = ["LitClassifier", "Muon", "OneCycle", "list_recipes", "model_card", "orthogonalize", "recipe_path"]
 
 _HOMES = {
     "LitClassifier": "cifar_train.module",
     "Muon": "cifar_train.muon",
     "OneCycle": "cifar_train.schedule",
     "list_recipes": "cifar_train.recipes",
+    "model_card": "cifar_train.card",
     "orthogonalize": "cifar_train.muon",
     "recipe_path": "cifar_train.recipes",
 }

@@ -12,6 +12,7 @@ from cifar_data import CIFAR10DataModule
 from cifar_explain import write_gallery
 from cifar_models import load_weights, read_header, save_weights
 from cifar_train.calibration import calibrate, check_data
+from cifar_train.card import model_card, write_model_card
 from cifar_train.checkpoint import export_checkpoint, run_metrics, run_recipe
 from cifar_train.findings import find_out
 from cifar_train.human import HumanAnswers, HumanFiles
@@ -146,13 +147,14 @@ def export(
 def write_everything(
     run: RunDirectory, datamodule: CIFAR10DataModule, *, people: HumanAnswers | None, summary: Summary
 ) -> None:
-    """Write report and gallery from the run's weights file, and say where they are."""
+    """Write report, gallery and model card from the run's weights file, and say where they are."""
     weights = load_weights(run.weights)
     findings = find_out(weights, datamodule, people=people, say=_say)
     _say("figures and page")
-    write_report(run, findings, datamodule, summary=summary)
+    completed = write_report(run, findings, datamodule, summary=summary)
     write_gallery(make_test_gallery(findings, datamodule, weights), run.gallery)
-    print(f"report   {run.page}\ngallery  {run.gallery}")
+    write_model_card(run.card, model_card(weights, completed, filename=run.weights.name))
+    print(f"report   {run.page}\ngallery  {run.gallery}\ncard     {run.card}")
 
 
 def read_people(human: HumanFiles, datamodule: CIFAR10DataModule) -> HumanAnswers | None:

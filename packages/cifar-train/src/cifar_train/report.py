@@ -25,6 +25,7 @@ from cifar_train.findings import Findings
 from cifar_train.history import read_history
 from cifar_train.human import HumanAnswers
 from cifar_train.page import render_page
+from cifar_train.page_model import calibrated_error
 from cifar_train.rundir import RunDirectory
 from cifar_train.summary import Summary, write_summary
 
@@ -70,6 +71,7 @@ def analyse(findings: Findings) -> dict[str, Any]:
         "test_loss": test.loss,
         "test_errors": len(findings.errors),
         "expected_calibration_error": expected_calibration_error(test.probabilities, test.labels),
+        "expected_calibration_error_calibrated": calibrated_error(findings) if findings.familiarity else None,
         "familiarity": findings.familiarity.to_dict() if findings.familiarity else None,
         "classes": [
             {"name": report.name, "precision": report.precision, "recall": report.recall, "f1": report.f1}

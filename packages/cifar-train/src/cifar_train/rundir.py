@@ -52,6 +52,11 @@ class RunDirectory:
         return self.path / "model.safetensors"
 
     @property
+    def card(self) -> Path:
+        """What the weights file is, as the Hugging Face Hub shows it."""
+        return self.path / "model_card.md"
+
+    @property
     def report(self) -> Path:
         """What the run came to."""
         return self.path / "report"
