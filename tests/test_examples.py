@@ -51,16 +51,6 @@ def run(words, place):
     return done.stdout
 
 
-def imports_of_ours(path):
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names.add(node.module.split(".")[0])
-    return {name for name in names if name.startswith("cifar_")}
-
-
 @pytest.mark.slow
 def test_own_classes(place):
     draw, train, serve, build = commands((EXAMPLES / "own_classes" / "README.md").read_text())
@@ -111,8 +101,9 @@ def fetched(url, server, *, seconds=600):
     pytest.fail(f"no page at {url}: {server.stdout.read().decode()}")
 
 
-def test_your_model_is_explained_with_one_package_alone():
-    assert imports_of_ours(EXAMPLES / "explain_your_model.py") == {"cifar_explain"}
+def test_your_model_is_explained_with_one_package_alone(imported_modules):
+    names = imported_modules(EXAMPLES / "explain_your_model.py")
+    assert {name for name in names if name.startswith("cifar_")} == {"cifar_explain"}
 
 
 @pytest.mark.slow

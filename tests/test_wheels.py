@@ -3,7 +3,6 @@
 That each wheel installs and works alone on every Python is shown by `.ci/wheels`, which needs a package index.
 """
 
-import ast
 import email
 import importlib
 import re
@@ -124,24 +123,13 @@ def test_commands_lead_to_functions(command, target):
     assert callable(getattr(importlib.import_module(place), function)), command
 
 
-def imported(path):
-    """Top-level names of the modules that a file imports, whenever it does."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names.add(node.module.split(".")[0])
-    return names
-
-
 @pytest.mark.parametrize("name", MEMBERS)
-def test_what_is_imported_is_declared(name):
+def test_what_is_imported_is_declared(imported_modules, name):
     table = project(name)
     extras = [one for needed in table.get("optional-dependencies", {}).values() for one in needed]
     declared = {normalized(one) for one in [*table["dependencies"], *extras]}
     sources = (MEMBERS[name] / "src").rglob("*.py")
-    names = set().union(*map(imported, sources)) - sys.stdlib_module_names - {module(name)}
+    names = set().union(*map(imported_modules, sources)) - sys.stdlib_module_names - {module(name)}
     by_module = packages_distributions()
     undeclared = {
         one
