@@ -305,6 +305,21 @@ def test_the_title_names_cifar10_only_for_its_classes(weights_file: Path) -> Non
     assert titles == {"same": ["CIFAR-10 classify and explain"], "other": ["Classify and explain"]}
 
 
+@pytest.mark.parametrize(
+    ("classes", "told"),
+    [
+        (("tea", "coffee"), "It knows `tea` and `coffee`."),
+        (("<b>`tea", "[x](y)"), "It knows `<b> tea` and `[x](y)`."),
+        (tuple(f"kind {number}" for number in range(23)), "`kind 18`, `kind 19` and 3 more."),
+    ],
+)
+def test_the_page_names_the_classes(weights_file: Path, classes: tuple[str, ...], told: str) -> None:
+    weights = load_weights(weights_file)
+    other = dataclasses.replace(weights, spec=dataclasses.replace(weights.spec, classes=classes))
+    text = readme_text((MEMBER / "README.md").read_text(), torch="cpu", weights=other, sha256=other.sha256)
+    assert told in text.partition("## This copy")[2]
+
+
 def test_a_readme_without_front_matter_is_refused(weights_file: Path) -> None:
     weights = load_weights(weights_file)
     with pytest.raises(ValueError, match="no front matter"):

@@ -106,6 +106,11 @@ def test_percent_is_honest(probability: float) -> None:
     assert (text == "100.0 %") == (probability == 1)
 
 
+def test_header_names_the_architecture_and_its_size(service: Service, parse: type[Any]) -> None:
+    count = sum(tensor.numel() for tensor in service.weights.model.parameters())
+    assert f"{service.weights.architecture} with {count:,} parameters" in parse(header(service.weights)).text
+
+
 def test_header_tells_the_measured_accuracy_if_there_is_one(service: Service, parse: type[Any]) -> None:
     text = parse(header(service.weights)).text
     assert "87.5 %" in text

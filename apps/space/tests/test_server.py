@@ -1,5 +1,6 @@
 """A real server and real clients, on this machine only."""
 
+import dataclasses
 import gc
 import json
 import math
@@ -102,6 +103,39 @@ def test_any_number_of_classes_and_ten_at_most(tmp_path: Path, classes: int, def
             classify(client, EXAMPLES[0], explain=False, top=most + 1)
     finally:
         client.close()
+        page.close(verbose=False)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_built_in_examples_are_for_their_classes_only(service: Service, own: bool) -> None:
+    """Without a gallery there are those examples or none, and the hint speaks only of what there is."""
+    classes = tuple(f"kind {number}" for number in range(10)) if own else service.classes
+    weights = dataclasses.replace(
+        service.weights, spec=dataclasses.replace(service.weights.spec, classes=classes)
+    )
+    page = quietly_started(Service(weights))
+    try:
+        parts = {part.elem_id: part for part in page.blocks.values() if part.elem_id}
+        assert parts["examples"].visible is not own
+        assert len(parts["examples"].value or []) == (0 if own else len(EXAMPLES))
+        assert ("example" in parts["results"].value) is not own
+    finally:
+        page.close(verbose=False)
+
+
+def test_a_gallerys_examples_are_for_any_classes(run_service: Service) -> None:
+    gallery = run_service.misclassified.gallery
+    names = tuple(f"kind {number}" for number in range(10))
+    weights = dataclasses.replace(
+        run_service.weights, spec=dataclasses.replace(run_service.weights.spec, classes=names)
+    )
+    page = quietly_started(Service(weights, gallery=dataclasses.replace(gallery, class_names=names)))
+    try:
+        (examples,) = (part for part in page.blocks.values() if part.elem_id == "examples")
+        assert examples.visible
+        assert examples.label == "Examples: test images"
+        assert len(examples.value) == len(gallery.examples)
+    finally:
         page.close(verbose=False)
 
 

@@ -1,6 +1,7 @@
 """The texts that a bundle has of its own: `app.py` and the Space's page, `README.md`."""
 
 import re
+from collections.abc import Sequence
 from importlib.metadata import version
 
 from cifar_models import CIFAR10, WeightsHeader
@@ -31,6 +32,9 @@ def on_gpu() -> None:
 
 raise SystemExit(main(["--host", "0.0.0.0", *sys.argv[1:]]))  # noqa: S104 - the Space's own container
 '''
+
+# Classes that the page of a Space names.
+_NAMED = 20
 
 _IMAGE = re.compile(r"!\[[^\]]*\]\(([^)\s:]+)\)")
 
@@ -92,6 +96,13 @@ def without_image(readme: str, image: str) -> str:
     return _IMAGE.sub(lambda found: "" if found[1] == image else found[0], readme)
 
 
+def _listed(classes: Sequence[str]) -> str:
+    # A class may be called anything; as code it is no markup.
+    named = [f"`{name.replace('`', ' ')}`" for name in classes[:_NAMED]]
+    more = len(classes) - len(named)
+    return f"{', '.join(named)} and {more:,} more" if more else f"{', '.join(named[:-1])} and {named[-1]}"
+
+
 def _about(torch: str, weights: WeightsHeader, sha256: str) -> str:
     accuracy = weights.metrics.get("test_accuracy")
     reached = f", {accuracy:.2%} of the test images right" if isinstance(accuracy, float) else ""
@@ -101,7 +112,7 @@ def _about(torch: str, weights: WeightsHeader, sha256: str) -> str:
         "",
         f"Built by `cifar-space build` for {TORCH[torch].about}.",
         f"Its model is a {weights.architecture}{reached}, from the weights file with the SHA-256",
-        f"`{sha256}`.",
+        f"`{sha256}`. It knows {_listed(weights.spec.classes)}.",
     ]
     if torch == "zerogpu":
         lines += [

@@ -27,6 +27,7 @@ def page_title(classes: Sequence[str]) -> str:
 def header(weights: Weights) -> str:
     """Return the top of the page: what it is, which model answers, and how good that is as far as is known."""
     size = weights.spec.size
+    parameters = sum(parameter.numel() for parameter in weights.model.parameters())
     names = [escape(name) for name in weights.spec.classes]
     count = _WORDS.get(len(names), f"{len(names):,}")
     accuracy = weights.metrics.get("test_accuracy")
@@ -37,7 +38,7 @@ def header(weights: Weights) -> str:
     )
     return (
         f"<h1>{page_title(weights.spec.classes)}</h1>"
-        f"<p>A small network, {escape(weights.architecture)}, that knows {count} things: "
+        f"<p>A network, {escape(weights.architecture)} with {parameters:,} parameters, that knows {count} things: "
         f"{', '.join(names[:-1])} and {names[-1]}. It looks at every picture at {size}x{size} pixels and "
         f"names one of them, whatever the picture shows.{measured}</p>"
     )

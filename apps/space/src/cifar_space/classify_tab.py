@@ -6,14 +6,23 @@ from typing import Any
 import gradio as gr
 
 from cifar_space.cards import cards, promise
-from cifar_space.controls import MODEL, Controls, clamped, option_controls, picture_controls, refuse_addresses
+from cifar_space.controls import (
+    MODEL,
+    Controls,
+    clamped,
+    keep_whole,
+    option_controls,
+    picture_controls,
+    refuse_addresses,
+)
 from cifar_space.describe import describe
 from cifar_space.examples import Example
 from cifar_space.fragments import notice
 from cifar_space.options import Options, RequestError, largest_top
 from cifar_space.service import Service
 
-_HINT = "Add a picture, or take one of the examples."
+_HINT = "Add a picture"
+_EXAMPLES_HINT = ", or take one of the examples"
 _NO_LAYER = '<p class="about" role="status">Choose a layer to see maps.</p>'
 # Runs in the browser, where the maps are images of their own.
 _SET_OPACITY = "(opacity) => { document.documentElement.style.setProperty('--heat-opacity', opacity); }"
@@ -21,16 +30,17 @@ _SET_OPACITY = "(opacity) => { document.documentElement.style.setProperty('--hea
 
 def classify_tab(service: Service, examples: Sequence[Example]) -> None:
     """Build the tab and connect it; its endpoint is `/classify`. To be called within a `gr.Tab`."""
+    hint = notice(f"{_HINT}{_EXAMPLES_HINT if examples else ''}.")
     with gr.Column(elem_classes="areas"):
         with gr.Column(elem_classes="given"):
             galleries = picture_controls(service, examples)
         with gr.Column(elem_classes="found"):
-            results = gr.HTML(notice(_HINT), elem_id="results", elem_classes="paper")
+            results = gr.HTML(hint, elem_id="results", elem_classes="paper")
         with gr.Column(elem_classes="asked"):
             controls = option_controls(service)
             if service.familiarity is not None:
                 gr.HTML(promise(service.familiarity), elem_classes="paper")
-    _connect_page(service, galleries, examples, controls, results)
+    _connect_page(service, galleries, examples, controls, results, hint)
     _connect_api(service, controls)
 
 
@@ -40,6 +50,7 @@ def _connect_page(
     examples: Sequence[Example],
     controls: Controls,
     results: gr.HTML,
+    hint: str,
 ) -> None:
     pictures, offered = galleries
     inputs = [pictures, *controls.of_model()]
@@ -55,7 +66,7 @@ def _connect_page(
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it as this default
     ) -> str:
         if not images:
-            return notice(_HINT)
+            return hint
         # From the first layer to the last, in whatever order they were ticked.
         in_order = [layer for layer in service.layers if layer in layers]
         # Who unticks the last layer keeps the answers; programs are refused.
@@ -93,6 +104,7 @@ def _connect_page(
         show_progress="hidden",
         api_visibility="private",
     )
+    keep_whole(controls.top, controls.explained)
     controls.opacity.change(None, inputs=controls.opacity, js=_SET_OPACITY)
 
 

@@ -79,6 +79,7 @@ def picture_controls(service: Service, examples: Sequence[Example]) -> tuple[gr.
         if service.classes == CIFAR10.classes
         else "Examples: test images",
         elem_id="examples",
+        visible=bool(examples),
         interactive=False,
         allow_preview=False,
         columns=5,
@@ -138,6 +139,21 @@ def refuse_addresses(component: Component) -> None:
         return await move(url_or_file_path)
 
     component.async_move_resource_to_block_cache = move_uploaded  # type: ignore[method-assign]
+
+
+def keep_whole(*numbers: gr.Slider | gr.Number) -> None:
+    """Let boxes show the whole number that answers any other, as `clamped` rounds it: 3 for 2.5.
+
+    To be called within `gr.Blocks`. An empty box stays empty, for whoever is about to type.
+    """
+    for number in numbers:
+        number.change(  # type: ignore[union-attr]
+            None,
+            inputs=number,
+            outputs=number,
+            js="value => value === null ? null : Math.round(value)",
+            api_visibility="private",
+        )
 
 
 def clamped(bounds: Mapping[int, tuple[int, int, int]]) -> str:

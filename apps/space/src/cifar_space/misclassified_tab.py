@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from cifar_space.controls import MODEL, clamped
+from cifar_space.controls import MODEL, clamped, keep_whole
 from cifar_space.fragments import notice
 from cifar_space.misclassified import Misclassified
 from cifar_space.misclassified_api import misclassified_api
@@ -178,6 +178,7 @@ def _connect_page(
 
 
 def _connect_visibility(controls: MisclassifiedControls) -> None:
+    keep_whole(controls.count, controls.seed)
     _show_while(controls.explain, controls.details)
     controls.order.change(
         lambda order: gr.update(visible=order == "chance"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from cifar_models import CIFAR10
 from cifar_space.examples import Example, built_in_examples, write_examples
 from cifar_space.service import Service
 from cifar_space.styles import CSS
@@ -71,6 +72,7 @@ def _why_not(host: str, port: int) -> str:
 
 
 def _examples(service: Service, folder: Path) -> tuple[Example, ...]:
+    """Return the gallery's examples; without any, the built-in ones for a model that knows what they show."""
     known = service.misclassified
     written = write_examples(known.gallery, folder) if known and known.has_images else ()
-    return written or built_in_examples()
+    return written or (built_in_examples() if service.classes == CIFAR10.classes else ())

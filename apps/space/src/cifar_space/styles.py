@@ -115,7 +115,7 @@ _CARDS = """
 .paper .bars li:first-child .value { color: inherit; }
 .paper .bars li:first-child .track > span, .paper .classes .track > span { background: var(--accent); }
 
-.paper .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(140px, 45%), 1fr)); gap: 0.75rem; }
+.paper .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(120px, 30%), 1fr)); gap: 0.75rem; }
 .paper figure { margin: 0; min-width: 0; }
 .paper .stack { position: relative; aspect-ratio: 1; border-radius: var(--radius-sm); overflow: hidden; }
 .paper .stack img {

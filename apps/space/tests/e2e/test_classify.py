@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cifar_space import Service
+
 try:
     from playwright.sync_api import expect
 except ModuleNotFoundError:  # These tests are then skipped by name.
@@ -69,8 +71,10 @@ def test_top_classes_are_1_to_10_and_never_11(page: Any) -> None:
     number.press("Tab")
     expect(number).to_have_value("10")
     expect(page.locator("#results .bars li")).to_have_count(10)
+    # What is answered is what the box shows; JavaScript rounds 2.5 up.
     number.fill("2.5")
     expect(page.locator("#results .bars li")).to_have_count(3)
+    expect(number).to_have_value("3")
     number.fill("")
     number.press_sequentially("7")
     expect(page.locator("#results .bars li")).to_have_count(7)
@@ -135,6 +139,24 @@ def test_several_pictures_of_which_some_are_explained(page: Any, pictures: list[
     expect(page.locator("#results .card").first.locator(".heat").first).to_be_visible()
 
 
+def test_pictures_are_dropped_onto_the_page(page: Any, pictures: list[Path]) -> None:
+    contents = [list(path.read_bytes()) for path in pictures[:2]]
+    dropped = page.evaluate_handle(
+        """(contents) => {
+            const dropped = new DataTransfer();
+            contents.forEach((bytes, number) => dropped.items.add(
+                new File([new Uint8Array(bytes)], `dropped${number}.png`, {type: 'image/png'})));
+            return dropped;
+        }""",
+        contents,
+    )
+    place = page.locator("#pictures input[type=file]").first.locator("xpath=..")
+    for event in ("dragenter", "dragover", "drop"):
+        place.dispatch_event(event, {"dataTransfer": dropped})
+    expect(page.locator("#results .card h3")).to_have_text(["dropped0.png", "dropped1.png"])
+    expect(page.locator("#results .bars")).to_have_count(2)
+
+
 def test_bad_files_get_a_message_and_the_next_request_is_right(
     page: Any, pictures: list[Path], tmp_path: Path
 ) -> None:
@@ -180,7 +202,7 @@ def test_clipboard_and_webcam(page: Any) -> None:
     expect(page.locator("#results .card")).to_have_count(1)
 
 
-def test_controls_have_names_and_can_be_reached(page: Any) -> None:
+def test_controls_have_names_and_can_be_reached(page: Any, run_service: Service) -> None:
     take_example(page)
     reached: set[str] = set()
     page.locator("body").press("Tab")
@@ -200,7 +222,7 @@ def test_controls_have_names_and_can_be_reached(page: Any) -> None:
         "Classify",
         "Top classes",
         "Show where the model looks",
-        "layer1",
+        *run_service.layers,
         "Method",
         "Evidence for",
         "Opacity",
