@@ -8,9 +8,13 @@ import pytest
 import torch
 from fsspec.implementations.local import LocalFileOpener
 
-from cifar_models import load_weights
-from cifar_train.checkpoint import read_checkpoint
+from cifar_models import load_weights, read_header
+from cifar_train import examine
+from cifar_train.checkpoint import load_checkpoint, read_checkpoint
 from cifar_train.module import LitClassifier
+from cifar_train.rundir import RunDirectory
+from cifar_train.summary import read_summary
+from cifar_train.weights_of_run import weights_are_current
 
 
 class Killed(BaseException):
@@ -102,3 +106,64 @@ def test_a_run_directory_appears_only_with_something_in_it(cifar_train, small):
     code, _, _ = cifar_train("fit", *small, "--data.root=nowhere", "--data.source=auto")
     assert code == 2
     assert list(Path("runs").iterdir()) == []
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_finished_run_that_is_trained_on_and_killed_is_reported_as_it_is_now(
+    cifar_train, small, kill_at, monkeypatch, dtype
+):
+    reported = []
+    monkeypatch.setattr(examine, "write_everything", lambda *_, **kw: reported.append(kw["summary"]))
+    # Without a validation split each epoch's checkpoint is the best one.
+    arguments = [*small, "--data.val_size=0"]
+    assert cifar_train(*arguments)[0] == 0
+    run = RunDirectory(Path("runs/latest").resolve())
+    assert cifar_train("export", f"--out={run.weights}", f"--dtype={dtype}")[0] == 0
+    finished = run.weights.read_bytes()
+    assert weights_are_current(run)
+    assert cifar_train("report")[0] == 0
+    assert run.weights.read_bytes() == finished, "a file of the best checkpoint stays as it is"
+    assert reported.pop() == read_summary(run.summary)
+
+    restore = kill_at(7)  # two steps an epoch: in the fourth
+    with pytest.raises(Killed):
+        cifar_train("--ckpt_path=last", "--trainer.max_epochs=4")
+    restore()
+    assert run.weights.read_bytes() == finished
+    assert not weights_are_current(run)
+    # Metrics of other weights are not passed on.
+    assert cifar_train("export", "--out=apart.safetensors")[0] == 0
+    assert set(read_header(Path("apart.safetensors")).metrics) == {"data_fingerprint"}
+
+    code, _, err = cifar_train("report")
+    assert code == 0, err
+    assert "model.safetensors of the best checkpoint" in err
+    assert read_header(run.weights).dtype == dtype
+    assert "test_accuracy" not in read_header(run.weights).metrics
+    stored, best = weights(), load_checkpoint(run.best)[0].state_dict()
+    for name, value in best.items():
+        torch.testing.assert_close(stored[name], value, rtol=1e-3, atol=1e-6)
+    (summary,) = reported
+    assert (summary.epochs, summary.steps) == (3, 6)
+    assert summary.wall_seconds is None
+    assert "test_accuracy" not in summary.metrics
+
+
+def test_the_header_tells_what_the_best_epoch_reached_and_not_the_last(cifar_train, small, monkeypatch):
+    validate = LitClassifier._log_metrics
+
+    def worse_each_epoch(self, stage, logits, labels):
+        # Of the first epoch all are right, by the logits; of later ones none.
+        if stage == "val" and self.trainer.current_epoch:
+            logits = -logits
+        validate(self, stage, logits, labels)
+
+    monkeypatch.setattr(LitClassifier, "_log_metrics", worse_each_epoch)
+    assert cifar_train(*small, "--trainer.max_epochs=3")[0] == 0
+    run = RunDirectory(Path("runs/latest").resolve())
+    assert read_checkpoint(run.best)["epoch"] < 2
+    first = next(row for row in rows() if row["val_accuracy"])
+    header = read_header(run.weights).metrics
+    assert header["val_accuracy"] == pytest.approx(float(first["val_accuracy"]), abs=1e-6)
+    assert header["val_loss"] == pytest.approx(float(first["val_loss"]), rel=1e-4)
+    assert read_summary(run.summary).metrics["val_accuracy"] == header["val_accuracy"]

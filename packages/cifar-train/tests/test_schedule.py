@@ -67,3 +67,36 @@ def test_rates_rise_then_fall_and_never_pass_the_peak(peak, div, final_div, anne
 def test_values_out_of_range_are_named_as_on_the_command_line(name, value):
     with pytest.raises(ValueError, match=rf"model\.schedule\.{name}"):
         OneCycle(**{name: value})
+
+
+def stepped(total, *, until, saved=None):
+    """Learning rates and momenta from the first step, or from what was saved, until a step; and the state then."""
+    cycle = OneCycle(peak=0.3, div=4, final_div=100, anneal="linear", cycle_momentum=True)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)
+    scheduler = cycle.build(optimizer, lr=0.4, total_steps=total)
+    if saved is not None:
+        optimizer.load_state_dict(saved[0])
+        scheduler.load_state_dict(saved[1])
+    seen = []
+    for _ in range(scheduler.last_epoch, until):
+        seen.append((optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["momentum"]))
+        optimizer.step()
+        scheduler.step()
+    return seen, (optimizer.state_dict(), scheduler.state_dict())
+
+
+@pytest.mark.parametrize("step", [0, 1, 3, 7])
+def test_a_resumed_cycle_is_the_uninterrupted_one_to_the_bit(step):
+    whole, end = stepped(10, until=10)
+    first, saved = stepped(10, until=step)
+    rest, resumed_end = stepped(10, until=10, saved=saved)
+    assert first + rest == whole
+    assert resumed_end[1] == end[1]
+
+
+def test_a_finished_cycle_goes_on_as_the_longer_one():
+    _, saved = stepped(10, until=10)
+    rest, _ = stepped(25, until=25, saved=saved)
+    whole, _ = stepped(25, until=25)
+    assert rest == whole[10:]
+    assert min(rate for rate, _ in rest) > 0

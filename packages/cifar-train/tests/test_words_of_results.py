@@ -5,7 +5,7 @@ import pytest
 from cifar_explain import Evaluation
 from cifar_train.findings import Findings
 from cifar_train.page_run import describe_result
-from cifar_train.summary import Summary, format_summary
+from cifar_train.summary import Summary, format_metrics, format_rows
 
 METRICS = {
     "val_accuracy": 0.89,
@@ -48,7 +48,7 @@ def summary(metrics):
 
 
 def test_the_table_has_the_test_accuracies_below_each_other():
-    lines = format_summary(summary(METRICS), {}).splitlines()
+    lines = format_rows(format_metrics(METRICS)).splitlines()
     assert [line.split() for line in lines[:3]] == [
         ["test", "accuracy", "90.00", "%"],
         ["with", "flip", "91.00", "%"],
@@ -68,7 +68,7 @@ def test_the_page_shows_all_test_accuracies(findings):
 
 def test_a_run_that_was_not_judged_by_six_views_shows_what_it_has(findings):
     fewer = {name: value for name, value in METRICS.items() if not name.endswith("tta")}
-    assert "shift" not in format_summary(summary(fewer), {})
+    assert "shift" not in format_rows(format_metrics(fewer))
     assert "With flip and shift" not in dict(
         tile[:2] for tile in describe_result(findings, summary(fewer))["tiles"]
     )

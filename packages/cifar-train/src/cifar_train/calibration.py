@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn import functional as F
 
 from cifar_data import CIFAR10DataModule
 from cifar_explain import fit_familiarity, predict_logits
@@ -29,20 +31,25 @@ def validation_logits(
 
 
 def calibrate(checkpoint: Path, datamodule: CIFAR10DataModule) -> dict[str, Any]:
-    """What a weights file says about its model's confidence, fitted on the validation split.
+    """What a checkpoint reaches on the validation split, and what is fitted there about its confidence.
 
     Args:
         checkpoint: The checkpoint whose model is asked.
         datamodule: The data.
 
     Returns:
-        `{"familiarity": ...}`, plain types; empty where there is no validation split.
+        `val_accuracy` in [0, 1], `val_loss` in nats and `familiarity`, plain types; empty where there is no
+        validation split.
     """
     if not datamodule.val_size:
         return {}
     model, spec = load_checkpoint(checkpoint)
     logits, labels = validation_logits(model, datamodule, spec)
-    return {"familiarity": fit_familiarity(logits, labels, false_alarm_rate=FALSE_ALARM_RATE).to_dict()}
+    return {
+        "val_accuracy": float((logits.argmax(axis=1) == labels).mean()),
+        "val_loss": float(F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels))),
+        "familiarity": fit_familiarity(logits, labels, false_alarm_rate=FALSE_ALARM_RATE).to_dict(),
+    }
 
 
 def check_data(weights: Weights, datamodule: CIFAR10DataModule) -> None:

@@ -36,6 +36,8 @@ def _of_run(recipe: Mapping[str, Any], summary: Summary | None) -> Iterator[Row]
         yield "seed", str(recipe["seed_everything"])
     if summary is not None:
         yield "epochs", str(summary.epochs)
+        if summary.steps is not None:
+            yield "optimizer steps", f"{summary.steps:,}"
     elif (epochs := _section(recipe, "trainer").get("max_epochs")) is not None:
         yield "epochs", str(epochs)
 

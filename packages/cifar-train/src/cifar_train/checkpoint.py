@@ -6,7 +6,7 @@ import json
 import pickle
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import yaml
@@ -25,7 +25,7 @@ def export_checkpoint(
     *,
     recipe: dict[str, Any] | None = None,
     metrics: dict[str, Any] | None = None,
-    dtype: Literal["float32", "float16"] = "float32",
+    dtype: str = "float32",
 ) -> Path:
     """Write the weights file of a checkpoint.
 
@@ -34,7 +34,7 @@ def export_checkpoint(
         out: The file to write, ending in `.safetensors`.
         recipe: The configuration of the run, stored in the header.
         metrics: Stored in the header, with the data's fingerprint added.
-        dtype: Of the stored weights.
+        dtype: Of the stored weights, float32 or float16.
 
     Returns:
         `out`.
@@ -43,8 +43,9 @@ def export_checkpoint(
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If it is not a checkpoint of cifar-train.
     """
-    model, spec = load_checkpoint(checkpoint)
-    described = read_checkpoint(checkpoint)[CHECKPOINT_KEY]
+    content = read_checkpoint(checkpoint)
+    model, spec = restore_model(content)
+    described = content[CHECKPOINT_KEY]
     save_weights(
         out,
         model,
@@ -65,7 +66,11 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, InputSpec]:
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If it is not a checkpoint of cifar-train.
     """
-    content = read_checkpoint(path)
+    return restore_model(read_checkpoint(path))
+
+
+def restore_model(content: dict[str, Any]) -> tuple[nn.Module, InputSpec]:
+    """What :func:`load_checkpoint` returns, of a checkpoint that :func:`read_checkpoint` has read."""
     described = content[CHECKPOINT_KEY]
     model = create_model(described["architecture"], **described["arguments"]).eval()
     prefix = "net."

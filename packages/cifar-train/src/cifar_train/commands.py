@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 import lightning as L
 
-from cifar_models import read_header
-from cifar_train.calibration import calibrate
-from cifar_train.checkpoint import export_checkpoint, read_checkpoint, run_recipe
+from cifar_train.checkpoint import read_checkpoint
 from cifar_train.environment import describe_environment
 from cifar_train.examine import read_people, write_everything
 from cifar_train.loggers import drop_later_rows
-from cifar_train.summary import Summary, describe_data, format_summary, write_summary
+from cifar_train.summary import (
+    Summary,
+    describe_data,
+    format_metrics,
+    format_rows,
+    format_times,
+    write_summary,
+)
 from cifar_train.training_cli import TrainCLI
+from cifar_train.weights_of_run import write_weights
 
 
 def fit(cli: TrainCLI) -> None:
-    """Train, then write the weights file of the best checkpoint; say how to go on if it is cut short."""
+    """Train, then write the weights file of the best checkpoint."""
+    train(cli)
+    if cli.trainer.is_global_zero and cli.run.best.exists():
+        write_weights(cli.run, cli.datamodule)
+
+
+def train(cli: TrainCLI) -> None:
+    """Train; say how to go on if it is cut short."""
     datamodule, model, trainer, run = cli.datamodule, cli.model, cli.trainer, cli.run
     if trainer.is_global_zero:
         count = sum(p.numel() for p in model.parameters())
@@ -33,13 +47,10 @@ def fit(cli: TrainCLI) -> None:
     finally:
         if not finished and trainer.is_global_zero and run.last.exists():
             print(f"to go on: cifar-train --ckpt_path {run.last}", file=sys.stderr)
-    if trainer.is_global_zero and run.best.exists():
-        metrics = {**_validation_metrics(trainer), **calibrate(run.best, datamodule)}
-        export_checkpoint(run.best, run.weights, recipe=run_recipe(run), metrics=metrics)
 
 
 def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
-    """Train, read the test set once, write weights and summary, print the table, write report and gallery.
+    """Train, read the test set once and print the result, write weights and summary, then report and gallery.
 
     Args:
         cli: The parsed command.
@@ -51,8 +62,8 @@ def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
         refuse_finished(read_checkpoint(cli.checkpoint), trainer.max_epochs)
     # Read before the training: a wrong file must not be found out after it.
     people = read_people(cli.config_init.human, datamodule) if trainer.is_global_zero else None
-    fit(cli)
-    validation = _validation_metrics(trainer)
+    train(cli)
+    validation = {name: value for name, value in _metrics(trainer).items() if name.startswith("val")}
     checkpoint = "best" if place.best.exists() else None
     trainer.test(
         None if checkpoint else cli.model,
@@ -63,14 +74,14 @@ def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
     )
     if not trainer.is_global_zero:
         return
-    metrics = {**validation, **_metrics(trainer)}
+    tested = _metrics(trainer)
     summary = Summary(
         recipe=cli.config.recipe,
         architecture=cli.model.architecture,
         parameters=sum(p.numel() for p in cli.model.parameters()),
         seed=cli.config.seed_everything,
         epochs=trainer.current_epoch,
-        metrics=metrics,
+        metrics={**validation, **tested},
         # Of a resumed run only the last part is known.
         wall_seconds=None if cli.checkpoint else round(time.perf_counter() - started, 1),
         train_seconds=round(cli.throughput.seconds, 1),
@@ -78,14 +89,19 @@ def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
         data=describe_data(datamodule),
         environment={**describe_environment(), "precision": str(trainer.precision)},
         command=command,
+        steps=trainer.global_step,
     )
-    write_summary(place.summary, summary)
+    print(format_rows([*format_metrics(tested), *format_times(summary)]), flush=True)
     places = {"run": place.path, "summary": place.summary}
-    if place.best.exists():
-        kept = read_header(place.weights).metrics
-        export_checkpoint(place.best, place.weights, recipe=run_recipe(place), metrics={**kept, **metrics})
+    if checkpoint:
+        found = write_weights(place, datamodule, tested=tested)
+        # Of the best checkpoint, where the trainer knows only what the last epoch came to.
+        validation = {name: found[name] for name in validation if name in found}
+        summary = replace(summary, metrics={**validation, **tested})
         places["weights"] = place.weights
-    print(format_summary(summary, places), flush=True)
+    write_summary(place.summary, summary)
+    rows = [*format_metrics(validation), *((label, str(path)) for label, path in places.items())]
+    print(format_rows(rows), flush=True)
     if place.best.exists() and cli.config.report:
         write_everything(place, datamodule, people=people, summary=summary)
 
@@ -111,7 +127,3 @@ def refuse_finished(checkpoint: dict[str, Any], max_epochs: int | None) -> None:
 
 def _metrics(trainer: L.Trainer) -> dict[str, float]:
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
-
-
-def _validation_metrics(trainer: L.Trainer) -> dict[str, float]:
-    return {name: value for name, value in _metrics(trainer).items() if name.startswith("val")}

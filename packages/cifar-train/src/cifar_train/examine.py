@@ -11,7 +11,7 @@ import lightning as L
 from cifar_data import CIFAR10DataModule
 from cifar_explain import write_gallery
 from cifar_models import load_weights, read_header, save_weights
-from cifar_train.calibration import calibrate, check_data
+from cifar_train.calibration import check_data
 from cifar_train.card import model_card, write_model_card
 from cifar_train.checkpoint import export_checkpoint, run_metrics, run_recipe
 from cifar_train.findings import find_out
@@ -19,7 +19,8 @@ from cifar_train.human import HumanAnswers, HumanFiles
 from cifar_train.module import LitClassifier
 from cifar_train.report import make_test_gallery, predicted_gallery, write_report
 from cifar_train.rundir import RunDirectory, find_run
-from cifar_train.summary import Summary, format_metrics, read_summary, summarize_checkpoint
+from cifar_train.summary import Summary, current_summary, format_metrics, format_rows
+from cifar_train.weights_of_run import run_fingerprint, weights_are_current, write_weights
 
 
 def test(datamodule: CIFAR10DataModule, *, weights: Path | None, run: Path, record: bool) -> dict[str, float]:
@@ -52,8 +53,7 @@ def test(datamodule: CIFAR10DataModule, *, weights: Path | None, run: Path, reco
     check_data(loaded, datamodule)
     trainer.test(model, datamodule=datamodule, verbose=False)
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    for label, value in format_metrics(metrics):
-        print(f"{label:<21}  {value}")
+    print(format_rows(format_metrics(metrics)))
     if record:
         save_weights(
             path,
@@ -80,23 +80,23 @@ def report(run: RunDirectory, datamodule: CIFAR10DataModule, *, human: HumanFile
         FileNotFoundError: If the run has neither weights file nor checkpoint, or no configuration.
         ValueError: If the data is not what the run was trained on.
     """
-    if not run.weights.exists():
-        if not run.best.exists():
-            raise FileNotFoundError(
-                f"{run.path} has no checkpoint yet, so there is nothing to report; train it first"
-            )
-        export_checkpoint(
-            run.best, run.weights, recipe=run_recipe(run), metrics=calibrate(run.best, datamodule)
+    if not (run.weights.exists() or run.best.exists()):
+        raise FileNotFoundError(
+            f"{run.path} has no checkpoint yet, so there is nothing to report; train it first"
         )
-    found = read_header(run.weights).metrics.get("data_fingerprint")
+    found = run_fingerprint(run)
     if found is not None and found != datamodule.fingerprint:
         raise ValueError(
             f"{run.path} was trained on data with the fingerprint {found[:12]}..., but "
             f"{datamodule.dataset.origin} has {datamodule.fingerprint[:12]}...; name its data with --data.root"
         )
+    if not weights_are_current(run):
+        _say(f"{run.weights.name} of the best checkpoint")
+        write_weights(
+            run, datamodule, dtype=read_header(run.weights).dtype if run.weights.exists() else "float32"
+        )
     people = read_people(human, datamodule)
-    summary = read_summary(run.summary) if run.summary.exists() else summarize_checkpoint(run, datamodule)
-    write_everything(run, datamodule, people=people, summary=summary)
+    write_everything(run, datamodule, people=people, summary=current_summary(run, datamodule))
 
 
 def gallery(
@@ -139,7 +139,8 @@ def export(
     """
     found = find_run(run)
     source = found.best if checkpoint == "best" else found.last
-    metrics = run_metrics(found) if checkpoint == "best" else {}
+    # Those in the run's own file are of the best checkpoint, unless it was trained on since.
+    metrics = run_metrics(found) if checkpoint == "best" and weights_are_current(found) else {}
     export_checkpoint(source, out, recipe=run_recipe(found), metrics=metrics, dtype=dtype)
     print(f"{out}  {out.stat().st_size / 1e6:.1f} MB  {dtype}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
@@ -55,7 +55,7 @@ class OneCycle:
         Returns:
             PyTorch's scheduler, to be stepped after each optimizer step.
         """
-        return OneCycleLR(
+        return ResumableCycle(
             optimizer,
             max_lr=lr,
             total_steps=total_steps,
@@ -66,3 +66,19 @@ class OneCycle:
             final_div_factor=self.final_div / self.div,
             cycle_momentum=self.cycle_momentum,
         )
+
+
+class ResumableCycle(OneCycleLR):
+    """PyTorch's One Cycle, but a run that is resumed with more epochs goes on in the cycle of the longer run."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on at the step at which the state was saved; how long the cycle is stays as it was built.
+
+        PyTorch's own takes the length from the state too, and then refuses to step beyond it. The optimizer's state
+        must be loaded already: its learning rates are set anew.
+        """
+        self.last_epoch = state_dict["last_epoch"] - 1
+        # PyTorch warns of a first step of the schedule before the optimizer's; this one is a repetition.
+        self._step_count = state_dict["_step_count"] + 1
+        self.step()
+        self._step_count = state_dict["_step_count"]

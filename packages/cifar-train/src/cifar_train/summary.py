@@ -1,9 +1,10 @@
-"""What a run came to: `report/summary.json` and the table at the end."""
+"""What a run came to: `report/summary.json` and the tables at the end."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from cifar_train.rundir import RunDirectory
 
 #: Version of the layout of `summary.json`; raised when a field changes its meaning or goes away.
 FORMAT_VERSION = 1
+
+# Of the longest label, "  with flip and shift".
+_LABEL_WIDTH = 21
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Summary:
         data: Kind of source, fingerprint and sizes of the data.
         environment: Machine and versions.
         command: The command line.
+        steps: Optimizer steps made; None in summaries of earlier versions.
         analysis: What the report found out; None before there is one.
         format_version: Of the layout.
     """
@@ -54,6 +59,7 @@ class Summary:
     data: dict[str, Any]
     environment: dict[str, Any]
     command: list[str]
+    steps: int | None = None
     analysis: dict[str, Any] | None = None
     format_version: int = FORMAT_VERSION
 
@@ -112,8 +118,9 @@ def summarize_checkpoint(run: RunDirectory, datamodule: CIFAR10DataModule) -> Su
         FileNotFoundError: If the run has no checkpoint or no configuration.
         ValueError: If the checkpoint is not one of cifar-train.
     """
-    content = read_checkpoint(run.best)
     model, _ = load_checkpoint(run.best)
+    # How far the run came, also where the best epoch is an earlier one.
+    content = read_checkpoint(run.last if run.last.exists() else run.best)
     config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
     return Summary(
         recipe=config["recipe"],
@@ -128,7 +135,25 @@ def summarize_checkpoint(run: RunDirectory, datamodule: CIFAR10DataModule) -> Su
         data=describe_data(datamodule),
         environment=describe_environment(),
         command=["cifar-train", "--config", "config.yaml"],
+        steps=content["global_step"],
     )
+
+
+def current_summary(run: RunDirectory, datamodule: CIFAR10DataModule) -> Summary:
+    """The summary that a run wrote; a new one if it wrote none, or has trained on since.
+
+    Raises:
+        FileNotFoundError: If a new one is needed, and the run has no checkpoint or no configuration.
+        ValueError: If what is there was not written by cifar-train.
+    """
+    if run.summary.exists():
+        summary = read_summary(run.summary)
+        # What earlier versions wrote does not tell; what has no checkpoints any more cannot have gone on.
+        if summary.steps is None or not run.last.exists():
+            return summary
+        if read_checkpoint(run.last)["global_step"] <= summary.steps:
+            return summary
+    return summarize_checkpoint(run, datamodule)
 
 
 def format_metrics(metrics: dict[str, float]) -> list[tuple[str, str]]:
@@ -152,23 +177,8 @@ def format_metrics(metrics: dict[str, float]) -> list[tuple[str, str]]:
     ]
 
 
-def format_summary(summary: Summary, places: dict[str, Path]) -> str:
-    """The table that a run ends with: metrics, times, and where things are.
-
-    Args:
-        summary: The run's numbers.
-        places: Paths by label, shown last.
-    """
-    rows = [
-        *format_metrics(summary.metrics),
-        *_times(summary),
-        *((label, str(path)) for label, path in places.items()),
-    ]
-    width = max(len(label) for label, _ in rows)
-    return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
-
-
-def _times(summary: Summary) -> list[tuple[str, str]]:
+def format_times(summary: Summary) -> list[tuple[str, str]]:
+    """Rows of a table, label and value: the times that are known."""
     rows = []
     if summary.wall_seconds is not None:
         rows.append(("wall time", format_duration(summary.wall_seconds)))
@@ -176,3 +186,13 @@ def _times(summary: Summary) -> list[tuple[str, str]]:
         pace = f"{summary.images_per_second:.0f} images/s"
         rows.append(("training", f"{format_duration(summary.train_seconds)}, {pace}"))
     return rows
+
+
+def format_rows(rows: Iterable[tuple[str, str]]) -> str:
+    """A table of labels and values, as wide as every other.
+
+    >>> print(format_rows([("test accuracy", "90.12 %"), ("test loss", "0.5000")]))
+    test accuracy          90.12 %
+    test loss              0.5000
+    """
+    return "\n".join(f"{label:<{_LABEL_WIDTH}}  {value}" for label, value in rows)
