@@ -8,7 +8,7 @@ import yaml
 
 from cifar_models import load_weights
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "weights"
 
 
