@@ -290,7 +290,7 @@ def test_front_matter(run: Path, tmp_path: Path, torch: str) -> None:
     assert fields["python_version"] == ('"3.12.12"' if torch == "zerogpu" else '"3.12"')
     assert (out / fields["app_file"]).is_file()
     assert fields.get("suggested_hardware") == ("zero-a10g" if torch == "zerogpu" else None)
-    assert "87.50% of the test images" in body
+    assert "87.50 % of the test images" in body
     for image in re.findall(r"!\[[^\]]*\]\(([^)\s:]+)\)", body):
         assert (out / image).is_file()
 

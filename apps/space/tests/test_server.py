@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
+from cifar_explain import make_gallery
 from cifar_models import InputSpec, create_model, save_weights
 from cifar_space import MisclassifiedOptions, Options, Service, example_paths, load_service
 from cifar_space.describe import describe, describe_misclassified
+from cifar_space.missing import missing_gallery
 from cifar_space.server import start
 
 EXAMPLES = [str(path) for path in example_paths()]
@@ -335,6 +338,40 @@ def test_examples_are_of_the_gallery(url: str, service: Service) -> None:
         components = json.load(response)["components"]
     (examples,) = [one["props"]["value"] for one in components if one["props"].get("elem_id") == "examples"]
     assert [one["caption"] for one in examples] == list(service.misclassified.gallery.examples)
+
+
+def test_a_model_without_errors_offers_nothing_to_choose_from(service: Service) -> None:
+    labels = np.arange(10)
+    gallery = make_gallery(
+        np.eye(10, dtype=np.float32),
+        labels,
+        np.zeros((10, 32, 32, 3), np.uint8),
+        class_names=service.classes,
+        weights_sha256=service.weights.sha256,
+    )
+    page = quietly_started(Service(service.weights, gallery=gallery))
+    try:
+        (errors,) = (part for part in page.blocks.values() if part.elem_id == "errors")
+        assert "every image was classified rightly" in errors.value
+        (count,) = (part for part in page.blocks.values() if getattr(part, "label", None) == "How many")
+        around = count
+        while around.visible and around.parent is not None:
+            around = around.parent
+        assert not around.visible
+    finally:
+        page.close(verbose=False)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_missing_gallery_is_made_from_the_models_own_images(service: Service, own: bool) -> None:
+    classes = tuple(f"kind {number}" for number in range(10)) if own else service.classes
+    weights = dataclasses.replace(
+        service.weights, spec=dataclasses.replace(service.weights.spec, classes=classes)
+    )
+    told = missing_gallery(Service(weights, gallery_command="uv run <it>"))
+    assert "uv run &lt;it&gt;" in told
+    assert "--gallery" in told
+    assert ("--data.root" in told) is own
 
 
 def test_a_server_without_gallery_says_so(weights_file: Path) -> None:

@@ -131,3 +131,4 @@ def test_pages_say_where_they_are(run_service: Service, parse: type[Any]) -> Non
     assert "errors of ship" in parse(tiles(ships, true="ship")).text
     none = run_service.misclassified_page(MisclassifiedOptions(true="cat", predicted="cat"))
     assert tiles(none) == '<p class="notice">There are no errors of this kind.</p>'
+    assert "every image was classified rightly" in tiles(dataclasses.replace(none, total=0))

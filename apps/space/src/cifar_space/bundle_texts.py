@@ -105,7 +105,7 @@ def _listed(classes: Sequence[str]) -> str:
 
 def _about(torch: str, weights: WeightsHeader, sha256: str) -> str:
     accuracy = weights.metrics.get("test_accuracy")
-    reached = f", {accuracy:.2%} of the test images right" if isinstance(accuracy, float) else ""
+    reached = f", {100 * accuracy:.2f} % of the test images right" if isinstance(accuracy, float) else ""
     lines = [
         "",
         "## This copy",

@@ -147,7 +147,7 @@ def keep_whole(*numbers: gr.Slider | gr.Number) -> None:
     To be called within `gr.Blocks`. An empty box stays empty, for whoever is about to type.
     """
     for number in numbers:
-        number.change(  # type: ignore[union-attr]
+        number.change(
             None,
             inputs=number,
             outputs=number,

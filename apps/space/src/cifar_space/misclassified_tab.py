@@ -68,7 +68,8 @@ def misclassified_tab(service: Service) -> None:
                 elem_classes="paper",
                 js_on_load=_CHOOSE_CELL,
             )
-        with gr.Column(elem_classes="asked"):
+        # Without errors there is nothing to choose from.
+        with gr.Column(elem_classes="asked", visible=bool(known.errors)):
             controls = misclassified_controls(service, errors=len(known.errors), images=known.has_images)
         with gr.Column(elem_classes="found"):
             missing = gr.HTML(missing_images(), elem_classes="paper", visible=not known.has_images)

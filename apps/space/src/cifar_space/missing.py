@@ -1,5 +1,6 @@
 """What stands in place of a gallery, or of its images, where the model comes without. Everything is escaped."""
 
+from cifar_models import CIFAR10
 from cifar_space.model_card import command, report_figure
 from cifar_space.service import Service
 
@@ -9,7 +10,8 @@ def missing_gallery(service: Service) -> str:
     how = (
         ""
         if service.gallery_command is None
-        else f"<p>This command makes it:</p>{command(service.gallery_command)}"
+        else f"<p>This command makes it{_elsewhere(service)}:</p>{command(service.gallery_command)}"
+        "<p>The page takes it with <code>--gallery</code> and its folder.</p>"
     )
     return _section(f"<p>There is no gallery of this model's predictions here.</p>{how}{_figure(service)}")
 
@@ -34,9 +36,17 @@ def instead_of_images(service: Service) -> str:
     how = (
         ""
         if service.gallery_command is None
-        else f"<p>This command adds the images of all errors:</p>{command(service.gallery_command)}"
+        else f"<p>This command adds the images of all errors{_elsewhere(service)}:</p>"
+        f"{command(service.gallery_command)}"
     )
     return _section(figure + how) if figure or how else ""
+
+
+def _elsewhere(service: Service) -> str:
+    """Return where the images come from, for classes that are not those which the command looks for by itself."""
+    if service.classes == CIFAR10.classes:
+        return ""
+    return ", with <code>--data.root</code> and the folder of the model's images"
 
 
 def _figure(service: Service) -> str:

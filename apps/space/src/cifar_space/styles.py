@@ -116,6 +116,10 @@ _CARDS = """
 .paper .bars li:first-child .track > span, .paper .classes .track > span { background: var(--accent); }
 
 .paper .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(120px, 30%), 1fr)); gap: 0.75rem; }
+@media (max-width: 520px) {
+  /* Four in two rows of two, instead of three and one. */
+  .paper .card .figures:has(> :nth-child(4):last-child) { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+}
 .paper figure { margin: 0; min-width: 0; }
 .paper .stack { position: relative; aspect-ratio: 1; border-radius: var(--radius-sm); overflow: hidden; }
 .paper .stack img {

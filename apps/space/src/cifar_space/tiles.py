@@ -82,6 +82,8 @@ def tiles(page: MisclassifiedPage, *, true: str = ANY, predicted: str = ANY) -> 
     >>> tiles(MisclassifiedPage((), 1, 1, 0, 0, 9, None), true="cat", predicted="dog")
     '<p class="notice">There are no errors of this kind.</p>'
     """
+    if page.total == 0:
+        return notice("There are no errors: every image was classified rightly.")
     if not page.images:
         return notice("There are no errors of this kind.")
     which = "" if true == ANY else f" of {escape(true)}"

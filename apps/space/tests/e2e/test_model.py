@@ -84,12 +84,17 @@ def strange_url(
 
 
 def test_a_strangers_model_stays_text_and_misses_nothing_else(
-    open_page: Callable[..., Any], strange_url: str
+    open_page: Callable[..., Any], strange_url: str, tmp_path: Path
 ) -> None:
     page = open_page(strange_url)
     page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
     expect(page.locator("#header")).to_contain_text(HOSTILE)
-    page.locator("#examples .grid-container button").first.click()
+    # Pictures of CIFAR-10 are no examples of other classes.
+    expect(page.locator("#results .notice")).to_have_text("Add a picture.")
+    expect(page.locator("#examples")).to_have_count(0)
+    Image.new("RGB", (40, 30), "teal").save(tmp_path / "teal.png")
+    page.locator("#pictures input[type=file]").first.set_input_files(str(tmp_path / "teal.png"))
+    expect(page.locator("#results .card")).to_have_count(1)
     page.get_by_label("number input for Top classes").fill("10")
     page.keyboard.press("Tab")
     expect(page.locator("#results .bars")).to_contain_text(HOSTILE)
