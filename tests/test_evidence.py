@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -41,13 +42,23 @@ def load(name):
     return importlib.import_module(name)
 
 
-def command(*words, root=ROOT):
-    return subprocess.run(
-        [sys.executable, str(FOLDER), "--root", str(root), *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
+@pytest.fixture
+def command(root, capsys):
+    """The command, in the copy: its exit code, and what it told."""
+
+    def called(*words):
+        capsys.readouterr()
+        code = load("evidence").main(["--root", str(root), *map(str, words)])
+        return SimpleNamespace(returncode=code, **capsys.readouterr()._asdict())
+
+    return called
+
+
+def test_it_is_started_as_a_folder():
+    done = subprocess.run(
+        [sys.executable, str(FOLDER), "--help"], capture_output=True, text=True, check=True, cwd=ROOT
     )
+    assert all(word in done.stdout for word in ("readme", "record", "ship", "screenshot"))
 
 
 @pytest.mark.parametrize("name", ["cells", "regions", "shipping"])
@@ -206,10 +217,10 @@ def content(folder):
 
 
 @pytest.mark.slow
-def test_a_run_becomes_the_demo(root, run):
+def test_a_run_becomes_the_demo(command, root, run):
     before = content(run)
-    shipped = command("ship", run, "--no-screenshot", root=root)
-    assert shipped.returncode == 0, shipped.stderr
+    shipped = command("ship", run, "--no-screenshot")
+    assert shipped.returncode == 0, shipped.err
     assert content(run) == before
 
     from cifar_explain import read_gallery
@@ -230,55 +241,56 @@ def test_a_run_becomes_the_demo(root, run):
 
     readme = (root / "README.md").read_text()
     assert f"{summary['analysis']['test_errors']:,} of 2,000 test images are misclassified" in readme
-    assert command("readme", "--check", root=root).returncode == 0
+    assert command("readme", "--check").returncode == 0
 
     # Once more, and nothing changes.
     after = content(root)
-    again = command("ship", run, "--no-screenshot", root=root)
-    assert again.returncode == 0, again.stderr
+    again = command("ship", run, "--no-screenshot")
+    assert again.returncode == 0, again.err
     assert content(root) == after
 
 
 @pytest.mark.slow
-def test_a_step_that_fails_leaves_everything(root, run, tmp_path):
+def test_a_step_that_fails_leaves_everything(command, root, run, tmp_path):
     broken = tmp_path / "broken"
     shutil.copytree(run, broken)
     (broken / "metrics.csv").unlink()
     before = content(root)
-    failed = command("ship", broken, root=root)
+    failed = command("ship", broken)
     assert failed.returncode == 2
-    assert "metrics.csv; a run that came to its end has one" in failed.stderr
+    assert "metrics.csv; a run that came to its end has one" in failed.err
+    assert content(root) == before
     # The last step: a README that has no place for what is to be written.
     (root / "README.md").write_text("nothing")
     before = content(root)
-    failed = command("record", run, root=root)
+    failed = command("record", run)
     assert failed.returncode == 2
-    assert "it needs one region" in failed.stderr
+    assert "it needs one region" in failed.err
     assert content(root) == before
 
 
-def test_a_recorded_run_is_a_row(root, run):
-    done = command("record", run, "--row", "fast-tiny", root=root)
-    # The demo's own run is not among the rows of this root.
+def test_a_recorded_run_is_a_row(command, root, run):
+    done = command("record", run, "--row", "fast-tiny")
+    # The row of the demo's own run is not in this root.
     assert done.returncode == 2
-    assert "is in no folder of docs/results" in done.stderr
+    assert "rows.toml names 'fast', but there is no" in done.err
     shutil.copytree(ROOT / "docs/results/fast", root / "docs/results/fast")
-    done = command("record", run, "--row", "fast-tiny", root=root)
-    assert done.returncode == 0, done.stderr
+    done = command("record", run, "--row", "fast-tiny")
+    assert done.returncode == 0, done.err
     assert "| `fast-tiny` | n = 1 | 1 |" in (root / "README.md").read_text()
 
 
-def test_a_difference_is_shown_and_fails(root):
+def test_a_difference_is_shown_and_fails(command, root):
     shutil.copytree(ROOT / "docs/results/fast", root / "docs/results/fast")
     path = root / "README.md"
     text = path.read_text()
     path.write_text(text.replace("n = 1 |", "n = 4 |"))
-    checked = command("readme", "--check", root=root)
+    checked = command("readme", "--check")
     assert checked.returncode == 1
-    assert "-| `best` | n = 4 |" in checked.stdout
-    assert "+| `best` | n = 1 |" in checked.stdout
+    assert "-| `best` | n = 4 |" in checked.out
+    assert "+| `best` | n = 1 |" in checked.out
     assert "n = 4 |" in path.read_text()
-    assert command("readme", root=root).returncode == 0
+    assert command("readme").returncode == 0
     assert path.read_text() == text
 
 

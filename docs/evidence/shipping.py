@@ -15,6 +15,7 @@ from cifar_train.examine import export, report, test
 from cifar_train.examine_cli import parse_report
 from cifar_train.rundir import RunDirectory, find_run
 from cifar_train.summary import read_summary
+from cifar_train.weights_of_run import weights_are_current
 
 #: What float16 may cost, as a share of the test images.
 _TOLERANCE = 0.0005
@@ -79,9 +80,14 @@ def ship(run: Path, work: Path, *, demo: bool = True) -> Files:
 
     Raises:
         FileNotFoundError: If there is no such run, or it is not finished.
-        ValueError: If float16 changes the test accuracy by more than 0.05 points.
+        ValueError: If the run was trained on after its end, or float16 changes the test accuracy by more than 0.05
+            points.
     """
     ((place, summary),) = record(run, work).items()
+    if not weights_are_current(find_run(run)):
+        raise ValueError(
+            f"{run} was trained on after its weights file was written; let it come to its end first"
+        )
     made = _copied(find_run(run), RunDirectory(work / "run"), summary)
     made = find_run(made.path)
     settings = parse_report([str(made.path)], description="")
@@ -105,7 +111,7 @@ def _copied(run: RunDirectory, copy: RunDirectory, summary: Path) -> RunDirector
         run.metrics: copy.metrics,
         run.best: copy.best,
         run.weights: copy.weights,
-        summary.parent / summary.name: copy.summary,
+        summary: copy.summary,
     }.items():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(_existing(source), target)
