@@ -100,7 +100,7 @@ def test_refuses_a_file_that_is_no_weights_file(tmp_path: Path, capsys: pytest.C
 def command(*args: str) -> subprocess.CompletedProcess[str]:
     code = "from cifar_space.cli import main; raise SystemExit(main())"
     return subprocess.run(
-        [sys.executable, "-c", code, *args], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", code, *args], capture_output=True, text=True, check=False, timeout=400
     )
 
 
