@@ -196,16 +196,29 @@ def run(tmp_path_factory):
 
 @pytest.fixture
 def root(tmp_path, run, monkeypatch):
-    """A copy of the files that are read and written, and nothing else of the repository."""
+    """A root with the demo's files, its run as the only result, and the README that is of them."""
     monkeypatch.setenv("CIFAR_CACHE_DIR", str(run.parents[1] / "cache"))
-    copy = tmp_path / "root"
-    for folder in ("docs/results", ASSETS / "report"):
-        shutil.copytree(ROOT / folder, copy / folder)
-    for file in ("README.md", ASSETS / "model.safetensors"):
-        shutil.copyfile(ROOT / file, copy / file)
-    # The small run has other epochs and parameters than the row it is of.
-    shutil.rmtree(copy / "docs/results/fast")
-    return copy
+    # Of a network that has learned little, float16 changes more answers.
+    monkeypatch.setattr(load("shipping"), "_TOLERANCE", 0.01)
+    made = tmp_path / "root"
+    shutil.copytree(ROOT / ASSETS / "report", made / ASSETS / "report")
+    shutil.copyfile(ROOT / ASSETS / "model.safetensors", made / ASSETS / "model.safetensors")
+    summary = json.loads((made / ASSETS / "report" / "summary.json").read_text())
+    results = made / "docs" / "results"
+    place = results / summary["recipe"] / f"seed-{summary['seed']}" / "summary.json"
+    place.parent.mkdir(parents=True)
+    place.write_text(json.dumps(summary))
+    shutil.copyfile(run / "metrics.csv", results / summary["recipe"] / "metrics.csv")
+    (results / "rows.toml").write_text(
+        f'[[measured]]\nname = "{summary["recipe"]}"\n'
+        '[[published]]\nname = "x"\nnetwork = "y"\naccuracy = 90\njudged_on = "z"\n'
+    )
+    regions = ("results", "published", "shipped", "log", "errors")
+    (made / "README.md").write_text(
+        "".join(f"<!-- generated: {name} -->\n<!-- end of {name} -->\n" for name in regions)
+    )
+    load("readme").write(made)
+    return made
 
 
 def content(folder):
@@ -269,29 +282,45 @@ def test_a_step_that_fails_leaves_everything(command, root, run, tmp_path):
     assert content(root) == before
 
 
+def test_float16_may_not_cost_accuracy(command, root, run, monkeypatch):
+    monkeypatch.setattr(load("shipping"), "_TOLERANCE", -1.0)
+    before = content(root)
+    refused = command("ship", run, "--no-screenshot")
+    assert refused.returncode == 2
+    assert "in float16 and" in refused.err
+    assert content(root) == before
+
+
 def test_a_recorded_run_is_a_row(command, root, run):
     done = command("record", run, "--row", "fast-tiny")
-    # The row of the demo's own run is not in this root.
-    assert done.returncode == 2
-    assert "rows.toml names 'fast', but there is no" in done.err
-    shutil.copytree(ROOT / "docs/results/fast", root / "docs/results/fast")
-    done = command("record", run, "--row", "fast-tiny")
     assert done.returncode == 0, done.err
+    assert done.out.split() == ["docs/results/fast-tiny/seed-0/summary.json", "README.md"]
     assert "| `fast-tiny` | n = 1 | 1 |" in (root / "README.md").read_text()
 
 
 def test_a_difference_is_shown_and_fails(command, root):
-    shutil.copytree(ROOT / "docs/results/fast", root / "docs/results/fast")
     path = root / "README.md"
     text = path.read_text()
     path.write_text(text.replace("n = 1 |", "n = 4 |"))
     checked = command("readme", "--check")
     assert checked.returncode == 1
-    assert "-| `best` | n = 4 |" in checked.out
-    assert "+| `best` | n = 1 |" in checked.out
+    (removed,) = [line for line in checked.out.splitlines() if line.startswith("-|")]
+    (added,) = [line for line in checked.out.splitlines() if line.startswith("+|")]
+    assert "n = 4 |" in removed
+    assert added[1:] in text
     assert "n = 4 |" in path.read_text()
     assert command("readme").returncode == 0
     assert path.read_text() == text
+    assert command("readme", "--check").returncode == 0
+
+
+def test_the_demos_run_must_be_among_the_results(command, root):
+    (summary,) = (root / "docs" / "results").glob("*/seed-*/summary.json")
+    content = json.loads(summary.read_text())
+    summary.write_text(json.dumps(content | {"metrics": {"test_accuracy": 0.5}}))
+    assert command("readme").returncode == 2
+    with pytest.raises(ValueError, match="is in no folder of docs/results"):
+        load("readme").render(root)
 
 
 def test_a_command_that_names_a_folder_of_one_machine_is_refused(run, tmp_path):

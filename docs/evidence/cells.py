@@ -73,5 +73,7 @@ def paragraph(*sentences: str) -> str:
     >>> paragraph("One.", "", "Two.")
     'One. Two.'
     """
-    text = " ".join(filter(None, sentences))
-    return textwrap.fill(text, width=118, break_long_words=False, break_on_hyphens=False)
+    # A number and its unit stay on one line.
+    text = " ".join(filter(None, sentences)).replace(" %", "\N{NO-BREAK SPACE}%")
+    lines = textwrap.wrap(text, width=118, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace("\N{NO-BREAK SPACE}%", " %")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 _REGION = re.compile(
     r"(?P<begin><!-- generated: (?P<name>[\w-]+) -->\n).*?(?P<end><!-- end of \w[\w-]* -->)", re.DOTALL
 )
-_MARK = re.compile(r"<!-- (?:generated:|end of) ([\w-]+) -->")
+_MARK = re.compile(r"<!-- (generated:|end of) ([\w-]+) -->")
 
 
 def fill(text: str, contents: Mapping[str, str]) -> str:
@@ -23,10 +23,13 @@ def fill(text: str, contents: Mapping[str, str]) -> str:
     ['<!-- generated: a -->', '', 'new', '', '<!-- end of a -->']
     """
     marks = _MARK.findall(text)
-    expected = [name for name in dict.fromkeys(marks) for _ in range(2)]
-    if marks != expected or set(marks) != set(contents):
+    names = dict.fromkeys(name for _, name in marks)
+    if marks != [(kind, name) for name in names for kind in ("generated:", "end of")] or set(names) != set(
+        contents
+    ):
+        found = ", ".join(" ".join(mark) for mark in marks) or "no marks"
         raise ValueError(
-            f"the text has the marks {marks}; it needs one region, begun and ended, for each of {list(contents)}"
+            f"the text has {found}; it needs one region, begun and ended, for each of {list(contents)}"
         )
     # Blank lines, since Markdown takes what follows a comment at once for a part of it.
     return _REGION.sub(

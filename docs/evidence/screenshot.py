@@ -1,4 +1,4 @@
-"""A picture of the app as a visitor sees it: an example classified, with the maps of every layer."""
+"""A picture of the app as a visitor sees it: some pictures classified, with the maps of every layer."""
 
 import contextlib
 import shutil
@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 #: Of the page, in CSS pixels; the picture is as large.
-WIDTH, HEIGHT = 1440, 1130
-#: A built-in example, by its position.
-EXAMPLE = 6
+WIDTH, HEIGHT = 1440, 960
+#: The built-in examples to classify, by the beginnings of their names.
+SHOWN = ("dog", "horse")
 
 
 def take(weights: Path, out: Path) -> None:
@@ -23,6 +23,9 @@ def take(weights: Path, out: Path) -> None:
     """
     from playwright.sync_api import expect, sync_playwright
 
+    from cifar_space import example_paths
+
+    shown = [str(next(path for path in example_paths() if path.name.startswith(name))) for name in SHOWN]
     found = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
     browser = next(filter(None, found), None)
     if browser is None:
@@ -36,11 +39,13 @@ def take(weights: Path, out: Path) -> None:
         page.set_default_timeout(60_000)
         expect.set_options(timeout=60_000)
         page.goto(f"{address}?__theme=light")
-        page.locator("#examples .grid-container button").nth(EXAMPLE).click()
+        page.locator("#examples img").first.wait_for()
+        page.locator("#pictures input[type=file]").first.set_input_files(shown)
+        expect(page.locator("#results .card")).to_have_count(len(shown))
         layers = page.locator("#layers input[type=checkbox]")
         for number in range(layers.count()):
             layers.nth(number).check()
-        expect(page.locator("#results .heat")).to_have_count(layers.count())
+        expect(page.locator("#results .heat")).to_have_count(len(shown) * layers.count())
         # What shows progress fades, and the pointer leaves its mark on what it is over.
         page.mouse.move(0, 0)
         page.wait_for_load_state("networkidle")
