@@ -225,9 +225,15 @@ def test_the_fitted_temperature_undoes_a_known_one(temperature):
 
 def test_temperatures_stay_within_their_bounds():
     sure = np.array([[0.9, 0.1]] * 3)
-    assert fit_temperature(sure, [0, 0, 0]) == pytest.approx(0.01)
     assert fit_temperature(sure, [1, 1, 1]) == pytest.approx(100)
     assert np.isfinite(fit_temperature([[1.0, 0.0], [1.0, 0.0]], [0, 1]))
+    # One error in a thousand, where the model hardly prefers its class.
+    unsure = np.array([[0.501, 0.499]] * 1000)
+    assert fit_temperature(unsure, [0] * 999 + [1]) == pytest.approx(0.01)
+
+
+def test_images_without_an_error_change_no_probability():
+    assert fit_temperature([[0.9, 0.1], [0.3, 0.7]], [0, 1]) == 1.0
 
 
 @given(predictions(), st.floats(0.1, 10))

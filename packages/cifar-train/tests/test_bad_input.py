@@ -3,6 +3,7 @@ import pickle
 from pathlib import Path
 
 import pytest
+import torch
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,11 @@ import pytest
         (["--model.lr=nan"], "model.lr"),
         (["--model.label_smoothing=1"], "model.label_smoothing"),
         (["--model.schedule.div=0"], "model.schedule.div"),
+        pytest.param(
+            ["--trainer.accelerator=cuda"],
+            "trainer.accelerator: auto",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
         (["--data.val_size=50000"], "data.val_size"),
         (["--data.val_size=x"], "data.val_size"),
         (["--config=nowhere.yaml"], "nowhere.yaml"),

@@ -105,7 +105,8 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
     """Return the temperature, within `TEMPERATURES`, at which the labels are most likely.
 
     Above 1 the model is too sure, below 1 not sure enough. Fit on images that the model was not trained on
-    and that it is not tested on: the validation split.
+    and that it is not tested on: the validation split. Images without a single error say nothing about how sure
+    to be (the surer, the likelier, without end): then it is 1, the probabilities as they are.
 
     Args:
         probabilities: `(N, K)`, each row a distribution, as the model gives them.
@@ -124,6 +125,8 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
     """
     rows = as_probabilities(probabilities)
     true = as_labels(labels, count=len(rows), classes=rows.shape[1])
+    if (rows.argmax(axis=1) == true).all():
+        return 1.0
     logits = _log(rows)
     own = logits[np.arange(len(rows)), true].mean()
     # The loss is convex in the inverse temperature, and its slope there is the mean logit that the softened

@@ -115,6 +115,7 @@ def _examine(command: str, args: list[str]) -> None:
 
 def _guarded(action: Callable[[], None]) -> int:
     from jsonargparse import ArgumentError
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     try:
         action()
@@ -122,6 +123,13 @@ def _guarded(action: Callable[[], None]) -> int:
         if os.environ.get("CIFAR_DEBUG"):
             raise
         return _fail(str(error))
+    except MisconfigurationException as error:
+        if os.environ.get("CIFAR_DEBUG"):
+            raise
+        # Lightning's words name neither the option nor what this machine has.
+        return _fail(
+            f"{' '.join(str(error).split())} (trainer.accelerator: auto takes what this machine has)"
+        )
     return 0
 
 
