@@ -6,8 +6,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import readme
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -21,7 +19,12 @@ def main(args: Sequence[str] | None = None) -> int:
         return 2
 
 
+# torch takes seconds to import; --help and a wrong word are answered at once.
+
+
 def _readme(given: argparse.Namespace) -> int:
+    import readme
+
     if given.check:
         difference = readme.difference(given.root)
         print(difference, end="")
@@ -43,6 +46,7 @@ def _record(given: argparse.Namespace) -> int:
 
 
 def _ship(given: argparse.Namespace) -> int:
+    import readme
     import screenshot
     import shipping
 
@@ -64,6 +68,7 @@ def _install(files: dict[Path, Path], root: Path, work: Path) -> int:
 
 
 def _screenshot(given: argparse.Namespace) -> int:
+    import readme
     import screenshot
 
     screenshot.take(
