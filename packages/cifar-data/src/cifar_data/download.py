@@ -1,5 +1,6 @@
 """Fetching CIFAR-10: from the Hugging Face Hub, else from its authors; checked before it gets its name."""
 
+import contextlib
 import hashlib
 import http.client
 import re
@@ -18,6 +19,9 @@ HUB_FOLDER = "plain_text"
 HUB_FILES = ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet")
 #: Source: https://www.cs.toronto.edu/~kriz/cifar.html
 TARBALL_URL = f"https://www.cs.toronto.edu/~kriz/{TARBALL}"
+
+# Where the Hub's files wait until both are there.
+_STAGING = f".{HUB_FOLDER}.part"
 
 _ATTEMPTS = 4
 _TIMEOUT_S = 30
@@ -63,6 +67,7 @@ def fetch_dataset(
         except DataError as error:
             reasons.append(str(error))
         else:
+            shutil.rmtree(target / _STAGING, ignore_errors=True)
             return None
     raise DataError("\n".join(reasons))
 
@@ -70,20 +75,25 @@ def fetch_dataset(
 def fetch_hub_files(target: Path, *, endpoint: str | None = None, progress: bool = True) -> None:
     """Download the Parquet files of `uoft-cs/cifar10` into `plain_text` in a folder, both or none.
 
+    Until both are there, what has arrived waits in a hidden folder beside it for the next attempt.
+
     Raises:
         DataError: If the Hub cannot be reached, or a file's SHA-256 is not the one that the Hub states.
         OSError: If the folder cannot be written.
     """
-    staging = target / f".{HUB_FOLDER}.part"
+    staging = target / _STAGING
     staging.mkdir(parents=True, exist_ok=True)
     try:
         for name in HUB_FILES:
             url, checksum = _locate_hub_file(f"{HUB_FOLDER}/{name}", endpoint)
-            fetch_file(url, staging / name, algorithm="sha256", checksum=checksum, progress=progress)
+            staged = staging / name
+            if not (staged.exists() and _digest(staged, "sha256") == checksum):
+                fetch_file(url, staged, algorithm="sha256", checksum=checksum, progress=progress)
         staging.rename(target / HUB_FOLDER)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
+    finally:
+        # Removed if nothing has arrived, and only then.
+        with contextlib.suppress(OSError):
+            staging.rmdir()
 
 
 def fetch_file(
@@ -91,7 +101,8 @@ def fetch_file(
 ) -> None:
     """Download a file that appears under its name only when it is complete and its checksum is right.
 
-    A broken transfer is resumed where it broke off, also that of an earlier process that was killed.
+    A broken transfer is resumed where it broke off, also that of an earlier process that failed or was stopped: what
+    has arrived stays beside the target, hidden, until it is complete or turns out wrong.
 
     Args:
         url: http or https.
@@ -102,31 +113,28 @@ def fetch_file(
         pause_s: Seconds to wait before the second attempt; each further wait is twice as long.
 
     Raises:
-        DataError: If the transfer fails, or the checksum differs; nothing is left behind.
+        DataError: If the transfer fails, or the checksum differs; then what has arrived is removed.
         OSError: If the file cannot be written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
     reason = ""
-    try:
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                time.sleep(pause_s * 2 ** (attempt - 1))
-            try:
-                resumed = _transfer(url, part, progress=progress)
-            except _InterruptedError as error:
-                reason = str(error)
-                continue
-            found = _digest(part, algorithm)
-            if found == checksum:
-                part.replace(target)
-                return
-            part.unlink()
-            reason = f"expected {algorithm} {checksum}, found {found}"
-            if not resumed:  # resumed ones may have been spliced from two versions: those start anew
-                break
-    finally:
-        part.unlink(missing_ok=True)
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(pause_s * 2 ** (attempt - 1))
+        try:
+            resumed = _transfer(url, part, progress=progress)
+        except _InterruptedError as error:
+            reason = str(error)
+            continue
+        found = _digest(part, algorithm)
+        if found == checksum:
+            part.replace(target)
+            return
+        part.unlink()
+        reason = f"expected {algorithm} {checksum}, found {found}"
+        if not resumed:  # resumed ones may have been spliced from two versions: those start anew
+            break
     raise DataError(f"{url}: {reason}")
 
 

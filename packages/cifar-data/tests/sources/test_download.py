@@ -145,7 +145,32 @@ def test_a_transfer_that_always_breaks(server, tmp_path):
     server.cuts = [1000] * 10
     with pytest.raises(DataError, match=r"file\.bin: the connection ended after 4,000 of 1,048,576 bytes"):
         _fetch(server, tmp_path / "file.bin")
-    assert _names(tmp_path) == []
+    assert _names(tmp_path) == [".file.bin.part"]
+    server.cuts = []
+    _fetch(server, tmp_path / "file.bin")
+    assert server.log[-1][2] == "bytes=4000-"
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    assert _names(tmp_path) == ["file.bin"]
+
+
+def test_a_transfer_that_the_user_stops_goes_on_the_next_time(server, tmp_path, monkeypatch):
+    read = download._read
+
+    def stopped(response):
+        monkeypatch.setattr(download, "_read", interrupt)
+        return read(response)[:300_000]
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(download, "_read", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        _fetch(server, tmp_path / "file.bin")
+    assert _names(tmp_path) == [".file.bin.part"]
+    monkeypatch.setattr(download, "_read", read)
+    _fetch(server, tmp_path / "file.bin")
+    assert server.log[-1][2] == "bytes=300000-"
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
 
 
 def test_a_wrong_checksum(server, tmp_path):
@@ -187,6 +212,23 @@ def test_a_hub_file_that_is_not_what_the_hub_says(hub, tmp_path, etag):
     hub.etags[HUB_FILES[1]] = etag
     with pytest.raises(DataError, match=f"{HUB_FILES[1]}.*{etag}"):
         fetch_hub_files(tmp_path / "downloads", endpoint=hub.url, progress=False)
+    assert _names(tmp_path / "downloads") == [".plain_text.part", HUB_FILES[0]]
+
+
+def test_of_the_hub_only_what_is_missing_is_fetched_again(hub, tmp_path):
+    hub.etags[HUB_FILES[1]] = "abc"
+    with pytest.raises(DataError):
+        fetch_hub_files(tmp_path, endpoint=hub.url, progress=False)
+    del hub.etags[HUB_FILES[1]]
+    fetch_hub_files(tmp_path, endpoint=hub.url, progress=False)
+    fetched = [path.rpartition("/")[2] for method, path, _ in hub.log if method == "GET"]
+    assert fetched == list(HUB_FILES)
+    assert _names(tmp_path) == ["plain_text", *sorted(HUB_FILES)]
+
+
+def test_an_unreachable_hub_leaves_nothing(hub, tmp_path, nowhere):
+    with pytest.raises(DataError):
+        fetch_hub_files(tmp_path / "downloads", endpoint=nowhere, progress=False)
     assert _names(tmp_path / "downloads") == []
 
 
