@@ -218,12 +218,12 @@ def test_a_hub_file_that_is_not_what_the_hub_says(hub, tmp_path, etag):
 def test_of_the_hub_only_what_is_missing_is_fetched_again(hub, tmp_path):
     hub.etags[HUB_FILES[1]] = "abc"
     with pytest.raises(DataError):
-        fetch_hub_files(tmp_path, endpoint=hub.url, progress=False)
+        fetch_hub_files(tmp_path / "downloads", endpoint=hub.url, progress=False)
     del hub.etags[HUB_FILES[1]]
-    fetch_hub_files(tmp_path, endpoint=hub.url, progress=False)
+    fetch_hub_files(tmp_path / "downloads", endpoint=hub.url, progress=False)
     fetched = [path.rpartition("/")[2] for method, path, _ in hub.log if method == "GET"]
     assert fetched == list(HUB_FILES)
-    assert _names(tmp_path) == ["plain_text", *sorted(HUB_FILES)]
+    assert _names(tmp_path / "downloads") == ["plain_text", *sorted(HUB_FILES)]
 
 
 def test_an_unreachable_hub_leaves_nothing(hub, tmp_path, nowhere):
