@@ -6,6 +6,8 @@ from typing import Any
 
 from rounds import markdown_table, mean_and_deviation
 
+from cifar_train.words import format_duration, format_durations
+
 Record = dict[str, Any]
 
 _HEADER = (
@@ -20,27 +22,6 @@ _HEADER = (
     "images/s",
     "peak memory (MiB)",
 )
-
-
-def duration(seconds: float) -> str:
-    """Return a duration to the second, hours only if there are any.
-
-    >>> duration(75.4), duration(3 * 3600 + 5)
-    ('1:15', '3:00:05')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def duration_spread(values: Sequence[float]) -> str:
-    """Return the median duration and, of several, the shortest and the longest.
-
-    >>> duration_spread([60, 80, 61]), duration_spread([60])
-    ('1:01 (1:00 to 1:20)', '1:00')
-    """
-    middle = duration(statistics.median(values))
-    return middle if len(values) == 1 else f"{middle} ({duration(min(values))} to {duration(max(values))})"
 
 
 def training_table(runs: Sequence[Record]) -> str:
@@ -67,8 +48,8 @@ def _row(name: str, runs: Sequence[Record]) -> list[str]:
         " ".join(sorted({run["precision"] for run in runs})),
         mean_and_deviation([100 * run["test_accuracy"] for run in runs]) if tested else "not trained",
         mean_and_deviation([100 * run["test_accuracy_tta"] for run in runs]) if tested else "",
-        duration_spread([run["wall_seconds"] for run in runs]) if tested else "",
-        duration_spread([run["train_seconds"] for run in runs]) + (", projected" if projected else ""),
+        format_durations([run["wall_seconds"] for run in runs]) if tested else "",
+        format_durations([run["train_seconds"] for run in runs]) + (", projected" if projected else ""),
         f"{statistics.median(run['images_per_second'] for run in runs):,.0f}",
         _memory(runs),
     ]
@@ -88,7 +69,7 @@ def _notes(groups: dict[tuple[str, ...], list[Record]]) -> list[str]:
         if runs[0]["projected"]:
             notes.append(
                 f"{' '.join(name)}: training time projected from {runs[0]['measured_steps']} measured steps "
-                f"({duration(runs[0]['measured_seconds'])}); not trained to its end."
+                f"({format_duration(runs[0]['measured_seconds'])}); not trained to its end."
             )
         else:
             notes.append(f"{' '.join(name)}: its TTA is {' or '.join(sorted({run['tta'] for run in runs}))}.")

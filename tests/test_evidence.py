@@ -82,12 +82,6 @@ def test_shares_are_numpys(values):
     assert float(spread) == pytest.approx(100 * np.std(values, ddof=1), abs=0.00501)
 
 
-@given(st.integers(0, 10**6))
-def test_durations_can_be_read_back(seconds):
-    parts = [int(part) for part in load("cells").duration(seconds).split(":")]
-    assert sum(part * 60**power for power, part in enumerate(reversed(parts))) == seconds
-
-
 def test_a_row_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="has 1 cells; the header has 2"):
         load("cells").table(["a", "b"], [["one"]])

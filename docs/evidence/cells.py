@@ -17,27 +17,6 @@ def share(values: Sequence[float]) -> str:
     return f"{mean} ± {100 * statistics.stdev(values):.2f} %"
 
 
-def duration(seconds: float) -> str:
-    """Return seconds as minutes and seconds, with hours if there are any.
-
-    >>> duration(75.4), duration(3 * 3600 + 5)
-    ('1:15', '3:00:05')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def durations(values: Sequence[float]) -> str:
-    """Return the median of seconds and, of several, the shortest and the longest.
-
-    >>> durations([60]), durations([60, 80, 61])
-    ('1:00', '1:01 (1:00 to 1:20)')
-    """
-    middle = duration(statistics.median(values))
-    return middle if len(values) == 1 else f"{middle} ({duration(min(values))} to {duration(max(values))})"
-
-
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table.
 

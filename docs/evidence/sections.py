@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cells import durations, listed, paragraph, share, table
+from cells import listed, paragraph, share, table
 from runs import Row, Run
+
+from cifar_train.words import format_durations
 
 #: Where a column of shares or of times finds its numbers in a run.
 _SHARES = {
@@ -37,7 +39,7 @@ def results(rows: Sequence[Row]) -> str:
             f"{row.runs[0]['epochs']:g}",
             f"{row.runs[0]['parameters']:,}",
             *(share(values) if (values := row.values(*keys)) else "" for keys in _SHARES.values()),
-            *(durations(values) if (values := row.values(*keys)) else "" for keys in _TIMES.values()),
+            *(format_durations(values) if (values := row.values(*keys)) else "" for keys in _TIMES.values()),
         ]
         for row in rows
     ]

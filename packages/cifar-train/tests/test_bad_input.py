@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,19 @@ def test_one_line_that_says_what_to_do_and_nothing_left_behind(cifar_train, argu
     assert len(err.strip().splitlines()) == 1, err
     assert out == ""
     assert not Path("runs").exists() or not any(Path("runs").iterdir())
+
+
+def test_all_that_does_not_fit_own_pictures_is_said_at_once(cifar_train, tmp_path):
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / "own" / split / name).mkdir(parents=True)
+            for number in range(3):
+                Image.new("RGB", (32, 32), (number, 0, 0)).save(tmp_path / "own" / split / name / f"{number}.png")
+    code, out, err = cifar_train("--data.source=folder", f"--data.root={tmp_path / 'own'}")
+    assert (code, out) == (2, "")
+    for wanted in ("model.arguments.num_classes to 2", "data.val_size must be a whole number from 0 to 5"):
+        assert wanted in err
+    assert not any(Path("runs").iterdir())
 
 
 def test_missing_data_names_the_ways_out(cifar_train, tmp_path):

@@ -1,7 +1,11 @@
+import re
+
 import pytest
 import torch
 import yaml
+from torch import nn
 
+from cifar_train.module import LitClassifier
 from cifar_train.precision import quickest_precision
 
 
@@ -38,15 +42,48 @@ def test_a_precision_asked_for_is_taken(cifar_train, small, tmp_path):
     assert config["trainer"]["precision"] == "32-true"
 
 
-def test_the_network_is_judged_in_float32(cifar_train, small):
-    """The metrics of a run in bfloat16 are those that its weights file gives."""
-    code, out, _ = cifar_train(*small, "--trainer.precision=bf16-mixed")
+def rows_of_the_test(output):
+    return dict(re.findall(r"^ *(test \w+|with [a-z ]+?) {2,}(\S+)", output, flags=re.MULTILINE))
+
+
+def test_a_weights_file_gives_the_metrics_of_its_run(monkeypatch, cifar_train, small):
+    for module in ("training_cli", "examine"):
+        monkeypatch.setattr(f"cifar_train.{module}.quickest_precision", lambda *_: "bf16-mixed")
+    code, out, _ = cifar_train(*small, "--model.test_views=flip_and_shift")
     assert code == 0
-    trained = {line.split("  ")[0].strip(): line for line in out.splitlines() if line.startswith("test")}
+    trained = rows_of_the_test(out)
     code, out, _ = cifar_train("test", "--data.source=synthetic")
-    tested = {line.split("  ")[0].strip(): line for line in out.splitlines() if line.startswith("test")}
     assert code == 0
-    assert {name: line.split()[-1] for name, line in trained.items()} == {
-        name: line.split()[-1] for name, line in tested.items()
-    }
-    assert len(trained) == 2
+    assert rows_of_the_test(out) == trained
+    assert len(trained) == 4
+
+
+class Recorder(nn.Module):
+    """Takes down in which number format it would multiply."""
+
+    def __init__(self):
+        super().__init__()
+        self.classifier = nn.Linear(3, 10)
+        self.seen = []
+
+    def forward(self, images):
+        logits = self.classifier(images.mean((2, 3)))
+        self.seen.append(logits.dtype)
+        return logits
+
+
+@torch.no_grad()
+def test_the_plain_view_is_judged_in_float32(monkeypatch):
+    module = LitClassifier(architecture="whitenet", test_views="flip_and_shift")
+    module.net = Recorder()
+    logged = {}
+    monkeypatch.setattr(module, "log", lambda name, value, **_: logged.update({name: value}))
+    images, labels = torch.randn(6, 3, 8, 8), torch.arange(6)
+    with torch.autocast("cpu", torch.bfloat16):
+        module.validation_step((images, labels), 0)
+        module.test_step((images, labels), 0)
+    assert module.net.seen == [torch.bfloat16, torch.float32] + [torch.bfloat16] * 5
+    exact = nn.functional.cross_entropy(module.net(images), labels)
+    assert logged["test_loss"] == exact
+    assert logged["val_loss"] == pytest.approx(exact.item(), rel=0.02)
+    assert logged["val_loss"] != exact

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cifar_train.markdown import plain
-from cifar_train.progress import format_duration
 from cifar_train.summary import Summary
-from cifar_train.words import count_noun, percent
+from cifar_train.words import count_noun, format_duration, percent
 
 Row = tuple[str, str]
 

@@ -36,6 +36,8 @@ def train(cli: TrainCLI) -> None:
     """Train; say how to go on if it is cut short."""
     datamodule, model, trainer, run = cli.datamodule, cli.model, cli.trainer, cli.run
     if trainer.is_global_zero:
+        # Before anything is written: a run that cannot begin leaves nothing behind.
+        cli.check_data()
         count = sum(p.numel() for p in model.parameters())
         print(f"{model.architecture}, {count:,} parameters, into {run.path}", file=sys.stderr)
         if cli.checkpoint is not None:

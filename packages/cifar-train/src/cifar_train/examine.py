@@ -17,6 +17,7 @@ from cifar_train.checkpoint import export_checkpoint, run_metrics, run_recipe
 from cifar_train.findings import find_out
 from cifar_train.human import HumanAnswers, HumanFiles
 from cifar_train.module import LitClassifier
+from cifar_train.precision import quickest_precision
 from cifar_train.report import make_test_gallery, predicted_gallery, write_report
 from cifar_train.rundir import RunDirectory, find_run
 from cifar_train.summary import Summary, current_summary, format_metrics, format_rows
@@ -39,6 +40,8 @@ def test(datamodule: CIFAR10DataModule, *, weights: Path | None, run: Path, reco
     path = weights or find_run(run).weights
     loaded = load_weights(path)
     trainer = L.Trainer(
+        # As a training with the recipe's defaults on this machine, so that both give the same numbers.
+        precision=quickest_precision(),
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,

@@ -7,9 +7,8 @@ import shlex
 from cifar_explain import top_k_accuracy
 from cifar_train.findings import Findings
 from cifar_train.history import History
-from cifar_train.progress import format_duration
 from cifar_train.summary import Summary
-from cifar_train.words import Fields, count_noun, percent
+from cifar_train.words import Fields, count_noun, format_duration, percent
 
 
 def describe_result(findings: Findings, summary: Summary) -> Fields:

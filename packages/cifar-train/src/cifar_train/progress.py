@@ -10,16 +10,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from torch import Tensor
 
-
-def format_duration(seconds: float) -> str:
-    """A duration for people, to the second.
-
-    >>> format_duration(75), format_duration(3 * 3600 + 5)
-    ('1:15', '3:00:05')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+from cifar_train.words import format_duration
 
 
 class Throughput(Callback):

@@ -14,8 +14,8 @@ import yaml
 from cifar_data import CIFAR10DataModule
 from cifar_train.checkpoint import load_checkpoint, read_checkpoint, run_metrics
 from cifar_train.environment import describe_environment
-from cifar_train.progress import format_duration
 from cifar_train.rundir import RunDirectory
+from cifar_train.words import format_duration
 
 #: Version of the layout of `summary.json`; raised when a field changes its meaning or goes away.
 FORMAT_VERSION = 1

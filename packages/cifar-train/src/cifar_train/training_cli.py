@@ -214,6 +214,25 @@ class TrainCLI(LightningCLI):
             kwargs["enable_model_summary"] = False
         return super().instantiate_trainer(**kwargs)
 
+    def check_data(self) -> None:
+        """Open the data and check the model and the sizes asked for against it.
+
+        Raises:
+            ValueError: If something does not fit; the message has all of it.
+        """
+        self.datamodule.prepare_data()
+        complaints = []
+        for check in (
+            lambda: self.model.check_classes(self.datamodule.classes),
+            lambda: self.datamodule.setup("fit"),
+        ):
+            try:
+                check()
+            except ValueError as error:
+                complaints.append(str(error))
+        if complaints:
+            raise ValueError("; and ".join(complaints))
+
     def default_callbacks(self) -> list[L.Callback]:
         """The callbacks that the configuration leaves out."""
         trainer = self.config_init["trainer"]

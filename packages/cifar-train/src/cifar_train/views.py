@@ -16,7 +16,11 @@ _SHIFT = 1
 
 
 def view_logits(
-    model: Callable[[Tensor], Tensor], images: Tensor, *, views: Views = "flip_and_shift"
+    model: Callable[[Tensor], Tensor],
+    images: Tensor,
+    *,
+    views: Views = "flip_and_shift",
+    plain: Tensor | None = None,
 ) -> dict[Views, Tensor]:
     """The logits of images by one, two and six views, each forward pass used for all that need it.
 
@@ -25,6 +29,7 @@ def view_logits(
         images: Normalised images ``(N, C, H, W)`` of at least 2x2 pixels. A shifted image is filled up at its
             border by reflection.
         views: The most views to judge.
+        plain: The logits of the images themselves, if they are known already.
 
     Returns:
         Logits ``(N, K)`` by name: ``plain``, of the image alone; ``flip``, the mean over the image and its mirror
@@ -40,7 +45,8 @@ def view_logits(
     >>> {name: value.item() for name, value in logits.items()}
     {'plain': 0.0, 'flip': 1.0, 'flip_and_shift': 2.5}
     """
-    plain = model(images)
+    if plain is None:
+        plain = model(images)
     results: dict[Views, Tensor] = {"plain": plain}
     if views == "plain":
         return results

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 #: Values of the template's fields.
@@ -24,3 +26,26 @@ def count_noun(count: int, noun: str) -> str:
     ('1 epoch', '7 epochs')
     """
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def format_duration(seconds: float) -> str:
+    """A duration to the second, with hours only if there are any.
+
+    >>> format_duration(75.4), format_duration(3 * 3600 + 5)
+    ('1:15', '3:00:05')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def format_durations(seconds: Sequence[float]) -> str:
+    """The median duration and, of several, the shortest and the longest.
+
+    >>> format_durations([60]), format_durations([60, 80, 61])
+    ('1:00', '1:01 (1:00 to 1:20)')
+    """
+    middle = format_duration(statistics.median(seconds))
+    if len(seconds) == 1:
+        return middle
+    return f"{middle} ({format_duration(min(seconds))} to {format_duration(max(seconds))})"
