@@ -57,7 +57,9 @@ def test_all_that_does_not_fit_own_pictures_is_said_at_once(cifar_train, tmp_pat
         for name in ("cat", "dog"):
             (tmp_path / "own" / split / name).mkdir(parents=True)
             for number in range(3):
-                Image.new("RGB", (32, 32), (number, 0, 0)).save(tmp_path / "own" / split / name / f"{number}.png")
+                Image.new("RGB", (32, 32), (number, 0, 0)).save(
+                    tmp_path / "own" / split / name / f"{number}.png"
+                )
     code, out, err = cifar_train("--data.source=folder", f"--data.root={tmp_path / 'own'}")
     assert (code, out) == (2, "")
     for wanted in ("model.arguments.num_classes to 2", "data.val_size must be a whole number from 0 to 5"):
