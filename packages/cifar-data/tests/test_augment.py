@@ -39,6 +39,18 @@ def test_the_parameters_of_an_image_are_independent_of_each_other():
     assert excess(cells) < 4
 
 
+@pytest.mark.parametrize("name", ["brightness", "contrast"])
+def test_factors_are_uniform_around_one_and_independent(name):
+    drawn = draw_parameters(COUNT, Augmentation(brightness=0.2, contrast=0.2), seed=0, epoch=0)
+    factors = getattr(drawn, name)
+    assert factors.dtype == torch.float32
+    cells = ((factors - 0.8) / 0.4 * 10).long()
+    assert len(joint(cells)) == 10
+    assert excess(joint(cells)) < 4
+    assert abs(np.corrcoef(drawn.brightness, drawn.contrast)[0, 1]) < 4 / COUNT**0.5
+    assert (getattr(draw_parameters(9, Augmentation(), seed=0, epoch=0), name) == 1).all()
+
+
 def test_epochs_and_seeds_have_draws_of_their_own():
     keys = [(0, 0), (0, 1), (1, 0), (1, 1)]
     crops = [draw_parameters(1000, Augmentation(), seed=seed, epoch=epoch).crop for seed, epoch in keys]
@@ -72,6 +84,10 @@ def test_alternating_flips_show_both_sides_in_any_two_consecutive_epochs():
         ("padding_mode", "reflection", "did you mean reflect"),
         ("flip", "alternating", "did you mean alternate"),
         ("flip", True, "data.augmentation.flip must be one of random, alternate, none, got True"),
+        ("contrast", 1, "data.augmentation.contrast must be a number from 0 to below 1, got 1"),
+        ("brightness", -0.1, "data.augmentation.brightness must be a number from 0 to below 1, got -0.1"),
+        ("brightness", float("nan"), "data.augmentation.brightness must be a number"),
+        ("brightness", "0.1", "data.augmentation.brightness must be a number"),
         ("cutout", 33, "data.augmentation.cutout must be a whole number from 0 to 32, got 33"),
     ],
 )

@@ -10,6 +10,7 @@ from cifar_data.batch_ops import (
     crop_batch,
     cutout_batch,
     flip_batch,
+    jitter_batch,
     normalize_batch,
     pad_batch,
 )
@@ -88,7 +89,10 @@ def test_equal_to_albumentations_to_the_bit_for_the_same_parameters(mode):
         flips.append("HorizontalFlip" in applied)
         holes.append((hole_top, hole_left))
     assert 0 < sum(flips) < 64
-    drawn = AugmentationParameters(torch.tensor(crops), torch.tensor(flips), torch.tensor(holes))
+    ones = torch.ones(64)
+    drawn = AugmentationParameters(
+        torch.tensor(crops), torch.tensor(flips), torch.tensor(holes), brightness=ones, contrast=ones
+    )
     result = apply_parameters(
         pad_batch(images, 4, mode=mode),
         torch.arange(64),
@@ -97,6 +101,43 @@ def test_equal_to_albumentations_to_the_bit_for_the_same_parameters(mode):
         fill=mean_colour(MEAN),
     )
     assert torch.equal(normalize_batch(result, MEAN, std=STD), torch.stack(expected))
+
+
+def test_jitter_is_albumentations_color_jitter_up_to_its_roundings():
+    A = import_albumentations()
+    steps = list(
+        make_pipeline(Augmentation(padding=0, cutout=0, brightness=0.3, contrast=0.6), mean=MEAN, std=STD)
+    )
+    assert [type(step).__name__ for step in steps[:2]] == ["HorizontalFlip", "ColorJitter"]
+    pipeline = A.Compose([steps[1]], seed=0, save_applied_params=True)
+    # In the middle, so that nothing is cut off between the two changes: there the orders differ.
+    images = random_images(200) // 2 + 60
+    results = [pipeline(image=image.numpy()) for image in images]
+    applied = [dict(result["applied_transforms"])["ColorJitter"] for result in results]
+    brightness, contrast = (
+        torch.tensor([one[name] for one in applied]) for name in ("brightness", "contrast")
+    )
+    assert (brightness - 1).abs().max() <= 0.3
+    assert (contrast - 1).abs().max() > 0.5
+    ours = jitter_batch(images, brightness, contrast=contrast)
+    expected = torch.stack([torch.from_numpy(result["image"]) for result in results])
+    kept = (expected > 0) & (expected < 255)
+    assert kept.float().mean() > 0.9
+    assert (ours.int() - expected.int())[kept].abs().max() <= 2
+    assert (ours.int() - images.int()).abs().float().mean() > 10
+
+
+@given(
+    pixels=st.lists(st.tuples(*[st.integers(0, 255)] * 3), min_size=1, max_size=6),
+    brightness=st.floats(0, 2, width=32),
+    contrast=st.floats(0, 2, width=32),
+)
+def test_jitter_is_its_formula_pixel_by_pixel(pixels, brightness, contrast):
+    image = torch.tensor(pixels, dtype=torch.uint8).view(1, 1, -1, 3)
+    result = jitter_batch(image, torch.tensor([brightness]), contrast=torch.tensor([contrast]))
+    grey = np.mean([0.299 * red + 0.587 * green + 0.114 * blue for red, green, blue in pixels])
+    exact = np.clip(brightness * (contrast * np.array(pixels) + (1 - contrast) * grey), 0, 255)
+    assert np.abs(result.view(-1, 3).numpy() - exact).max() <= 0.501
 
 
 def test_every_pixel_value_is_normalised_as_the_formula_says():
@@ -114,6 +155,7 @@ def test_the_input_is_left_as_it_was():
     zeros = torch.zeros(3, 2, dtype=torch.int64)
     crop_batch(images, torch.arange(3), corners=zeros, size=32).fill_(0)
     flip_batch(images, torch.tensor([True, False, True])).fill_(0)
+    jitter_batch(images, torch.ones(3), contrast=torch.ones(3)).fill_(0)
     cutout_batch(images, zeros, size=8, fill=(0, 0, 0))
     normalize_batch(images, MEAN, std=STD)
     assert torch.equal(images, before)

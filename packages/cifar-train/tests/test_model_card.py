@@ -38,7 +38,13 @@ RECIPE = {
         "batch_size": 150,
         "val_size": 1999,
         "split_seed": 23,
-        "augmentation": {"padding": 3, "padding_mode": "reflect", "flip": "random", "cutout": 6},
+        "augmentation": {
+            "padding": 3,
+            "padding_mode": "reflect",
+            "flip": "random",
+            "cutout": 6,
+            "contrast": 0.15,
+        },
     },
     "trainer": {"max_epochs": 11, "accumulate_grad_batches": 2, "precision": "32-true"},
 }
@@ -169,7 +175,8 @@ def test_how_it_was_trained():
         "label smoothing": "0.15",
         "precision": "32-true",
         "training resolution": "20x20 pixels in the first 40 % of the steps, then full",
-        "augmentation": "shifts of up to 3 pixels (reflect border), left-right flips (random), CutOut 6x6",
+        "augmentation": "shifts of up to 3 pixels (reflect border), left-right flips (random), "
+        "contrast by up to 15 %, CutOut 6x6",
         "training time": "2:05, 1,234 images/s",
         "wall time, from the command to the test result": "1:02:05",
         "machine": "Some CPU, 3 cores",

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cifar_data.checks import check_choice, check_integer
+from cifar_data.checks import check_choice, check_integer, check_share
 from cifar_data.seeding import derive_generator
 
 PADDING_MODES = ("constant", "reflect")
@@ -27,27 +27,39 @@ class Augmentation:
             (a random half in the first epoch, the other half in the next, and so on) or `none`.
         cutout: Side in pixels of the square hole, wholly inside the image and filled with the training
             set's mean colour, 0 to 32; 0 = no hole.
+        brightness: How far the pixels' factor may be from 1, in [0, 1): 0.1 = from 0.9 to 1.1 times as bright.
+        contrast: How far the factor of a pixel's distance from the image's mean grey may be from 1, in [0, 1).
 
     Raises:
         ValueError: If a field is out of its range.
 
     Source: D. Page, "How to train your ResNet", 2018; T. DeVries and G. Taylor, arXiv:1708.04552 (CutOut);
-        K. Jordan, arXiv:2404.00498 (alternating flip).
+        K. Jordan, arXiv:2404.00498 (alternating flip); brightness and contrast as torchvision's and
+        Albumentations' ColorJitter have them.
 
     >>> Augmentation(padding=2, padding_mode="reflect", flip="alternate", cutout=0)
-    Augmentation(padding=2, padding_mode='reflect', flip='alternate', cutout=0)
+    Augmentation(padding=2, padding_mode='reflect', flip='alternate', cutout=0, brightness=0.0, contrast=0.0)
     """
 
     padding: int = 4
     padding_mode: str = "constant"
     flip: str = "random"
     cutout: int = 8
+    brightness: float = 0.0
+    contrast: float = 0.0
 
     def __post_init__(self) -> None:
         check_integer("data.augmentation.padding", self.padding, low=0, high=31)
         check_choice("data.augmentation.padding_mode", self.padding_mode, allowed=PADDING_MODES)
         check_choice("data.augmentation.flip", self.flip, allowed=FLIPS)
         check_integer("data.augmentation.cutout", self.cutout, low=0, high=32)
+        check_share("data.augmentation.brightness", self.brightness)
+        check_share("data.augmentation.contrast", self.contrast)
+
+    @property
+    def jitters(self) -> bool:
+        """Whether brightness or contrast are varied."""
+        return self.brightness > 0 or self.contrast > 0
 
 
 @dataclass(frozen=True)
@@ -58,15 +70,25 @@ class AugmentationParameters:
         crop: (N, 2) int64, top and left of the window in the padded image, each 0 to 2 * padding.
         flip: (N,) bool, whether the window is mirrored.
         hole: (N, 2) int64, top and left of the hole in the mirrored window, each 0 to 32 - cutout.
+        brightness: (N,) float32, factor of the pixels.
+        contrast: (N,) float32, factor of their distance from the image's mean grey.
     """
 
     crop: Tensor
     flip: Tensor
     hole: Tensor
+    brightness: Tensor
+    contrast: Tensor
 
     def __getitem__(self, positions: Tensor) -> "AugmentationParameters":
         """The parameters of the images at (B,) positions."""
-        return AugmentationParameters(self.crop[positions], self.flip[positions], self.hole[positions])
+        return AugmentationParameters(
+            self.crop[positions],
+            self.flip[positions],
+            self.hole[positions],
+            self.brightness[positions],
+            self.contrast[positions],
+        )
 
 
 def alternating_flips(count: int, *, seed: int, epoch: int) -> npt.NDArray[np.bool_]:
@@ -94,7 +116,7 @@ def draw_parameters(
 
     Returns:
         The parameters, a function of the arguments alone. They are distributed as in Albumentations'
-        RandomCrop, HorizontalFlip and CoarseDropout: all places uniform, borders included.
+        RandomCrop, HorizontalFlip, CoarseDropout and ColorJitter: all places uniform, borders included.
 
     >>> drawn = draw_parameters(5, Augmentation(padding=2), seed=0, epoch=3)
     >>> drawn.crop.shape, drawn.crop.min() >= 0, drawn.crop.max() <= 4
@@ -108,7 +130,13 @@ def draw_parameters(
         flip = alternating_flips(count, seed=seed, epoch=epoch)
     else:
         flip = np.zeros(count, dtype=np.bool_)
-    return AugmentationParameters(*(torch.from_numpy(array) for array in (crop, flip, hole)))
+    brightness, contrast = (
+        derive_generator(seed, name, epoch).uniform(1 - reach, 1 + reach, count).astype(np.float32)
+        for name, reach in (("brightness", augmentation.brightness), ("contrast", augmentation.contrast))
+    )
+    return AugmentationParameters(
+        *(torch.from_numpy(array) for array in (crop, flip, hole, brightness, contrast))
+    )
 
 
 def mean_colour(mean: Sequence[float]) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Padding, cropping, mirroring, punching and normalising of whole batches, with parameters drawn before.
+"""Padding, cropping, mirroring, jittering, punching and normalising of whole batches, with parameters drawn before.
 
 Images are uint8 in the layout (N, height, width, 3) until `normalize_batch`, the last step.
 """
@@ -11,6 +11,9 @@ from torch import Tensor
 
 from cifar_data.augment import AugmentationParameters
 
+# Shares of red, green and blue in the grey of an image (ITU-R BT.601).
+_GREY = (0.299, 0.587, 0.114)
+
 
 def apply_parameters(
     padded: Tensor,
@@ -19,9 +22,10 @@ def apply_parameters(
     parameters: AugmentationParameters,
     cutout: int,
     fill: Sequence[int],
+    jitter: bool = False,
     size: int = 32,
 ) -> Tensor:
-    """Crop, mirror and punch the images at `indices` of the padded store.
+    """Crop, mirror, jitter and punch the images at `indices` of the padded store.
 
     Args:
         padded: uint8 (N, H, W, 3).
@@ -29,6 +33,7 @@ def apply_parameters(
         parameters: Of the B images, in the same order.
         cutout: Side of the hole in pixels; 0 = none.
         fill: Colour of the hole, three values of 0 to 255.
+        jitter: Whether to apply the factors of brightness and contrast.
         size: Side of the result in pixels.
 
     Returns:
@@ -43,6 +48,8 @@ def apply_parameters(
     """
     images = crop_batch(padded, indices, corners=parameters.crop, size=size)
     images = flip_batch(images, parameters.flip)
+    if jitter:
+        images = jitter_batch(images, parameters.brightness, contrast=parameters.contrast)
     return cutout_batch(images, parameters.hole, size=cutout, fill=fill)
 
 
@@ -108,6 +115,31 @@ def flip_batch(images: Tensor, flip: Tensor) -> Tensor:
     # Seen as (B, C, H, W) in channels_last, the case for which torch mirrors with vector instructions.
     mirrored = images.index_select(0, chosen).permute(0, 3, 1, 2).flip(-1).permute(0, 2, 3, 1)
     return images.index_copy(0, chosen, mirrored)
+
+
+def jitter_batch(images: Tensor, brightness: Tensor, *, contrast: Tensor) -> Tensor:
+    """Change the brightness and the contrast of each image.
+
+    Args:
+        images: uint8 (B, H, W, 3), contiguous.
+        brightness: float32 (B,), factors of the pixels.
+        contrast: float32 (B,), factors of the pixels' distance from the image's mean grey.
+
+    Returns:
+        uint8 (B, H, W, 3), rounded once and kept within 0 to 255. Without the latter both changes commute, so
+        that it is ColorJitter in either of its orders, up to the rounding between them.
+
+    Source: torchvision's `adjust_brightness` and `adjust_contrast`; grey by ITU-R BT.601.
+
+    >>> image = torch.tensor([10, 30], dtype=torch.uint8).view(1, 1, 2, 1).expand(1, 1, 2, 3).contiguous()
+    >>> jitter_batch(image, torch.tensor([2.0]), contrast=torch.tensor([0.5]))[0, 0, :, 0].tolist()
+    [30, 50]
+    """
+    pixels = images.reshape(len(images), -1, 3).float()
+    grey = pixels.mean(dim=1) @ torch.tensor(_GREY)
+    factor, offset = brightness * contrast, brightness * (1 - contrast) * grey
+    flat = pixels.view(len(images), -1).mul_(factor[:, None]).add_(offset[:, None])
+    return flat.round_().clamp_(0, 255).to(torch.uint8).view(images.shape)
 
 
 def cutout_batch(images: Tensor, corners: Tensor, *, size: int, fill: Sequence[int]) -> Tensor:

@@ -23,6 +23,23 @@ def check_integer(name: str, value: object, *, low: int, high: int | None = None
     raise ValueError(f"{name} must be a whole number {allowed}, got {value!r}")
 
 
+def check_share(name: str, value: object) -> None:
+    """Raise unless the value is a number from 0 to below 1.
+
+    Raises:
+        ValueError: Naming the setting as its user writes it.
+
+    >>> check_share("data.augmentation.contrast", 0.2)
+    >>> check_share("data.augmentation.contrast", 20)
+    Traceback (most recent call last):
+    ...
+    ValueError: data.augmentation.contrast must be a number from 0 to below 1, got 20
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (is_number and 0 <= value < 1):  # type: ignore[operator]
+        raise ValueError(f"{name} must be a number from 0 to below 1, got {value!r}")
+
+
 def check_choice(name: str, value: object, *, allowed: Iterable[str]) -> None:
     """Raise unless the value is one of the allowed names.
 

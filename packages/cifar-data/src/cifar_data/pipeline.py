@@ -58,6 +58,12 @@ def make_pipeline(
         steps.append(A.RandomCrop(size, size))
     if augmentation is not None and flip_probability > 0:
         steps.append(A.HorizontalFlip(p=flip_probability))
+    if augmentation is not None and augmentation.jitters:
+        factors = {
+            name: (1 - reach, 1 + reach)
+            for name, reach in (("brightness", augmentation.brightness), ("contrast", augmentation.contrast))
+        }
+        steps.append(A.ColorJitter(**factors, saturation=(1, 1), hue=(0, 0), p=1.0))
     if augmentation is not None and augmentation.cutout > 0:
         side = augmentation.cutout
         steps.append(

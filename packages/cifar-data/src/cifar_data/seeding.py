@@ -2,7 +2,19 @@
 
 import numpy as np
 
-_PURPOSES = ("split", "order", "crop", "flip", "side", "hole", "pipeline", "inputs", "preview")
+_PURPOSES = (
+    "split",
+    "order",
+    "crop",
+    "flip",
+    "side",
+    "hole",
+    "pipeline",
+    "inputs",
+    "preview",
+    "brightness",
+    "contrast",
+)
 
 SEED_LIMIT = 2**32
 """Seeds lie below this, so that one fits every generator in use (numpy's legacy one being the narrowest)."""

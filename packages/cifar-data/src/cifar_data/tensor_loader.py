@@ -155,6 +155,7 @@ class TensorLoader:
                 parameters=parameters[positions],
                 cutout=self._augmentation.cutout,
                 fill=mean_colour(self._mean),
+                jitter=self._augmentation.jitters,
                 size=self._size,
             )
         return normalize_batch(images, self._mean, std=self._std)

@@ -99,6 +99,11 @@ def _of_images(recipe: Mapping[str, Any]) -> Iterator[Row]:
             parts.append(f"shifts of up to {count_noun(augmentation['padding'], 'pixel')} ({border} border)")
         if augmentation.get("flip", "none") != "none":
             parts.append(f"left-right flips ({plain(str(augmentation['flip']))})")
+        parts.extend(
+            f"{name} by up to {percent(augmentation[name], digits=0)}"
+            for name in ("brightness", "contrast")
+            if augmentation.get(name)
+        )
         if augmentation.get("cutout"):
             parts.append(f"CutOut {augmentation['cutout']}x{augmentation['cutout']}")
         yield "augmentation", ", ".join(parts) or "none"

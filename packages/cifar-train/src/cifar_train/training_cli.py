@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -221,13 +221,14 @@ class TrainCLI(LightningCLI):
             ValueError: If something does not fit; the message has all of it.
         """
         self.datamodule.prepare_data()
+        checks: dict[Callable[[Any], None], Any] = {
+            self.model.check_classes: self.datamodule.classes,
+            self.datamodule.setup: "fit",
+        }
         complaints = []
-        for check in (
-            lambda: self.model.check_classes(self.datamodule.classes),
-            lambda: self.datamodule.setup("fit"),
-        ):
+        for check, argument in checks.items():
             try:
-                check()
+                check(argument)
             except ValueError as error:
                 complaints.append(str(error))
         if complaints:
