@@ -20,7 +20,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from cifar_explain import make_gallery
-from cifar_models import InputSpec, create_model, save_weights
+from cifar_models import InputSpec, Weights, create_model, save_weights
 from cifar_space import MisclassifiedOptions, Options, Service, example_paths, load_service
 from cifar_space.describe import describe, describe_misclassified
 from cifar_space.missing import missing_gallery
@@ -109,13 +109,15 @@ def test_any_number_of_classes_and_ten_at_most(tmp_path: Path, classes: int, def
         page.close(verbose=False)
 
 
+def with_own_classes(weights: Weights) -> Weights:
+    names = tuple(f"kind {number}" for number in range(len(weights.spec.classes)))
+    return dataclasses.replace(weights, spec=dataclasses.replace(weights.spec, classes=names))
+
+
 @pytest.mark.parametrize("own", [True, False])
 def test_built_in_examples_are_for_their_classes_only(service: Service, own: bool) -> None:
     """Without a gallery there are those examples or none, and the hint speaks only of what there is."""
-    classes = tuple(f"kind {number}" for number in range(10)) if own else service.classes
-    weights = dataclasses.replace(
-        service.weights, spec=dataclasses.replace(service.weights.spec, classes=classes)
-    )
+    weights = with_own_classes(service.weights) if own else service.weights
     page = quietly_started(Service(weights))
     try:
         parts = {part.elem_id: part for part in page.blocks.values() if part.elem_id}
@@ -128,11 +130,9 @@ def test_built_in_examples_are_for_their_classes_only(service: Service, own: boo
 
 def test_a_gallerys_examples_are_for_any_classes(run_service: Service) -> None:
     gallery = run_service.misclassified.gallery
-    names = tuple(f"kind {number}" for number in range(10))
-    weights = dataclasses.replace(
-        run_service.weights, spec=dataclasses.replace(run_service.weights.spec, classes=names)
-    )
-    page = quietly_started(Service(weights, gallery=dataclasses.replace(gallery, class_names=names)))
+    weights = with_own_classes(run_service.weights)
+    own = dataclasses.replace(gallery, class_names=weights.spec.classes)
+    page = quietly_started(Service(weights, gallery=own))
     try:
         (examples,) = (part for part in page.blocks.values() if part.elem_id == "examples")
         assert examples.visible
@@ -364,10 +364,7 @@ def test_a_model_without_errors_offers_nothing_to_choose_from(service: Service) 
 
 @pytest.mark.parametrize("own", [True, False])
 def test_a_missing_gallery_is_made_from_the_models_own_images(service: Service, own: bool) -> None:
-    classes = tuple(f"kind {number}" for number in range(10)) if own else service.classes
-    weights = dataclasses.replace(
-        service.weights, spec=dataclasses.replace(service.weights.spec, classes=classes)
-    )
+    weights = with_own_classes(service.weights) if own else service.weights
     told = missing_gallery(Service(weights, gallery_command="uv run <it>"))
     assert "uv run &lt;it&gt;" in told
     assert "--gallery" in told
