@@ -33,7 +33,8 @@ def test_a_whole_run_leaves_everything_in_its_directory(cifar_train, small):
 
 
 def test_the_published_accuracy_is_that_of_the_weights_file(cifar_train, small):
-    assert cifar_train(*small)[0] == 0
+    # In bfloat16, of the further views an image in thousands may be judged otherwise.
+    assert cifar_train(*small, "--trainer.precision=32-true")[0] == 0
     weights = load_weights(Path("runs/latest/model.safetensors"))
     test = make_synthetic().test
     images = weights.spec.normalize(test.images)
@@ -165,7 +166,7 @@ def test_print_config_is_the_whole_configuration(cifar_train, capsys):
     assert config["trainer"]["max_epochs"] == 4
     assert config["model"]["schedule"]["peak"] == pytest.approx(5 / 24)
     assert config["data"]["augmentation"] == {
-        "padding": 4, "padding_mode": "constant", "flip": "random", "cutout": 8
+        "padding": 4, "padding_mode": "constant", "flip": "random", "cutout": 8, "brightness": 0, "contrast": 0
     }  # fmt: skip
     assert not Path("runs").exists()
 
