@@ -192,12 +192,12 @@ class LitClassifier(L.LightningModule):
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Log loss and accuracy of one batch of the test set, and accuracies with test-time augmentation.
 
-        The plain image is judged in float32, as the weights file will be used, and the further views in the number
-        format of the training, which is almost twice as quick where that is bfloat16.
+        The image and its mirror image are judged in float32, as the weights file will be used and the report has them;
+        shifted ones in the number format of the training, which is almost twice as quick where that is bfloat16.
         """
         images, labels = batch
         logits = view_logits(
-            self._judge, images, views=self.test_views, plain=self._judge_in_full_precision(images)
+            self._judge_in_full_precision, images, views=self.test_views, model_of_shifts=self._judge
         )
         self._log_metrics("test", logits.pop("plain"), labels)
         for views, augmented in logits.items():

@@ -20,7 +20,7 @@ def view_logits(
     images: Tensor,
     *,
     views: Views = "flip_and_shift",
-    plain: Tensor | None = None,
+    model_of_shifts: Callable[[Tensor], Tensor] | None = None,
 ) -> dict[Views, Tensor]:
     """The logits of images by one, two and six views, each forward pass used for all that need it.
 
@@ -29,7 +29,8 @@ def view_logits(
         images: Normalised images ``(N, C, H, W)`` of at least 2x2 pixels. A shifted image is filled up at its
             border by reflection.
         views: The most views to judge.
-        plain: The logits of the images themselves, if they are known already.
+        model_of_shifts: Judges the shifted views, such as the same model in a quicker number format; `model` if not
+            given.
 
     Returns:
         Logits ``(N, K)`` by name: ``plain``, of the image alone; ``flip``, the mean over the image and its mirror
@@ -45,8 +46,7 @@ def view_logits(
     >>> {name: value.item() for name, value in logits.items()}
     {'plain': 0.0, 'flip': 1.0, 'flip_and_shift': 2.5}
     """
-    if plain is None:
-        plain = model(images)
+    plain = model(images)
     results: dict[Views, Tensor] = {"plain": plain}
     if views == "plain":
         return results
@@ -56,8 +56,9 @@ def view_logits(
     height, width = images.shape[2:]
     padded = F.pad(images, (_SHIFT,) * 4, mode="reflect")
     end = 2 * _SHIFT
+    judge = model_of_shifts or model
     shifted = sum(
-        model(view) + model(view.flip(3))
+        judge(view) + judge(view.flip(3))
         for view in (padded[:, :, :height, :width], padded[:, :, end:, end:])
     )
     results["flip_and_shift"] = flip / 2 + shifted / 8
