@@ -6,7 +6,7 @@ All get the same normalised images in memory and give the logits. Naive is the l
 mode, `torch.no_grad()`, batches of 512, weights and images as they come. Ours is `cifar_explain.predict_logits` of what
 `cifar_models.fold_batch_norms` makes of the model, folding included, at several micro-batch sizes. The rivals take
 turns. How far the predictions agree is printed; it ends with status 1 if logits differ by more than rounding explains.
-whitenet has the shipped weights, resnet9 random ones, with running statistics of the images, so that all norms do
+whitenet has the weights of `fast`, resnet9 random ones, with running statistics of the images, so that all norms do
 something.
 """
 
@@ -27,14 +27,14 @@ from torch import Tensor, nn
 
 from cifar_data import make_synthetic, open_dataset
 from cifar_explain import predict_logits
-from cifar_models import CIFAR10, create_model, fold_batch_norms, load_weights
+from cifar_models import CIFAR10, create_model, fold_batch_norms, load_weights, read_header
 
 NAIVE, CHANNELS_LAST = "naive loop, 512", "channels-last loop, 512"
 
 # Of the largest logit: hundreds of roundings of float32 one after the other.
 _TOLERANCE = 1e-4
 
-_SHIPPED = Path(__file__).parents[1] / "apps/space/src/cifar_space/assets/model.safetensors"
+_FAST = Path(__file__).parents[1] / "weights/fast.safetensors"
 
 
 def naive_logits(model: nn.Module, images: Tensor, *, batch: int = 512) -> NDArray[np.float64]:
@@ -64,9 +64,9 @@ def load_images(count: int, *, synthetic: bool) -> Tensor:
     return CIFAR10.normalize(np.array(dataset.test.images[:count])).contiguous()
 
 
-def load_model(name: str, images: Tensor, *, weights: Path = _SHIPPED) -> nn.Module:
-    """Return a model in evaluation mode: whitenet with weights of a file, others with random ones."""
-    if name == "whitenet" and weights.exists():
+def load_model(name: str, images: Tensor, *, weights: Path = _FAST) -> nn.Module:
+    """Return a model in evaluation mode: with the weights of a file if they are of its architecture, else random ones."""
+    if read_header(weights).architecture == name:
         return load_weights(weights).model.float().eval()
     torch.manual_seed(0)
     model = create_model(name)

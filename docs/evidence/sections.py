@@ -142,9 +142,9 @@ def errors(summary: Run) -> str:
     return "\n\n".join(
         [
             paragraph(
-                f"{analysis['test_errors']:,} of {test:,} test images are misclassified. Ten of the surest errors,",
-                "one for each pair of classes, with the GradCAM maps of every layer for the class that was predicted",
-                "and for the true one; a map that is dark all over found no evidence.",
+                f"{analysis['test_errors']:,} of {test:,} test images are misclassified. The figure shows ten of the",
+                "most confident errors, no two of them with the same true and predicted class, and the GradCAM maps of",
+                "every layer for the predicted and for the true class; a map that is dark all over found no evidence.",
                 _believed(analysis),
             ),
             _picture(

@@ -15,6 +15,7 @@ from matplotlib.text import Text
 from cifar_explain import (
     RANDOM,
     THEMES,
+    ClassReport,
     Faithfulness,
     class_reports,
     enlarge_photo,
@@ -219,6 +220,17 @@ def test_colour_maps_run_one_way_and_end_in_the_themes_hue(theme):
 def test_the_two_series_differ_for_the_colour_blind(theme, matrix):
     one, other = (np.array(matrix) @ np.array(to_rgb(c)) ** 2.2 for c in (theme.accent, theme.second))
     assert np.abs(one.clip(0) ** (1 / 2.2) - other.clip(0) ** (1 / 2.2)).max() > 0.25
+
+
+@pytest.mark.parametrize("least", [0.05, 0.36, 0.76, 0.83, 0.93])
+def test_an_axis_of_shares_says_of_each_tick_where_it_lies(least):
+    shares = np.linspace(least, 1, 10)
+    reports = [ClassReport("a", share, share, share, 100, 100) for share in shares]
+    axes = plot_classes(reports).axes[0]
+    axes.figure.canvas.draw()
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert len(labels) >= 4
+    assert [float(text.rstrip("%")) for text in labels] == pytest.approx(axes.get_xticks() * 100)
 
 
 def test_the_confusion_matrix_shows_each_count_in_its_cell():

@@ -23,7 +23,7 @@ from cifar_explain.metrics import ClassReport
 from cifar_explain.themes import Theme, find_theme
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 
@@ -71,7 +71,7 @@ def plot_classes(reports: Sequence[ClassReport], *, theme: str | Theme = "light"
             axes.annotate(text, (1, row), xytext=(place, 0), xycoords=coordinates, va="center", **beside)
     least = 0.0 if np.isnan(values).all() else float(np.nanmin(values))
     axes.set_xlim(max(0.0, np.floor(least * 20 - 0.5) / 20), 1.005)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    _percent(axes.xaxis)
     axes.set_ylim(len(reports) - 0.5, -0.5)
     axes.set_yticks(rows, [shorten(report.name, NAME_LENGTH) for report in reports])
     axes.tick_params(axis="y", labelcolor=colours.ink, labelsize=TEXT_SIZE)
@@ -137,7 +137,7 @@ def plot_reliability(
     axes.set_xlim(start, 1.01)
     axes.set_ylim(start, 1.02)
     add_legend(figure, theme=colours, loc="outside lower center", ncols=2)
-    _percent(axes)
+    _percent(axes.xaxis, axes.yaxis)
     axes.set_ylabel("share that is right")
     axes.set_xlabel("confidence: probability of the predicted class")
     return figure
@@ -151,6 +151,11 @@ def _behind_marks(counts: Sequence[NDArray[np.integer]]) -> str:
     return f"The larger a mark, the more images stand behind it: {least:,} to {most:,}"
 
 
-def _percent(axes: Axes) -> None:
-    for axis in (axes.xaxis, axes.yaxis):
+def _percent(*axes: Axis) -> None:
+    """Label an axis of shares in whole percent, with no tick between two of them."""
+    # As in `make_figure`: a second that whoever draws nothing is spared.
+    from matplotlib.ticker import MaxNLocator
+
+    for axis in axes:
+        axis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
         axis.set_major_formatter(lambda value, _: f"{value:.0%}")
