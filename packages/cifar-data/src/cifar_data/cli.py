@@ -13,7 +13,7 @@ from cifar_data.checks import check_choice
 from cifar_data.content import dataset_fingerprint, is_canonical, split_sha256
 from cifar_data.errors import DataError
 from cifar_data.settings import SOURCES
-from cifar_data.sources import download_layout, downloads_dir, find_layout, locate_layout, open_layout
+from cifar_data.sources import download_layout, downloads_dir, find_download, locate_layout, open_layout
 from cifar_data.synthetic import make_synthetic
 
 
@@ -60,7 +60,7 @@ def info(root: str | None = None, source: str = "auto", cache_dir: str | None = 
 
 
 def download(source: str = "auto", cache_dir: str | None = None) -> None:
-    """Fetch CIFAR-10 into the cache and decode it, unless it is there already.
+    """Fetch CIFAR-10 into the cache and decode it, unless it is there already; go on where a transfer broke off.
 
     Args:
         source: auto (the Hub's Parquet files, else the authors' tarball), parquet or tarball.
@@ -69,9 +69,8 @@ def download(source: str = "auto", cache_dir: str | None = None) -> None:
     """
     check_choice("source", source, allowed=("auto", "parquet", "tarball"))
     cache = resolve_cache_dir(cache_dir)
-    folder = downloads_dir(cache)
-    layout = find_layout(folder, source=source) if folder.is_dir() and any(folder.iterdir()) else None
-    _print("download", f"there already: {layout.root}" if layout else f"fetching into {folder}")
+    layout = find_download(cache, source=source)
+    _print("download", f"there already: {layout.root}" if layout else f"fetching into {downloads_dir(cache)}")
     layout = layout or download_layout(cache, source=source)
     known = load_entry(entry_path(layout, cache)) is not None
     dataset = open_layout(layout, cache)

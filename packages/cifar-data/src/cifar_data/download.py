@@ -102,7 +102,8 @@ def fetch_file(
     """Download a file that appears under its name only when it is complete and its checksum is right.
 
     A broken transfer is resumed where it broke off, also that of an earlier process that failed or was stopped: what
-    has arrived stays beside the target, hidden, until it is complete or turns out wrong.
+    has arrived stays beside the target, hidden, until it is complete or turns out wrong. If all of it had arrived,
+    nothing is asked of the server.
 
     Args:
         url: http or https.
@@ -118,6 +119,11 @@ def fetch_file(
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
+    # An earlier process may have been stopped between the last byte and the new name. A server has no byte after the
+    # last to go on from: it would answer 416, as it does where the file has changed.
+    if part.exists() and _digest(part, algorithm) == checksum:
+        part.replace(target)
+        return
     reason = ""
     for attempt in range(_ATTEMPTS):
         if attempt:
@@ -165,7 +171,7 @@ def _transfer(url: str, part: Path, *, progress: bool) -> bool:
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and start:
-            part.unlink()  # longer than the file is now
+            part.unlink()  # at least as long as the file is now, and not the same
             raise _InterruptedError("the file on the server has changed") from error
         raise DataError(f"{url}: HTTP status {error.code} ({error.reason})") from error
     except (OSError, http.client.HTTPException) as error:

@@ -82,7 +82,7 @@ def locate_layout(root: str | os.PathLike[str] | None, *, source: str, cache_dir
     for name, place in given.items():
         if place:
             return find_layout(Path(place).expanduser(), source=source, name=name)
-    return _search(downloads_dir(cache_dir), source)
+    return find_download(cache_dir, source=source)
 
 
 def find_layout(root: Path, *, source: str = "auto", name: str = "the root") -> Layout:
@@ -115,6 +115,20 @@ def find_layout(root: Path, *, source: str = "auto", name: str = "the root") -> 
     )
 
 
+def find_download(cache_dir: Path, *, source: str = "auto") -> Layout | None:
+    """Return the files of an earlier download, or None if there is none, or only one that has not ended.
+
+    Args:
+        cache_dir: The cache folder.
+        source: As for `find_layout`; what was downloaded in another layout does not count.
+
+    Raises:
+        DataError: If files of a download that had ended are missing.
+    """
+    downloads = downloads_dir(cache_dir).resolve()  # one name for one place, as in find_layout
+    return _search(downloads, source)
+
+
 def download_layout(cache_dir: Path, *, source: str = "auto", progress: bool = True) -> Layout:
     """Download CIFAR-10 into the cache, unless another process has just done so, and return its files.
 
@@ -127,7 +141,7 @@ def download_layout(cache_dir: Path, *, source: str = "auto", progress: bool = T
         tried.append(f"download: source {source!r} cannot be downloaded, only parquet and tarball can")
         raise DataError(_no_data(tried))
     with locked(downloads, cache_dir):
-        layout = _search(downloads, source)
+        layout = find_download(cache_dir, source=source)
         if layout is None:
             try:
                 with explained_errors(cache_dir):

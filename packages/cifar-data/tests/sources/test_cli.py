@@ -59,6 +59,49 @@ def test_download_then_there_already(mini, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
+    "left", [".plain_text.part/.train-00000-of-00001.parquet.part", ".cifar-10-python.tar.gz.part"]
+)
+def test_download_goes_on_after_an_interrupted_one(left, mini, cache, monkeypatch, capsys):
+    part = cache / "downloads" / left
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"the beginning")
+
+    def resume(target, **_):
+        assert part.read_bytes() == b"the beginning"
+        mini.write_parquet(target / "plain_text")
+
+    monkeypatch.setattr(sources, "fetch_dataset", resume)
+    assert main(["info"]) == 2
+    assert "cifar-data download" in capsys.readouterr().err
+    assert main(["download"]) == 0
+    assert "fetching" in capsys.readouterr().out
+    assert main(["download"]) == 0
+    assert "there already" in capsys.readouterr().out
+
+
+def test_download_fetches_the_layout_asked_for_beside_another(mini, cache, monkeypatch, capsys):
+    (cache / "downloads").mkdir(parents=True)
+    mini.write_tarball(cache / "downloads" / "cifar-10-python.tar.gz")
+    monkeypatch.setattr(
+        sources, "fetch_dataset", lambda target, **_: mini.write_parquet(target / "plain_text")
+    )
+    for words in ("fetching", "there already"):
+        assert main(["download", "--source", "parquet"]) == 0
+        assert words in capsys.readouterr().out
+
+
+def test_a_download_is_decoded_once_also_by_way_of_a_link(mini, tmp_path, cache, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    cache.symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    monkeypatch.setattr(
+        sources, "fetch_dataset", lambda target, **_: mini.write_parquet(target / "plain_text")
+    )
+    assert main(["download"]) == 0
+    assert main(["info"]) == 0
+    assert len(list(cache.glob("decoded/[!.]*"))) == 1
+
+
+@pytest.mark.parametrize(
     ("args", "words"),
     [
         (["info", "--root", "/nonexistent/data"], "/nonexistent/data does not exist"),

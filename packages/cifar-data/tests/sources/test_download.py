@@ -133,6 +133,14 @@ def test_what_a_killed_process_left_is_used(server, tmp_path):
     assert server.log[0][2] == "bytes=500000-"
 
 
+def test_what_had_arrived_whole_is_not_fetched_again(server, tmp_path):
+    (tmp_path / ".file.bin.part").write_bytes(CONTENT)
+    _fetch(server, tmp_path / "file.bin")
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    assert _names(tmp_path) == ["file.bin"]
+    assert server.log == []
+
+
 @pytest.mark.parametrize("left", [b"other" * 1000, CONTENT + b"more", CONTENT[:-1] + b"x"])
 def test_what_does_not_fit_is_replaced(server, tmp_path, left):
     (tmp_path / ".file.bin.part").write_bytes(left)
