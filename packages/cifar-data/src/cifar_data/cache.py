@@ -26,7 +26,7 @@ from cifar_data.errors import DataError
 from cifar_data.layout import Layout
 
 #: Part of every key: raise it whenever the files or the decoding change.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 _logger = logging.getLogger(__name__)

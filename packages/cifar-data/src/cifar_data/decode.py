@@ -2,6 +2,8 @@
 
 import io
 import os
+import struct
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from cifar_data.errors import DataError
 from cifar_data.progress import ProgressBar
@@ -19,28 +21,35 @@ SIDE = 32
 
 _CHUNK = 128  # images per task: small enough for a smooth progress bar, large enough to be cheap to schedule
 
+# What the EXIF orientation asks a viewer to do. Source: EXIF 2.3, table 4 (tag 0x0112).
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
 Item = TypeVar("Item")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Return the image upright (by its EXIF orientation), opaque over white, in RGB.
 
+    Damaged EXIF data is ignored with a warning that names the file.
+
     Raises:
-        ValueError: If the mode has no defined range of values ("I" and "F").
+        ValueError: If values are out of range: 0 to 65535 in the modes "I" and "F".
+        OSError: If the image's file is damaged.
 
     >>> to_rgb(Image.new("LA", (1, 1), (0, 0))).getpixel((0, 0))
     (255, 255, 255)
     """
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16"):  # 16-bit grey: Pillow's own conversion would clip it
-        grey = np.asarray(image).astype(np.float64) * (255 / 65535)
-        image = Image.fromarray(np.rint(grey).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError(f"has the mode {image.mode!r}, whose range of values is not defined")
-    if image.has_transparency_data:
-        coloured = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), coloured).convert("RGB")
-    return image.convert("RGB")
+    # Step by step what cifar_models does with a picture that a model is shown later, and as tolerant: one that it
+    # takes there must not stop a data set here, nor be other pixels. Neither package may import the other.
+    return _opaque(_upright(image))
 
 
 def decode_exact(data: bytes) -> npt.NDArray[np.uint8]:
@@ -106,6 +115,52 @@ def decode_images(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    # Not ImageOps.exif_transpose: it also rewrites the EXIF block, and raises where that block is damaged.
+    image.load()  # a TIFF is turned while loading, and loses its orientation tag then
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except (SyntaxError, struct.error, ValueError) as error:  # what Pillow raises on damaged EXIF
+        # The pixels are whole, so the image is taken as any viewer would show it.
+        name = getattr(image, "filename", "") or "image"
+        warnings.warn(f"{name} has unreadable EXIF data, its orientation is ignored: {error}", stacklevel=3)
+        return image
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _grey(image).convert("RGB")
+    if image.has_transparency_data:
+        if image.mode in ("La", "RGBa"):  # premultiplied: Pillow converts these to their plain form only
+            image = image.convert(image.mode[:-1] + "A")
+        coloured = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), coloured).convert("RGB")
+    return image.convert("RGB")
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Return a grey image of more than 8 bits as mode "L", scaled instead of clipped.
+
+    "I;16" counts from 0 to 65535. "I" and "F" do not tell their range, so white is the first of 1 (only "F"),
+    255 (Pillow's own convention) and 65535 that no value exceeds.
+    """
+    values = np.asarray(image).astype(np.float64)
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high <= 65535):  # also true of NaN
+        raise ValueError(
+            f"has the mode {image.mode!r} and values from {low} to {high}; allowed are 0 to 65535. "
+            "Scale them, or save it with 8 bits"
+        )
+    whites = {"I": (255, 65535), "F": (1, 255, 65535)}.get(image.mode, (65535,))
+    white = next(white for white in whites if high <= white)
+    grey = np.rint(values * (255 / white)).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):  # a PNG may declare one grey value transparent
+        grey[values == transparent] = 255
+    return Image.fromarray(grey)
 
 
 def _reason(error: Exception) -> str:

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from cifar_data.decode import decode_exact, decode_fitted, to_rgb
 
@@ -19,20 +19,69 @@ def test_exif_orientation_is_applied(tmp_path):
     np.testing.assert_array_equal(decoded, np.rot90(pixels, k=-1))
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_every_orientation_is_applied_once(tmp_path, orientation, suffix):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(pixels).save(path, exif=exif)
+    with Image.open(path) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(decode_fitted(path), expected)
+
+
+def test_damaged_exif_does_not_keep_an_image_out(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    path = tmp_path / "damaged.png"
+    Image.fromarray(pixels).save(path, exif=b"Exif\0\0XX*\0")
+    with Image.open(path) as image, pytest.raises(SyntaxError):
+        ImageOps.exif_transpose(image)
+    with pytest.warns(
+        UserWarning, match=r"damaged\.png has unreadable EXIF data, its orientation is ignored"
+    ):
+        decoded = decode_fitted(path)
+    np.testing.assert_array_equal(decoded, pixels)
+
+
+@pytest.mark.parametrize(
+    "mode",
+    ["1", "L", "LA", "La", "P", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr", "HSV", "LAB", "I;16", "I", "F"],
+)
 def test_modes(mode):
     assert to_rgb(Image.new(mode, (4, 4))).mode == "RGB"
 
 
-@pytest.mark.parametrize("mode", ["I", "F"])
-def test_modes_without_a_range_are_refused(mode):
-    with pytest.raises(ValueError, match="range of values"):
-        to_rgb(Image.new(mode, (4, 4)))
+@pytest.mark.parametrize(("mode", "white"), [("I", 65535), ("I", 255), ("F", 65535), ("F", 255), ("F", 1)])
+def test_modes_without_a_range_are_scaled_by_their_largest_value(mode, white):
+    ramp = np.linspace(0, white, 256).reshape(1, 256).astype(np.int32 if mode == "I" else np.float32)
+    image = Image.fromarray(ramp)
+    assert image.mode == mode
+    expected = np.rint(ramp.astype(float) * (255 / white))
+    np.testing.assert_array_equal(np.asarray(to_rgb(image))[..., 0], expected)
+
+
+@pytest.mark.parametrize(
+    ("mode", "value"), [("I", -1), ("I", 65536), ("F", -1.0), ("F", float("nan")), ("F", float("inf"))]
+)
+def test_greys_out_of_range_are_refused(mode, value):
+    with pytest.raises(ValueError, match=f"has the mode '{mode}' and values from {value:.1f} .* 0 to 65535"):
+        to_rgb(Image.new(mode, (4, 4), value))
 
 
 def test_16_bit_grey_is_scaled_and_not_clipped():
     grey = Image.fromarray(np.array([[0, 0x80FF, 0xFFFF]], np.uint16))
     np.testing.assert_array_equal(np.asarray(to_rgb(grey))[0, :, 0], [0, 0x80, 0xFF])
+
+
+def test_the_grey_that_a_16_bit_png_declares_transparent_is_white(tmp_path):
+    grey = Image.fromarray(np.full((32, 32), 4000, np.uint16))
+    grey.putpixel((0, 0), 4001)
+    grey.save(tmp_path / "a.png", transparency=4000)
+    decoded = decode_fitted(tmp_path / "a.png")
+    assert (decoded[0, 0] == 16).all()
+    assert (decoded.reshape(-1, 3)[1:] == 255).all()
 
 
 def test_transparency_is_laid_over_white():
