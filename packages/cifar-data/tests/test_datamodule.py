@@ -171,6 +171,16 @@ def test_lightning_tests_on_every_test_image_in_order(tmp_path, dataset):
     assert labels.tolist() == dataset.test.labels.tolist()
 
 
+@quiet
+def test_a_test_does_not_ask_whether_the_training_sizes_fit(tmp_path):
+    module, recorder = make(val_size=TRAIN, batch_size=10 * TRAIN, train_limit=5 * TRAIN), Recorder()
+    make_trainer(tmp_path).test(recorder, datamodule=module, verbose=False)
+    assert sum(len(labels) for _, labels in recorder.seen["test"]) == TEST
+    for use in (module.val_dataloader, module.train_dataloader, lambda: module.train_inputs(1)):
+        with pytest.raises(ValueError, match=r"data\.val_size must be a whole number from 0 to 199, got 200"):
+            use()
+
+
 class TwoProcesses:
     """As much of a trainer as the data module asks for."""
 
@@ -267,10 +277,24 @@ def test_a_field_out_of_range_is_named_before_any_data_is_read(options, message,
         raise AssertionError("data were read")
 
     monkeypatch.setattr(cifar_data.datamodule, "open_dataset", refuse)
+    monkeypatch.delenv("CIFAR_DATA_DIR", raising=False)  # so that the images can only be CIFAR-10
     with pytest.raises(ValueError, match=message):
         CIFAR10DataModule(**options)
 
 
+@pytest.mark.parametrize("source", ["auto", "parquet", "batches", "tarball", "folder"])
+@pytest.mark.parametrize("given", ["root", "environment"])
+def test_images_in_a_place_that_is_given_may_be_more_than_those_of_cifar10(source, given, monkeypatch):
+    monkeypatch.delenv("CIFAR_DATA_DIR", raising=False)
+    if given == "environment":
+        monkeypatch.setenv("CIFAR_DATA_DIR", "own")
+    sizes = {"val_size": 60_000, "batch_size": 70_000, "train_limit": 80_000, "eval_batch_size": 20_000}
+    module = CIFAR10DataModule("own" if given == "root" else None, source, **sizes)
+    with pytest.raises(ValueError, match=r"data\.val_size must be a whole number from 0 to 199, got 60000"):
+        module.setup("fit")
+
+
+@pytest.mark.parametrize("stage", ["fit", "validate"])
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -279,10 +303,10 @@ def test_a_field_out_of_range_is_named_before_any_data_is_read(options, message,
         ({"train_limit": 151}, "data.train_limit must be a whole number from 1 to 150, got 151"),
     ],
 )
-def test_sizes_that_do_not_fit_the_images_found_are_named(options, message):
+def test_sizes_that_do_not_fit_the_images_found_are_named(options, message, stage):
     module = make(**options)
     with pytest.raises(ValueError, match=message):
-        module.setup("fit")
+        module.setup(stage)
 
 
 def test_a_dataset_of_unequal_classes_is_fine(monkeypatch):

@@ -34,8 +34,9 @@ class CIFAR10DataModule(L.LightningDataModule):
         loader: tensor (whole batches in memory, fastest), albumentations (image by image) or bolts
             (Lightning Bolts loads and splits, Albumentations augments).
         batch_size: Training images per process and step, from 1 to the number trained on.
-        eval_batch_size: Validation or test images per process and step, from 1 to 10000. On a processor about
-            a hundred are quickest, whose activations stay in its cache; a GPU takes more.
+        eval_batch_size: Validation or test images per process and step, at least 1, and at most 10000 if CIFAR-10
+            is downloaded. On a processor about a hundred are quickest, whose activations stay in its cache; a GPU
+            takes more.
         val_size: Training images held out for validation, from 0 (none) to 49999 of CIFAR-10's 50000.
         split_seed: Seed of the choice of the images held out, 0 to 4294967295.
         seed: Seed of the order and the augmentation, 0 to 4294967295.
@@ -48,7 +49,8 @@ class CIFAR10DataModule(L.LightningDataModule):
             looks; from 1 to the number not held out. All if not given.
 
     Raises:
-        ValueError: If an argument is out of its range; raised before any data is read.
+        ValueError: If an argument is out of its range; raised before any data is read. Sizes that depend on the
+            images found are checked by the first that needs them, at the latest by `setup("fit")`.
     """
 
     def __init__(
@@ -139,10 +141,12 @@ class CIFAR10DataModule(L.LightningDataModule):
         """Open the images and, except for testing, split the training images.
 
         Raises:
-            ValueError: If a size asked for does not fit the images found.
+            ValueError: If a size asked for does not fit the training images found. A test uses none of them, so
+                there sizes do not matter.
         """
-        check_sizes(vars(self), train=len(self.dataset.train))
-        if stage != "test":
+        if stage == "test":
+            _ = self.dataset  # opened here, where errors are expected, and not at the first batch
+        else:
             self._split()
 
     def train_dataloader(self) -> Batches:
@@ -183,6 +187,7 @@ class CIFAR10DataModule(L.LightningDataModule):
 
     def _split(self) -> tuple[Indices, Indices]:
         if self._indices is None:
+            check_sizes(vars(self), train=len(self.dataset.train))
             self._indices = split_indices(
                 self.dataset,
                 self.loader,

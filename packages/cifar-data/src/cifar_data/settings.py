@@ -1,5 +1,6 @@
 """The rules that the settings of the data module obey, by themselves and beside the images found."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,13 +8,18 @@ from cifar_data.checks import check_choice, check_integer
 from cifar_data.seeding import SEED_LIMIT
 
 SOURCES = ("auto", "parquet", "batches", "tarball", "folder", "synthetic")
+# Those that stand for CIFAR-10 from the network where no place is given.
+_DOWNLOADED = ("auto", "parquet", "tarball")
 LOADERS = ("tensor", "albumentations", "bolts")
 CIFAR10_TRAIN_SIZE = 50_000
 CIFAR10_TEST_SIZE = 10_000
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
-    """Check what can be known before any data is read; sizes too, if the source can only be CIFAR-10.
+    """Check what can be known before any data is read; sizes too, if the images can only be CIFAR-10.
+
+    They can where neither a root nor CIFAR_DATA_DIR is given, and so a download is read. What lies in a folder may
+    be larger or smaller in any layout, and is checked by `check_sizes` when it has been found.
 
     Args:
         settings: The arguments of `CIFAR10DataModule` by name.
@@ -37,7 +43,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         check_integer("data.num_workers", settings["num_workers"], low=0)
     if settings["train_limit"] is not None:
         check_integer("data.train_limit", settings["train_limit"], low=1)
-    if settings["source"] not in ("folder", "synthetic"):
+    given = settings["root"] or os.environ.get("CIFAR_DATA_DIR")
+    if settings["source"] in _DOWNLOADED and not given:
         check_sizes(settings, train=CIFAR10_TRAIN_SIZE)
         check_integer("data.eval_batch_size", settings["eval_batch_size"], low=1, high=CIFAR10_TEST_SIZE)
 
