@@ -65,7 +65,7 @@ def load_images(count: int, *, synthetic: bool) -> Tensor:
 
 
 def load_model(name: str, images: Tensor, *, weights: Path = _FAST) -> nn.Module:
-    """Return a model in evaluation mode: with the weights of a file if they are of its architecture, else random ones."""
+    """Return a model in evaluation mode: with a file's weights if they are of its architecture, else random ones."""
     if read_header(weights).architecture == name:
         return load_weights(weights).model.float().eval()
     torch.manual_seed(0)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import readme
@@ -55,7 +56,7 @@ def record(run: Path, work: Path, *, row: str | None = None) -> Files:
         FileNotFoundError: If there is no such run, or it has no summary.
         ValueError: If the summary is not one, or its command names folders of one machine.
     """
-    summary = json.loads(_existing(find_run(run).summary).read_text())
+    summary = asdict(read_summary(_existing(find_run(run).summary)))
     summary["command"] = without_folders(summary["command"])
     if absolute := [
         word for word in summary["command"] if word.partition("=")[2].startswith("/") or word[:1] == "/"
@@ -64,8 +65,7 @@ def record(run: Path, work: Path, *, row: str | None = None) -> Files:
             f"the command in {run} names {absolute[0]!r}, which is of one machine; take it out first"
         )
     made = work / "summary.json"
-    made.write_text(json.dumps(summary, indent=2) + "\n")
-    read_summary(made)
+    made.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n")
     return {RESULTS / (row or summary["recipe"]) / f"seed-{summary['seed']}" / "summary.json": made}
 
 

@@ -54,6 +54,13 @@ def run(weights_file: Path, tmp_path: Path) -> Path:
     return folder
 
 
+def test_a_summary_that_the_space_would_refuse_at_its_start_is_refused(run: Path, tmp_path: Path) -> None:
+    (run / "report" / "summary.json").write_text('{"analysis": {"classes": [{"precision": NaN}]}}')
+    with pytest.raises(ValueError, match=r"summary\.json is no JSON: NaN is not allowed"):
+        build_bundle(of_run(run), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()

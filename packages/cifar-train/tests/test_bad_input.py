@@ -67,6 +67,56 @@ def test_all_that_does_not_fit_own_pictures_is_said_at_once(cifar_train, tmp_pat
     assert not any(Path("runs").iterdir())
 
 
+def test_a_class_that_no_weights_file_can_name_is_told_before_the_training(cifar_train, tmp_path):
+    for split in ("train", "test"):
+        for name in ("cat", "big\u00a0dog"):
+            (tmp_path / "own" / split / name).mkdir(parents=True)
+            for number in range(8):
+                picture = Image.effect_noise((32, 32), 50 + number).convert("RGB")
+                picture.save(tmp_path / "own" / split / name / f"{number}.png")
+    code, _, err = cifar_train(
+        "--data.source=folder", f"--data.root={tmp_path / 'own'}", "--data.val_size=4", "--data.batch_size=4",
+        "--model.arguments.num_classes=2",
+    )  # fmt: skip
+    assert code == 2
+    assert "printable" in err
+    assert not any(Path("runs").iterdir())
+
+
+def test_a_limit_that_lightning_refuses_is_told_without_a_word_of_hardware(cifar_train, small):
+    code, _, err = cifar_train(*small, "--trainer.limit_train_batches=1.5")
+    assert code == 2
+    assert "1.5" in err
+    assert "accelerator" not in err
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "config.yaml"])
+def test_a_file_of_a_run_that_is_no_checkpoint_is_told(cifar_train, small, name):
+    assert cifar_train("fit", *small)[0] == 0
+    code, _, err = cifar_train(*small, f"--ckpt_path=runs/latest/{name}")
+    assert code == 2
+    assert f"{name} is not a checkpoint that can be read safely" in err
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_report_has_the_settings_of_the_run_that_is_named_wherever_its_name_stands(
+    cifar_train, small, monkeypatch, order
+):
+    from cifar_train import examine
+
+    seen = []
+    monkeypatch.setattr(examine, "report", lambda **given: seen.append(given))
+    assert cifar_train("fit", *small, "--data.val_size=40")[0] == 0
+    named = Path("runs/latest").resolve()
+    assert cifar_train("fit", *small)[0] == 0
+    assert Path("runs/latest").resolve() != named
+    code, _, err = cifar_train("report", *[str(named), "--data.eval_batch_size=50"][::order])
+    assert code == 0, err
+    (given,) = seen
+    assert given["run"].path == named
+    assert (given["datamodule"].val_size, given["datamodule"].eval_batch_size) == (40, 50)
+
+
 def test_missing_data_names_the_ways_out(cifar_train, tmp_path):
     code, _, err = cifar_train("--data.root", str(tmp_path / "nowhere"))
     assert code == 2

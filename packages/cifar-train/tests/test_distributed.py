@@ -14,7 +14,8 @@ def final_loss(directory, *arguments):
         sys.executable, "-m", "cifar_train", "--data.source=synthetic", "--data.train_limit=2000",
         "--data.val_size=500", "--model.architecture=whitenet", '--model.arguments={"widths": [8, 16, 16]}',
         "--trainer.max_epochs=4", "--trainer.accumulate_grad_batches=1", "--trainer.log_every_n_steps=1",
-        "--trainer.accelerator=cpu", "--model.optimizer=torch.optim.Adam", "--model.lr=0.003", "--report=false", *arguments,
+        "--trainer.accelerator=cpu", "--model.optimizer=torch.optim.Adam", "--model.lr=0.003",
+        "--report=false", *arguments,
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(

@@ -2,17 +2,19 @@
 
 import csv
 import errno
+import os
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
 import torch
-from fsspec.implementations.local import LocalFileOpener
 
 from cifar_models import load_weights, read_header
 from cifar_train import examine
 from cifar_train.checkpoint import load_checkpoint, read_checkpoint
 from cifar_train.module import LitClassifier
-from cifar_train.rundir import RunDirectory
+from cifar_train.rundir import RunDirectory, claim
 from cifar_train.summary import read_summary
 from cifar_train.weights_of_run import weights_are_current
 
@@ -73,13 +75,13 @@ def test_killed_in_mid_epoch_a_run_goes_on_to_the_very_same_weights(cifar_train,
 
 
 def test_a_full_disk_at_a_checkpoint_leaves_the_last_good_one(cifar_train, small, monkeypatch):
-    written = LocalFileOpener.write
+    flush = os.fsync
     full = False
 
-    def write(self, data):
-        if full and "last" in str(self.path):
-            raise OSError(errno.ENOSPC, "No space left on device", str(self.path))
-        return written(self, data)
+    def fsync(descriptor):
+        if full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        flush(descriptor)
 
     validate = LitClassifier.on_train_epoch_end
 
@@ -89,7 +91,7 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_last_good_one(cifar_train, small
         validate(self)
 
     with monkeypatch.context() as patched:
-        patched.setattr(LocalFileOpener, "write", write)
+        patched.setattr("cifar_models.files.os.fsync", fsync)
         patched.setattr(LitClassifier, "on_train_epoch_end", on_train_epoch_end)
         code, _, err = cifar_train("fit", *small, "--trainer.max_epochs=3")
     assert code == 2
@@ -97,6 +99,10 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_last_good_one(cifar_train, small
     assert "--ckpt_path" in err
     good = read_checkpoint(Path("runs/latest/checkpoints/last.ckpt"))
     assert good["epoch"] == 0
+    assert sorted(path.name for path in Path("runs/latest/checkpoints").iterdir()) == [
+        "best.ckpt",
+        "last.ckpt",
+    ]
 
     code, _, err = cifar_train("fit", "--ckpt_path=runs/latest/checkpoints/last.ckpt")
     assert code == 0, err
@@ -149,16 +155,119 @@ def test_a_finished_run_that_is_trained_on_and_killed_is_reported_as_it_is_now(
     assert "test_accuracy" not in summary.metrics
 
 
-def test_the_header_tells_what_the_best_epoch_reached_and_not_the_last(cifar_train, small, monkeypatch):
+def let_the_first_epoch_be_the_best(monkeypatch):
     validate = LitClassifier._log_metrics
 
-    def worse_each_epoch(self, stage, logits, labels):
-        # Of the first epoch all are right, by the logits; of later ones none.
+    def worse_than_the_first(self, stage, logits, labels):
         if stage == "val" and self.trainer.current_epoch:
-            logits = -logits
+            logits = -torch.nn.functional.one_hot(labels, logits.shape[1]).float()
         validate(self, stage, logits, labels)
 
-    monkeypatch.setattr(LitClassifier, "_log_metrics", worse_each_epoch)
+    monkeypatch.setattr(LitClassifier, "_log_metrics", worse_than_the_first)
+
+
+def test_the_last_checkpoint_is_of_the_last_epoch_also_when_that_was_not_the_best(
+    cifar_train, small, kill_at, monkeypatch
+):
+    let_the_first_epoch_be_the_best(monkeypatch)
+    restore = kill_at(5)  # two steps an epoch: in the third
+    with pytest.raises(Killed):
+        cifar_train(*small, "--trainer.max_epochs=3")
+    restore()
+    run = RunDirectory(Path("runs/latest").resolve())
+    assert read_checkpoint(run.best)["epoch"] == 0
+    assert read_checkpoint(run.last)["epoch"] == 1
+
+    before = rows()
+    code, _, err = cifar_train("--ckpt_path=last")
+    assert code == 0, err
+    assert [row for row in rows() if row["epoch"] in ("0", "1")] == [
+        {**dict.fromkeys(rows()[0], ""), **row} for row in before if row["epoch"] in ("0", "1")
+    ]
+    assert (read_checkpoint(run.best)["epoch"], read_checkpoint(run.last)["epoch"]) == (0, 2)
+
+    code, _, err = cifar_train("--ckpt_path=last")
+    assert code == 2, "the test set was read again"
+    assert "the run is finished" in err
+
+
+def test_a_moved_run_keeps_its_best_checkpoint(cifar_train, small, kill_at, monkeypatch):
+    let_the_first_epoch_be_the_best(monkeypatch)
+    restore = kill_at(3)
+    with pytest.raises(Killed):
+        cifar_train(*small, "--trainer.max_epochs=2")
+    restore()
+    shutil.move("runs", "moved")
+    best = RunDirectory(Path("moved/latest").resolve()).best
+    content = best.read_bytes()
+    code, _, err = cifar_train("--ckpt_path=moved/latest/checkpoints/last.ckpt", "--runs=moved")
+    assert code == 0, err
+    assert best.read_bytes() == content
+    assert not Path("runs").exists()
+
+
+def test_a_copied_last_checkpoint_begins_a_run_with_a_best_of_its_own(cifar_train, small, monkeypatch):
+    let_the_first_epoch_be_the_best(monkeypatch)
+    assert cifar_train("fit", *small)[0] == 0
+    shutil.copy("runs/latest/checkpoints/last.ckpt", "apart.ckpt")
+    code, _, err = cifar_train("fit", *small, "--ckpt_path=apart.ckpt", "--trainer.max_epochs=3")
+    assert code == 0, err
+    assert read_checkpoint(Path("runs/latest/checkpoints/best.ckpt"))["epoch"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["--trainer.max_epochs=1"], "trainer.max_epochs is 1, but"),
+        (["--trainer.max_steps=3"], "trainer.max_steps is 3, but"),
+        (['--model.arguments={"widths": [8, 8, 16]}'], "has the weights of whitenet"),
+        (["--model.architecture=resnet9", "--model.arguments={}"], "has the weights of whitenet"),
+    ],
+)
+def test_what_cannot_go_on_from_a_checkpoint_leaves_its_run_as_it_was(cifar_train, small, arguments, wanted):
+    assert cifar_train("fit", *small)[0] == 0
+    config = Path("runs/latest/config.yaml").read_text()
+    before = rows()
+    code, _, err = cifar_train("fit", "--ckpt_path=last", *arguments)
+    assert code == 2, err
+    assert wanted in err
+    assert len(err.strip().splitlines()) == 1, err
+    assert Path("runs/latest/config.yaml").read_text() == config
+    assert rows() == before
+
+
+def test_two_processes_do_not_train_in_one_run_directory(cifar_train, small):
+    assert cifar_train("fit", *small)[0] == 0
+    run = RunDirectory(Path("runs/latest").resolve())
+    arguments = ("fit", "--ckpt_path=last", "--trainer.max_epochs=3")
+    with claim(run):
+        (run.checkpoints / ".last.ckpt.0.tmp").touch()
+        code, _, err = cifar_train(*arguments)
+        assert code == 2
+        assert f"another process is training in {run.path}" in err
+        assert (run.checkpoints / ".last.ckpt.0.tmp").exists(), "it may be the other's"
+    code, _, err = cifar_train(*arguments)
+    assert code == 0, err
+    assert sorted(path.name for path in run.checkpoints.iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+@pytest.mark.parametrize("stage", ["training_step", "test_step"])
+def test_an_interruption_is_told_as_one(cifar_train, small, monkeypatch, stage):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LitClassifier, stage, interrupted)
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        code, _, err = cifar_train(*small)
+    finally:
+        signal.signal(signal.SIGINT, handler)  # Lightning ignores further ones
+    assert code == 130
+    assert err.strip().splitlines()[-1] == "cifar-train: interrupted"
+
+
+def test_the_header_tells_what_the_best_epoch_reached_and_not_the_last(cifar_train, small, monkeypatch):
+    let_the_first_epoch_be_the_best(monkeypatch)
     assert cifar_train(*small, "--trainer.max_epochs=3")[0] == 0
     run = RunDirectory(Path("runs/latest").resolve())
     assert read_checkpoint(run.best)["epoch"] < 2

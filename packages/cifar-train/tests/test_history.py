@@ -70,3 +70,17 @@ def test_another_table_is_refused(tmp_path, content):
 def test_a_damaged_value_is_named(metrics):
     with pytest.raises(ValueError, match="'oops'"):
         read_history(metrics({"epoch": 0, "step": 0, "train_loss_step": "oops"}))
+
+
+def test_a_row_that_was_cut_short_is_left_out(metrics):
+    path = metrics(
+        {"epoch": 0, "step": 4, "train_loss_step": 2.0, "val_loss": 1.0},
+        {"epoch": 0, "step": 9, "train_loss_step": 1.0},
+    )
+    whole = read_history(path)
+    for torn in ("1", "1,1", "1,x,2.0,1.0", "10,4,2.0,1.00,4,2.0,1.0"):
+        with path.open("a") as file:
+            file.write(f"{torn}\n")
+    torn = read_history(path)
+    np.testing.assert_array_equal(torn.step_loss.values, whole.step_loss.values)
+    assert torn.rows == whole.rows

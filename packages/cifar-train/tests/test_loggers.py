@@ -1,4 +1,7 @@
 import csv
+import errno
+
+import pytest
 
 from cifar_train.loggers import HistoryLogger, drop_later_rows
 
@@ -23,13 +26,36 @@ def test_a_second_logger_goes_on_below_the_first_ones_rows(tmp_path):
     ]  # fmt: skip
 
 
-def test_rows_set_aside_when_a_process_died_are_put_back(tmp_path):
-    log(tmp_path, (0, {"a": 1.0}))
-    # As if the process had died between the two renames of a resumption.
-    (tmp_path / "metrics.csv").rename(tmp_path / "metrics.csv.resumed")
-    log(tmp_path, (1, {"a": 2.0}))
-    assert [row["step"] for row in rows(tmp_path)] == ["0", "1"]
-    assert not (tmp_path / "metrics.csv.resumed").exists()
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_at_a_new_column_leaves_the_rows_there_were(tmp_path, monkeypatch, call):
+    log(tmp_path, (0, {"a": 1.0}), (1, {"a": 2.0}))
+    before = (tmp_path / "metrics.csv").read_bytes()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("cifar_models.files." + {"fsync": "os.fsync", "replace": "Path.replace"}[call], full)
+        with pytest.raises(OSError, match="No space"):
+            log(tmp_path, (2, {"a": 3.0, "b": 4.0}))
+    assert (tmp_path / "metrics.csv").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
+    log(tmp_path, (2, {"a": 3.0, "b": 4.0}))
+    assert [row["step"] for row in rows(tmp_path)] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    "torn", ["3", "4.0,", "4.0,3.0,4", "4.0,1.5,34.0,1.0,4", ",,", "\0\0\0", "4.0,1.0,4.5"]
+)
+def test_a_row_that_was_cut_short_is_left_out_and_the_others_kept(tmp_path, torn):
+    log(tmp_path, *((step, {"epoch": step, "a": 1.0, "b": 2.0}) for step in range(3)))
+    before = rows(tmp_path)
+    with (tmp_path / "metrics.csv").open("a", newline="") as file:
+        file.write(f"{torn}\r\n")
+    drop_later_rows(tmp_path / "metrics.csv", step=10)
+    assert rows(tmp_path) == before
+    log(tmp_path, (3, {"epoch": 3, "a": 1.0, "b": 2.0}))
+    assert [row["step"] for row in rows(tmp_path)] == ["0", "1", "2", "3"]
 
 
 def test_a_logger_that_logs_nothing_leaves_earlier_rows_alone(tmp_path):

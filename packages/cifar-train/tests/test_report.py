@@ -6,10 +6,13 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from cifar_explain import THEMES, read_gallery
 from cifar_models import load_weights
+from cifar_train.checkpoint import CHECKPOINT_KEY, read_checkpoint
+from cifar_train.environment import describe_environment
 from cifar_train.figures import FIGURES
 
 # Each report takes some seconds.
@@ -125,6 +128,36 @@ def test_a_run_that_was_only_trained_gets_a_report(cifar_train, small, tmp_path)
         r"<pre.*?</pre>|data:image[^\"]*", "", _page(tmp_path / "runs" / "latest"), flags=re.DOTALL
     )
     assert "None" not in words
+
+
+def test_a_report_made_elsewhere_names_the_machine_of_the_training(cifar_train, small, tmp_path, monkeypatch):
+    monkeypatch.setattr("cifar_train.environment._processor", lambda: "the one it was trained on")
+    assert cifar_train("fit", *small, "--trainer.precision=32-true")[0] == 0
+    trained_on = describe_environment()
+    monkeypatch.setattr("cifar_train.environment._processor", lambda: "another one")
+    code, _, err = cifar_train("report")
+    assert code == 0, err
+    run = tmp_path / "runs" / "latest"
+    summary = json.loads((run / "report" / "summary.json").read_text())
+    assert summary["environment"] == {**trained_on, "precision": "32-true"}
+    for text in (_page(run), (run / "model_card.md").read_text()):
+        assert "the one it was trained on" in text
+        assert "another one" not in text
+
+
+def test_a_machine_that_the_checkpoint_does_not_name_is_left_out(cifar_train, small, tmp_path):
+    assert cifar_train("fit", *small)[0] == 0
+    run = tmp_path / "runs" / "latest"
+    for path in (run / "checkpoints").iterdir():
+        content = read_checkpoint(path)
+        # As earlier versions wrote it.
+        del content[CHECKPOINT_KEY]["environment"]
+        torch.save(content, path)
+    code, _, err = cifar_train("report")
+    assert code == 0, err
+    assert json.loads((run / "report" / "summary.json").read_text())["environment"] == {}
+    assert "Machine and versions" not in _page(run)
+    assert "| machine |" not in (run / "model_card.md").read_text()
 
 
 def _page(run):

@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cifar_train.schedule import OneCycle
@@ -53,6 +53,8 @@ def test_cosine_slopes_agree_with_the_closed_form():
     st.sampled_from(["cos", "linear"]),
     st.integers(2, 80),
 )
+@example(0.1, 25.0, 1e4, "cos", 10)  # a peak at the very first step, with none before it
+@example(0.2, 25.0, 1e4, "linear", 5)
 def test_rates_rise_then_fall_and_never_pass_the_peak(peak, div, final_div, anneal, total):
     seen = rates(OneCycle(peak=peak, div=div, final_div=final_div, anneal=anneal), total)
     assert max(seen) <= 0.4 * (1 + 1e-9)

@@ -24,6 +24,7 @@ from cifar_space.bundle_manifest import (
 from cifar_space.bundle_requirements import VENDORED, check_torch, requirements_text
 from cifar_space.bundle_sources import app_readme, package_files
 from cifar_space.bundle_texts import app_text, readme_text
+from cifar_space.report_files import read_report
 from cifar_space.served import ServedFiles
 
 _ASSETS = "cifar_space/assets"
@@ -125,12 +126,10 @@ def _gallery(folder: Path, sha256: str) -> dict[str, bytes]:
 
 
 def _report(folder: Path) -> dict[str, bytes]:
-    path = folder / "summary.json"
-    try:
-        summary = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON: {error}") from error
-    found = {f"{_ASSETS}/report/summary.json": (json.dumps(_relative(summary), indent=2) + "\n").encode()}
+    # As the Space will read it, so that what it would refuse at its start is refused here.
+    summary = _relative(read_report(folder).summary)
+    text = json.dumps(summary, indent=2, allow_nan=False)
+    found = {f"{_ASSETS}/report/summary.json": f"{text}\n".encode()}
     for figure in sorted((folder / "figures").glob("*.png")):
         found[f"{_ASSETS}/report/figures/{figure.name}"] = figure.read_bytes()
     return found

@@ -19,11 +19,14 @@ _RADIUS = 16
 def class_chart(reports: Sequence[ClassReport]) -> str:
     """Return how well each class is recognised: a table with two bars for each class.
 
-    >>> class_chart([ClassReport("cat", 0.75, float("nan"), 0.8, 4, 4)])
-    '<table class="classes">...cat...none...75.0 %...
+    Where a rate is of nothing, that is said in its place.
+
+    >>> class_chart([ClassReport("cat", float("nan"), 0.0, 0.0, 4, 0)])
+    '<table class="classes">...cat...0.0 %...<small>never predicted</small>...
     """
     rows = "".join(
-        f'<tr><th scope="row">{escape(report.name)}</th>{_rate(report.recall)}{_rate(report.precision)}</tr>'
+        f'<tr><th scope="row">{escape(report.name)}</th>{_rate(report.recall, undefined="no image of it")}'
+        f"{_rate(report.precision, undefined='never predicted')}</tr>"
         for report in reports
     )
     return (
@@ -79,9 +82,9 @@ def _points(difference: float) -> str:
     return escape(percent(difference).replace("%", "points"))
 
 
-def _rate(share: float) -> str:
+def _rate(share: float, *, undefined: str) -> str:
     if math.isnan(share):
-        return "<td>none</td>"
+        return f"<td><small>{escape(undefined)}</small></td>"
     return (
         f'<td><span class="value">{escape(percent(share))}</span>'
         f'<span class="track"><span style="width:{100 * share:.2f}%"></span></span></td>'

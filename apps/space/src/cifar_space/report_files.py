@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 #: The figures that a report may have, without the ending; each has a twin `<name>-dark`.
 FIGURES = ("curves", "confusion", "classes", "reliability", "misclassified", "faithfulness", "augmentation")
 
-# Far more than a summary needs.
-_MAX_BYTES = 2**20
+# Room for the confusion matrix of a thousand classes, which takes about 12 bytes a cell.
+_MAX_BYTES = 2**24
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ def _figures(folder: Path) -> dict[str, Figure]:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not allowed")
+    # Earlier versions of cifar-train wrote it for the precision of a class that is never predicted.
+    raise ValueError(f"{name} is not allowed; cifar-train report writes the run's report again, without it")
 
 
 def _finite(text: str) -> float:

@@ -7,9 +7,7 @@ Source: https://github.com/huggingface/safetensors#format
 import json
 import math
 import os
-import secrets
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from cifar_models._checks import shortened
@@ -65,24 +63,6 @@ def read_container(file: BinaryIO) -> Container:
         raise ValueError(f"{problem}: the header announces {end} bytes, the file has {size}")
     tensors = {name: TensorEntry(entry["dtype"], tuple(entry["shape"])) for name, entry in header.items()}
     return Container(tensors, metadata, size)
-
-
-def write_at_once(path: Path, data: bytes) -> None:
-    """Write a file so that whoever opens it, at any moment, sees all of the old one or all of the new.
-
-    Raises:
-        OSError: If it cannot be written; what was there is left as it was.
-    """
-    # Not tempfile: its files are readable by their owner only, and would stay so.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def parse_json(text: str | bytes) -> dict[str, Any]:

@@ -82,9 +82,13 @@ def describe_results(facts: CardFacts) -> str:
 
 
 def describe_classes(facts: CardFacts) -> str:
-    """How well each class is recognised."""
+    """How well each class is recognised; where a share is of nothing, that is said in its place."""
     rows = [
-        (plain(entry["name"]), percent(entry["recall"]), percent(entry["precision"]))
+        (
+            plain(entry["name"]),
+            _share(entry["recall"], undefined="no test image"),
+            _share(entry["precision"], undefined="never predicted"),
+        )
         for entry in facts.analysis.get("classes", ())
     ]
     heads = ["class", "accuracy (recall)", "precision"]
@@ -161,7 +165,7 @@ def describe_limits(facts: CardFacts) -> str:
     if pairs:
         told = [f"{plain(pair['true'])} for {plain(pair['predicted'])} ({pair['count']:,})" for pair in pairs]
         points.append(f"What it takes for what most often, in test images: {', '.join(told)}.")
-    if classes := analysis.get("classes"):
+    if classes := [entry for entry in analysis.get("classes", ()) if entry["recall"] is not None]:
         worst = min(classes, key=lambda entry: entry["recall"])
         points.append(f"It recognises {plain(worst['name'])} least often: {percent(worst['recall'])}.")
     return f"## Limits\n\n{bullets(points)}"
@@ -184,3 +188,7 @@ def describe_licence(facts: CardFacts) -> str:
         return "## Licence\n\nOf the weights: what those say who trained them. Of the code: MIT."
     text = "## Licence\n\nCode and weights: MIT."
     return f"{text} {_CITATION}" if facts.kind == "cifar10" else text
+
+
+def _share(value: float | None, *, undefined: str) -> str:
+    return undefined if value is None else percent(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -98,8 +97,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             # Of a foreign pickle torch first says that it may not understand it; then it refuses, which is said below.
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{path} is not a checkpoint that can be read safely: {error}") from error
+    except OSError:
+        raise
+    except Exception as error:
+        # Of bytes that are no checkpoint the unpickler raises almost anything.
+        raise ValueError(f"{path} is not a checkpoint that can be read safely: {error!r}") from error
     if not isinstance(content, dict) or CHECKPOINT_KEY not in content:
         raise ValueError(f"{path} was not written by cifar-train: it lacks {CHECKPOINT_KEY!r}")
     return content

@@ -126,9 +126,11 @@ def _guarded(action: Callable[[], None]) -> int:
     except MisconfigurationException as error:
         if os.environ.get("CIFAR_DEBUG"):
             raise
-        # Lightning's words name neither the option nor what this machine has.
+        message = " ".join(str(error).split())
+        # Where it is the hardware, Lightning's words name neither the option nor what this machine has.
+        hardware = any(word in message.lower() for word in ("accelerator", "device", "gpu", "cuda"))
         return _fail(
-            f"{' '.join(str(error).split())} (trainer.accelerator: auto takes what this machine has)"
+            f"{message} (trainer.accelerator: auto takes what this machine has)" if hardware else message
         )
     return 0
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import lightning as L
 
-from cifar_train.checkpoint import read_checkpoint
+from cifar_train.checkpoint import CHECKPOINT_KEY, read_checkpoint
 from cifar_train.environment import describe_environment
 from cifar_train.examine import read_people, write_everything
 from cifar_train.loggers import drop_later_rows
+from cifar_train.rundir import claim
 from cifar_train.summary import (
     Summary,
     describe_data,
@@ -33,22 +37,76 @@ def fit(cli: TrainCLI) -> None:
 
 
 def train(cli: TrainCLI) -> None:
-    """Train; say how to go on if it is cut short."""
+    """Train; say how to go on if it is cut short.
+
+    Raises:
+        ValueError: If data, model or checkpoint do not fit together, or another process is training this run; nothing
+            is written then.
+        KeyboardInterrupt: If interrupted.
+    """
     datamodule, model, trainer, run = cli.datamodule, cli.model, cli.trainer, cli.run
-    if trainer.is_global_zero:
-        # Before anything is written: a run that cannot begin leaves nothing behind.
-        cli.check_data()
-        count = sum(p.numel() for p in model.parameters())
-        print(f"{model.architecture}, {count:,} parameters, into {run.path}", file=sys.stderr)
-        if cli.checkpoint is not None:
-            drop_later_rows(run.metrics, step=read_checkpoint(cli.checkpoint)["global_step"])
     finished = False
+    with contextlib.ExitStack() as stack:
+        if trainer.is_global_zero:
+            # Before anything is written: a run that cannot begin leaves nothing behind.
+            cli.check_data()
+            resumed = None if cli.checkpoint is None else read_checkpoint(cli.checkpoint)
+            if resumed is not None:
+                check_resumption(resumed, cli)
+            stack.enter_context(claim(run))
+            count = sum(p.numel() for p in model.parameters())
+            print(f"{model.architecture}, {count:,} parameters, into {run.path}", file=sys.stderr)
+            if resumed is not None:
+                drop_later_rows(run.metrics, step=resumed["global_step"])
+                del resumed  # its tensors, which the trainer reads once more
+        try:
+            with interruptible(trainer):
+                trainer.fit(model, datamodule=datamodule, ckpt_path=cli.checkpoint, weights_only=True)
+            finished = True
+        finally:
+            if not finished and trainer.is_global_zero and run.last.exists():
+                print(f"to go on: cifar-train --ckpt_path {run.last}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def interruptible(trainer: L.Trainer) -> Iterator[None]:
+    """Let Ctrl-C through as what it is: Lightning ends the process with the code of a failure instead."""
     try:
-        trainer.fit(model, datamodule=datamodule, ckpt_path=cli.checkpoint, weights_only=True)
-        finished = True
-    finally:
-        if not finished and trainer.is_global_zero and run.last.exists():
-            print(f"to go on: cifar-train --ckpt_path {run.last}", file=sys.stderr)
+        yield
+    except SystemExit:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
+
+
+def check_resumption(checkpoint: dict[str, Any], cli: TrainCLI) -> None:
+    """Check that what was asked for goes on from a checkpoint, before it takes the place of the run's configuration.
+
+    Raises:
+        ValueError: If the network is another, or the checkpoint has been trained for longer than asked for.
+    """
+    described, model, trainer = checkpoint[CHECKPOINT_KEY], cli.model, cli.trainer
+    stored, asked = (
+        f"{architecture} {json.dumps(arguments, sort_keys=True)}"
+        for architecture, arguments in (
+            (described["architecture"], described["arguments"]),
+            (model.architecture, model.arguments),
+        )
+    )
+    if stored != asked:
+        raise ValueError(
+            f"{cli.checkpoint} has the weights of {stored}, and the model asked for is {asked}; leave out the "
+            "fields of the model to go on with that of the checkpoint's run, or --ckpt_path to begin a new run"
+        )
+    for name, made, limit in (
+        ("max_epochs", checkpoint["epoch"] + 1, trainer.max_epochs),
+        ("max_steps", checkpoint["global_step"], trainer.max_steps),
+    ):
+        if limit is not None and 0 < limit < made:
+            raise ValueError(
+                f"trainer.{name} is {limit}, but {cli.checkpoint} has {made} behind it already; set it to {made} at "
+                "least, or leave out --ckpt_path to begin a new run"
+            )
 
 
 def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
@@ -66,14 +124,15 @@ def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
     people = read_people(cli.config_init.human, datamodule) if trainer.is_global_zero else None
     train(cli)
     validation = {name: value for name, value in _metrics(trainer).items() if name.startswith("val")}
-    checkpoint = "best" if place.best.exists() else None
-    trainer.test(
-        None if checkpoint else cli.model,
-        datamodule=datamodule,
-        ckpt_path=checkpoint,
-        weights_only=True,
-        verbose=False,
-    )
+    checkpoint = str(place.best) if place.best.exists() else None
+    with interruptible(trainer):
+        trainer.test(
+            None if checkpoint else cli.model,
+            datamodule=datamodule,
+            ckpt_path=checkpoint,
+            weights_only=True,
+            verbose=False,
+        )
     if not trainer.is_global_zero:
         return
     tested = _metrics(trainer)

@@ -18,7 +18,7 @@ _LATEST = Path("runs/latest")
 
 
 def parse_test(args: Sequence[str], *, description: str) -> dict[str, Any]:
-    """The keyword arguments of :func:`cifar_train.commands.test`."""
+    """The keyword arguments of :func:`cifar_train.examine.test`."""
     parser = _parser("test", description)
     _add_weights(parser)
     parser.add_argument(
@@ -38,7 +38,7 @@ def parse_test(args: Sequence[str], *, description: str) -> dict[str, Any]:
 
 
 def parse_gallery(args: Sequence[str], *, description: str) -> dict[str, Any]:
-    """The keyword arguments of :func:`cifar_train.commands.gallery`."""
+    """The keyword arguments of :func:`cifar_train.examine.gallery`."""
     parser = _parser("gallery", description)
     _add_weights(parser)
     parser.add_argument(
@@ -59,7 +59,7 @@ def parse_gallery(args: Sequence[str], *, description: str) -> dict[str, Any]:
 
 
 def parse_report(args: Sequence[str], *, description: str) -> dict[str, Any]:
-    """The keyword arguments of :func:`cifar_train.commands.report`.
+    """The keyword arguments of :func:`cifar_train.examine.report`.
 
     The data's fields begin as the run's own configuration has them, so that the validation split is the run's.
 
@@ -70,10 +70,8 @@ def parse_report(args: Sequence[str], *, description: str) -> dict[str, Any]:
     parser.add_argument("path", type=Path, nargs="?", default=_LATEST, metavar="RUN", help="A run directory.")
     parser.add_class_arguments(HumanFiles, "human")
     parser.add_class_arguments(CIFAR10DataModule, "data")
-    if not {"-h", "--help"} & set(args):
-        named = args[0] if args and not args[0].startswith("-") else None
-        run = find_run(Path(named) if named else _LATEST)
-        parser.set_defaults(_own_settings(run))
+    # Twice: only a parse can tell the run's name, which may stand anywhere, from an option's value.
+    parser.set_defaults(_own_settings(find_run(_parse(parser, args).path)))
     config = _parsed(parser, args)
     return {"datamodule": config.data, "run": find_run(config.path), "human": config.human}
 
@@ -101,7 +99,11 @@ def _add_weights(parser: ArgumentParser) -> None:
 
 
 def _parsed(parser: ArgumentParser, args: Sequence[str]) -> Any:
+    return parser.instantiate_classes(_parse(parser, args))
+
+
+def _parse(parser: ArgumentParser, args: Sequence[str]) -> Any:
     try:
-        return parser.instantiate_classes(parser.parse_args(args))
+        return parser.parse_args(args)
     except ArgumentError as error:
         raise ValueError(explain_error(str(error), known=list(parser.get_defaults().keys()))) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from cifar_explain import (
     plot_reliability,
     reliability_curve,
 )
+from cifar_models.files import write_at_once
 from cifar_train.curves import plot_curves
 from cifar_train.findings import Findings
 from cifar_train.history import History
@@ -57,7 +57,7 @@ def write_figures(
         for path, theme in zip(paths, THEMES, strict=True):
             buffer = io.BytesIO()
             draw(theme).savefig(buffer, format="png")
-            _write(path, buffer.getvalue())
+            write_at_once(path, buffer.getvalue())
         written[name] = paths
     epochs = len(history.rows) if history is not None and history.rows else _PREVIEW_EPOCHS
     written["augmentation"] = _preview(folder, datamodule, epochs=min(epochs, _PREVIEW_EPOCHS))
@@ -102,11 +102,5 @@ def _preview(folder: Path, datamodule: CIFAR10DataModule, *, epochs: int) -> tup
         buffer = io.BytesIO()
         picture = render_preview(datamodule, columns=1 + epochs, scale=4, surface=look.surface, ink=look.ink)
         picture.save(buffer, "PNG", optimize=True)
-        _write(path, buffer.getvalue())
+        write_at_once(path, buffer.getvalue())
     return paths
-
-
-def _write(path: Path, content: bytes) -> None:
-    staged = path.with_name(f".{path.name}-{os.getpid()}")
-    staged.write_bytes(content)
-    staged.replace(path)

@@ -72,16 +72,38 @@ def read_history(path: Path) -> History:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no such table, or holds what is not a number.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        columns = list(reader.fieldnames or [])
-        rows = list(reader)
+    columns, rows = read_rows(path)
     if not {"epoch", "step"} <= set(columns):
         raise ValueError(f"{path} has no columns 'epoch' and 'step', so it is no metrics.csv of a run")
     try:
         return _parse(columns, rows)
     except ValueError as error:
         raise ValueError(f"{path} holds what is no number: {error}") from error
+
+
+def read_rows(path: Path) -> tuple[list[str], list[Row]]:
+    """Read the columns and the whole rows of a run's `metrics.csv`.
+
+    A row that was cut short, because the disk was full or the machine went down, is left out: each row stands for
+    itself, and the others are as good as before.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        reader = csv.DictReader(line.replace("\0", "") for line in file)
+        rows: list[Row] = [row for row in reader if _is_whole(row)]
+        return list(reader.fieldnames or []), rows
+
+
+def _is_whole(row: Mapping[str | None, str | None]) -> bool:
+    # The reader marks missing and surplus cells by None. Rows of learning rates have no epoch.
+    cut = None in row or None in row.values()
+    return not cut and _is_count(row.get("step", "")) and _is_count(row.get("epoch") or "0")
+
+
+def _is_count(text: str | None) -> bool:
+    return text is not None and text.isascii() and text.isdigit()
 
 
 def _parse(columns: Sequence[str], rows: Sequence[Row]) -> History:

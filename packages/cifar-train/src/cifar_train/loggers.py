@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import os
-import warnings
+import io
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
+from cifar_models.files import write_at_once
+from cifar_train.history import Row, read_rows
 from cifar_train.rundir import RunDirectory
 
 
@@ -22,39 +24,47 @@ class HistoryLogger(CSVLogger):
 
     Args:
         directory: Where `metrics.csv` lies.
-        flush_logs_every_n_steps: Logged steps between two writes, at least 1.
     """
 
-    def __init__(self, directory: str | Path, *, flush_logs_every_n_steps: int = 100) -> None:
-        super().__init__(
-            save_dir=str(directory), name="", version="", flush_logs_every_n_steps=flush_logs_every_n_steps
-        )
+    def __init__(self, directory: str | Path) -> None:
+        super().__init__(save_dir=str(directory), name="", version="")
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """Lightning's writer, with the rows of an earlier part of the run put back before its own."""
-        if self._experiment is not None:
-            return self._experiment
-        metrics = Path(self.log_dir) / ExperimentWriter.NAME_METRICS_FILE
-        aside = metrics.with_suffix(".csv.resumed")
-        # Two renames rather than a copy: whenever the process dies, the rows are in one of the two files.
+        """What writes the file."""
+        if self._experiment is None:
+            self._experiment = HistoryWriter(self.log_dir)
+        return self._experiment
+
+
+class HistoryWriter(ExperimentWriter):
+    """Lightning's writer, but without a moment in which rows of before are not in the file.
+
+    Args:
+        log_dir: Where `metrics.csv` lies.
+    """
+
+    def __init__(self, log_dir: str) -> None:
+        super().__init__(log_dir=log_dir)
+        metrics = Path(self.metrics_file_path)
         if metrics.exists():
-            metrics.replace(aside)
-        with warnings.catch_warnings():
-            # The directory is never empty: the configuration lies there already.
-            warnings.filterwarnings("ignore", message="Experiment logs directory")
-            writer = super().experiment
-        if aside.exists():
-            aside.replace(metrics)
             with metrics.open(newline="") as file:
                 header = file.readline().strip()
-            writer.metrics_keys = header.split(",") if header else []
-        return writer
+            self.metrics_keys = header.split(",") if header else []
+
+    def _check_log_dir_exists(self) -> None:
+        """Leave what is there; Lightning's own deletes it."""
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        """Add columns; Lightning's own begins with an empty file, which a kill or a full disk leaves behind."""
+        metrics = Path(self.metrics_file_path)
+        _, rows = read_rows(metrics)
+        _write_rows(metrics, fieldnames, rows)
 
 
 def drop_later_rows(metrics: Path, *, step: int) -> None:
-    """Take out of a `metrics.csv` what was logged at or after an optimizer step.
+    """Take out of a `metrics.csv` what was logged at or after an optimizer step, and rows that were cut short.
 
     A run resumed from a checkpoint trains those steps again, and would log them twice.
 
@@ -62,18 +72,17 @@ def drop_later_rows(metrics: Path, *, step: int) -> None:
         metrics: The file; nothing happens if there is none.
         step: Optimizer steps that the checkpoint had made.
     """
-    if not metrics.exists():
-        return
-    with metrics.open(newline="") as file:
-        reader = csv.DictReader(file)
-        rows = [row for row in reader if int(row["step"]) < step]
-        names = reader.fieldnames or []
-    staged = metrics.with_suffix(f".csv-{os.getpid()}")
-    with staged.open("w", newline="") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(rows)
-    staged.replace(metrics)
+    if metrics.exists():
+        names, rows = read_rows(metrics)
+        _write_rows(metrics, names, [row for row in rows if int(row["step"]) < step])
+
+
+def _write_rows(metrics: Path, names: Sequence[str], rows: Iterable[Row]) -> None:
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, names)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_at_once(metrics, table.getvalue().encode())
 
 
 def default_loggers(run: RunDirectory) -> list[Logger]:

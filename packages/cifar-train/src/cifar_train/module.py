@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from cifar_data import CIFAR10DataModule
 from cifar_models import InputSpec, create_model, fold_batch_norms, list_models
 from cifar_train.checkpoint import CHECKPOINT_KEY
+from cifar_train.environment import describe_environment
 from cifar_train.micro_batches import MicroBatches
 from cifar_train.resolution import LowResolution, shrink
 from cifar_train.schedule import OneCycle
@@ -227,6 +228,8 @@ class LitClassifier(L.LightningModule):
                 "arguments": self.arguments,
                 "input_spec": input_spec(datamodule).to_dict(),
                 "data_fingerprint": datamodule.fingerprint,
+                # A report may be made later, and on another machine.
+                "environment": {**describe_environment(), "precision": str(self.trainer.precision)},
             }
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

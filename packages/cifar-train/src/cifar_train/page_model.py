@@ -9,6 +9,7 @@ from cifar_explain import (
     RANDOM,
     VERDICTS,
     apply_temperature,
+    class_reports,
     confusion_matrix,
     expected_calibration_error,
     most_confused,
@@ -77,11 +78,19 @@ def describe_error(findings: Findings, number: int) -> Fields:
 
 
 def describe_classes(findings: Findings) -> Fields:
-    """The most confused pairs."""
+    """What the figure of the classes has no value for, and the most confused pairs."""
     test = findings.test
     matrix = confusion_matrix(test.labels, test.predictions, classes=test.probabilities.shape[1])
     pairs = most_confused(matrix, count=_PAIRS, class_names=test.class_names)
+    reports = class_reports(matrix, class_names=test.class_names)
+    undefined = {
+        "Never predicted, and so without a precision": [one.name for one in reports if not one.predicted],
+        "Without a test image, and so without a recall": [one.name for one in reports if not one.support],
+    }
     return {
+        "undefined_text": " ".join(
+            f"{why}: {', '.join(names)}." for why, names in undefined.items() if names
+        ),
         "pairs": [
             {
                 "true": pair.true,
@@ -90,7 +99,7 @@ def describe_classes(findings: Findings) -> Fields:
                 "share": percent(pair.share, digits=1),
             }
             for pair in pairs
-        ]
+        ],
     }
 
 

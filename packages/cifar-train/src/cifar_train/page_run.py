@@ -14,7 +14,7 @@ from cifar_train.words import Fields, count_noun, format_duration, percent
 def describe_result(findings: Findings, summary: Summary) -> Fields:
     """The verdict, the sentence below it and the tiles."""
     test = findings.test
-    count, cores = len(test.labels), summary.environment.get("cores", "?")
+    count, cores = len(test.labels), summary.environment.get("cores")
     lead = f"{summary.architecture} with {summary.parameters:,} parameters, {count_noun(summary.epochs, 'epoch')}"
     if summary.wall_seconds is not None:
         lead += f", {format_duration(summary.wall_seconds)} from the start of the command to this result"
@@ -38,7 +38,8 @@ def describe_result(findings: Findings, summary: Summary) -> Fields:
             )
         )
     if summary.images_per_second:
-        tiles.append(("Training pace", f"{summary.images_per_second:,.0f}", f"images/s on {cores} cores"))
+        where = f" on {count_noun(cores, 'core')}" if cores else ""
+        tiles.append(("Training pace", f"{summary.images_per_second:,.0f}", f"images/s{where}"))
     return {
         "title": f"{summary.recipe}: {percent(test.accuracy)}",
         "eyebrow": f"recipe {summary.recipe} · seed {summary.seed} · {_source(summary)}",
@@ -71,7 +72,7 @@ def describe_training(history: History | None) -> Fields:
 
 
 def describe_origin(summary: Summary) -> Fields:
-    """Command, machine and data."""
+    """Command, data, and machine as far as it is known."""
     environment = {key: value for key, value in summary.environment.items() if key != "versions"}
     versions = summary.environment.get("versions", {})
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -60,7 +61,11 @@ def write_report(
 
 
 def analyse(findings: Findings) -> dict[str, Any]:
-    """The findings' numbers as plain types: shares in [0, 1], losses in nats, counts."""
+    """The findings' numbers as plain types: shares in [0, 1], losses in nats, counts.
+
+    What is undefined is None: the precision of a class that is never predicted, the recall of one without images, and
+    the standard error of a single image.
+    """
     test = findings.test
     classes = test.probabilities.shape[1]
     matrix = confusion_matrix(test.labels, test.predictions, classes=classes)
@@ -74,7 +79,12 @@ def analyse(findings: Findings) -> dict[str, Any]:
         "expected_calibration_error_calibrated": calibrated_error(findings) if findings.familiarity else None,
         "familiarity": findings.familiarity.to_dict() if findings.familiarity else None,
         "classes": [
-            {"name": report.name, "precision": report.precision, "recall": report.recall, "f1": report.f1}
+            {
+                "name": report.name,
+                "precision": _defined(report.precision),
+                "recall": _defined(report.recall),
+                "f1": _defined(report.f1),
+            }
             for report in class_reports(matrix, class_names=test.class_names)
         ],
         "confusion_matrix": matrix.tolist(),
@@ -88,12 +98,16 @@ def analyse(findings: Findings) -> dict[str, Any]:
                 "method": row.method,
                 "images": len(row.scores),
                 "mean": row.mean,
-                "standard_error": row.standard_error,
+                "standard_error": _defined(row.standard_error),
             }
             for row in findings.faithfulness
         ],
         "people": findings.human.counts if findings.human else None,
     }
+
+
+def _defined(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def make_test_gallery(findings: Findings, datamodule: CIFAR10DataModule, weights: Weights) -> Gallery:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,31 @@ def create_run(root: Path, recipe: str) -> RunDirectory:
     raise FileExistsError(
         f"{root} has 999 runs named {stem}; clear it out or set --runs to another directory"
     )
+
+
+@contextmanager
+def claim(run: RunDirectory) -> Iterator[None]:
+    """Keep other processes from training in a run directory, for as long as the `with` statement lasts.
+
+    The claim ends with the process, however that ends.
+
+    Raises:
+        ValueError: If another process holds it.
+    """
+    lock = FileLock(run.path / ".lock", blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(
+            f"another process is training in {run.path}; wait for it or end it, or leave out --ckpt_path to begin "
+            "a new run"
+        ) from None
+    try:
+        for stale in run.checkpoints.glob(".*.tmp"):  # of a process that was killed while it wrote
+            stale.unlink()
+        yield
+    finally:
+        lock.release()
 
 
 def point_latest(run: Path) -> None:

@@ -59,7 +59,8 @@ class OneCycle:
             optimizer,
             max_lr=lr,
             total_steps=total_steps,
-            pct_start=self.peak,
+            # Of a peak within the first step PyTorch divides by the zero steps before it; there is no warm-up then.
+            pct_start=self.peak if self.peak * total_steps > 1 else 0.0,
             anneal_strategy=self.anneal,
             div_factor=self.div,
             # PyTorch counts the end from the start, not from the peak.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -12,8 +13,7 @@ from typing import Any
 import yaml
 
 from cifar_data import CIFAR10DataModule
-from cifar_train.checkpoint import load_checkpoint, read_checkpoint, run_metrics
-from cifar_train.environment import describe_environment
+from cifar_train.checkpoint import CHECKPOINT_KEY, read_checkpoint, restore_model, run_metrics
 from cifar_train.rundir import RunDirectory
 from cifar_train.words import format_duration
 
@@ -40,10 +40,10 @@ class Summary:
         train_seconds: Spent in training batches, loading included; of this start only, where the run was resumed.
         images_per_second: Mean over the training batches.
         data: Kind of source, fingerprint and sizes of the data.
-        environment: Machine and versions.
+        environment: Machine and versions of the training; empty where they are not known.
         command: The command line.
         steps: Optimizer steps made; None in summaries of earlier versions.
-        analysis: What the report found out; None before there is one.
+        analysis: What the report found out, None in place of what is undefined; None before there is one.
         format_version: Of the layout.
     """
 
@@ -69,22 +69,34 @@ class Summary:
 
 
 def write_summary(path: Path, summary: Summary) -> None:
-    """Write `summary` as JSON, in one step, making the directory if it is missing."""
+    """Write `summary` as JSON, in one step, making the directory if it is missing.
+
+    JSON has finite numbers only. A metric without one, as a loss that overflowed, is left out.
+
+    Raises:
+        ValueError: If any other number is not finite; nothing is written then.
+    """
+    metrics = {
+        name: value for name, value in summary.metrics.items() if value is not None and math.isfinite(value)
+    }
+    text = json.dumps(asdict(replace(summary, metrics=metrics)), indent=2, allow_nan=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}-{os.getpid()}")
-    staged.write_text(json.dumps(asdict(summary), indent=2) + "\n")
+    staged.write_text(f"{text}\n")
     staged.replace(path)
 
 
 def read_summary(path: Path) -> Summary:
     """Read what :func:`write_summary` wrote.
 
+    Earlier versions wrote `NaN`, which is no JSON, for what is undefined; it is read as None.
+
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not JSON, of another format version, or lacks a field.
     """
     try:
-        fields = json.loads(path.read_text())
+        fields = json.loads(path.read_text(), parse_constant=lambda _: None)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     found = fields.get("format_version") if isinstance(fields, dict) else None
@@ -112,30 +124,33 @@ def describe_data(datamodule: CIFAR10DataModule) -> dict[str, Any]:
 def summarize_checkpoint(run: RunDirectory, datamodule: CIFAR10DataModule) -> Summary:
     """The summary of a run that did not come to its own: trained without a test, or cut short.
 
-    Its times are not known, and its command is the one that repeats it.
+    Its times are not known, and its command is the one that repeats it. Machine and versions are those noted in the
+    best checkpoint; checkpoints of earlier versions note none.
 
     Raises:
         FileNotFoundError: If the run has no checkpoint or no configuration.
         ValueError: If the checkpoint is not one of cifar-train.
     """
-    model, _ = load_checkpoint(run.best)
+    best = read_checkpoint(run.best)
+    model, _ = restore_model(best)
     # How far the run came, also where the best epoch is an earlier one.
-    content = read_checkpoint(run.last if run.last.exists() else run.best)
+    latest = read_checkpoint(run.last) if run.last.exists() else best
     config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
     return Summary(
         recipe=config["recipe"],
         architecture=config["model"]["architecture"],
         parameters=sum(p.numel() for p in model.parameters()),
         seed=config["seed_everything"],
-        epochs=content["epoch"] + 1,
+        epochs=latest["epoch"] + 1,
         metrics={name: value for name, value in run_metrics(run).items() if isinstance(value, float)},
         wall_seconds=None,
         train_seconds=None,
         images_per_second=None,
         data=describe_data(datamodule),
-        environment=describe_environment(),
+        # Not of the machine that this runs on: it may be another one than the run's.
+        environment=best[CHECKPOINT_KEY].get("environment", {}),
         command=["cifar-train", "--config", "config.yaml"],
-        steps=content["global_step"],
+        steps=latest["global_step"],
     )
 
 

@@ -15,9 +15,11 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from cifar_data import CIFAR10DataModule
+from cifar_models.files import write_at_once
+from cifar_train.checkpointing import checkpoint_callbacks, with_whole_checkpoints
 from cifar_train.human import HumanFiles
 from cifar_train.loggers import default_loggers
-from cifar_train.module import LitClassifier
+from cifar_train.module import LitClassifier, input_spec
 from cifar_train.parse_errors import explain_error
 from cifar_train.precision import quickest_precision
 from cifar_train.progress import Throughput, progress_display
@@ -39,9 +41,8 @@ class SaveRunConfig(SaveConfigCallback):
         """Write the file, in one step that a kill cannot split."""
         if stage != "fit":
             return
-        staged = self.run.path / f".config-{os.getpid()}"
-        staged.write_text(yaml.safe_dump(plain_config(self.parser, self.config), sort_keys=False))
-        staged.replace(self.run.config)
+        text = yaml.safe_dump(plain_config(self.parser, self.config), sort_keys=False)
+        write_at_once(self.run.config, text.encode())
         point_latest(self.run.path)
 
 
@@ -206,6 +207,7 @@ class TrainCLI(LightningCLI):
         if self.config.data.val_size == 0 and given.limit_val_batches is None:
             # Lightning warns of an empty list of loaders; so none is asked for.
             kwargs["limit_val_batches"] = 0
+        kwargs.setdefault("plugins", with_whole_checkpoints(given.plugins))
         kwargs.setdefault("default_root_dir", str(self.run.path))
         if not sys.stderr.isatty():
             # The lines of our own take its place; Lightning would add a bar of its own.
@@ -233,6 +235,8 @@ class TrainCLI(LightningCLI):
                 complaints.append(str(error))
         if complaints:
             raise ValueError("; and ".join(complaints))
+        # What no weights file could say of the data would come out at the first checkpoint, an epoch from here.
+        input_spec(self.datamodule)
 
     def default_callbacks(self) -> list[L.Callback]:
         """The callbacks that the configuration leaves out."""
@@ -246,19 +250,8 @@ class TrainCLI(LightningCLI):
         if trainer.enable_checkpointing is not False and not any(
             isinstance(c, ModelCheckpoint) for c in given
         ):
-            callbacks.append(self._checkpointing())
+            validates = self.config.data.val_size > 0 and self.config.trainer.limit_val_batches != 0
+            callbacks += checkpoint_callbacks(self.run.checkpoints, validates=validates)
         if trainer.logger is not False and not any(isinstance(c, LearningRateMonitor) for c in given):
             callbacks.append(LearningRateMonitor(logging_interval="step", log_momentum=True))
         return callbacks
-
-    def _checkpointing(self) -> ModelCheckpoint:
-        validates = self.config.data.val_size > 0 and self.config.trainer.limit_val_batches != 0
-        return ModelCheckpoint(
-            dirpath=self.run.checkpoints,
-            filename="best",
-            monitor="val_accuracy" if validates else None,
-            mode="max",
-            save_last=True,
-            # One file a name: resumed runs go on with theirs rather than beginning best-v1.
-            enable_version_counter=False,
-        )
