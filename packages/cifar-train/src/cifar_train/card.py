@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from cifar_models import WeightsHeader
+from cifar_models.files import write_at_once
 from cifar_train import card_sections as sections
 from cifar_train.card_facts import CardFacts
 from cifar_train.summary import Summary
@@ -63,9 +63,7 @@ def model_card(
 
 def write_model_card(path: Path, card: str) -> None:
     """Write a card in one step."""
-    staged = path.with_name(f".{path.name}-{os.getpid()}")
-    staged.write_text(card, encoding="utf-8")
-    staged.replace(path)
+    write_at_once(path, card.encode())
 
 
 def front_matter(facts: CardFacts) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from cifar_explain import (
     top_k_accuracy,
 )
 from cifar_models import Weights, fold_batch_norms
+from cifar_models.files import write_at_once
 from cifar_train.figures import write_figures
 from cifar_train.findings import Findings
 from cifar_train.history import read_history
@@ -53,9 +53,7 @@ def write_report(
     page = render_page(
         findings, completed, history=history, figures=figures, config=run.config.read_text(encoding="utf-8")
     )
-    staged = run.report / f".index-{os.getpid()}"
-    staged.write_text(page, encoding="utf-8")
-    staged.replace(run.page)
+    write_at_once(run.page, page.encode())
     write_summary(run.summary, completed)
     return completed
 

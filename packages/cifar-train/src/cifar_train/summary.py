@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import yaml
 
 from cifar_data import CIFAR10DataModule
+from cifar_models.files import write_at_once
 from cifar_train.checkpoint import CHECKPOINT_KEY, read_checkpoint, restore_model, run_metrics
 from cifar_train.rundir import RunDirectory
 from cifar_train.words import format_duration
@@ -81,9 +81,7 @@ def write_summary(path: Path, summary: Summary) -> None:
     }
     text = json.dumps(asdict(replace(summary, metrics=metrics)), indent=2, allow_nan=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}-{os.getpid()}")
-    staged.write_text(f"{text}\n")
-    staged.replace(path)
+    write_at_once(path, f"{text}\n".encode())
 
 
 def read_summary(path: Path) -> Summary:
