@@ -84,3 +84,15 @@ def test_a_row_that_was_cut_short_is_left_out(metrics):
     torn = read_history(path)
     np.testing.assert_array_equal(torn.step_loss.values, whole.step_loss.values)
     assert torn.rows == whole.rows
+
+
+def test_a_last_row_is_whole_or_left_out_wherever_it_was_cut(metrics):
+    path = metrics(
+        {"epoch": 0, "step": 4, "val_loss": 1.5},
+        {"epoch": 1, "step": 9, "val_loss": 1.25e-05},
+    )
+    content = path.read_bytes()
+    last = len(content.splitlines(keepends=True)[-1])
+    for cut in range(1, last + 1):
+        path.write_bytes(content[:-cut])
+        assert read_history(path).rows == [{"epoch": 1, "val_loss": 1.5}]

@@ -44,6 +44,30 @@ def test_a_full_disk_at_a_new_column_leaves_the_rows_there_were(tmp_path, monkey
     assert [row["step"] for row in rows(tmp_path)] == ["0", "1", "2"]
 
 
+def test_what_is_saved_again_after_a_full_disk_at_a_new_column_is_under_its_columns(tmp_path, monkeypatch):
+    log(tmp_path, (0, {"a": 1.0}))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    logger = HistoryLogger(tmp_path)
+    logger.log_metrics({"a": 2.0, "b": 3.0}, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr("cifar_models.files.os.fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            logger.save()
+    logger.finalize("failed")  # as a trainer does
+    assert rows(tmp_path) == [{"a": "1.0", "b": "", "step": "0"}, {"a": "2.0", "b": "3.0", "step": "1"}]
+
+
+@pytest.mark.parametrize("kept", range(len("epoch,step,z\r\n")))
+def test_a_header_that_was_cut_short_leaves_no_column_behind(tmp_path, kept):
+    (tmp_path / "metrics.csv").write_text("epoch,step,z\r\n"[:kept], newline="")
+    drop_later_rows(tmp_path / "metrics.csv", step=10)
+    log(tmp_path, (0, {"epoch": 0, "z": 1.0}))
+    assert rows(tmp_path) == [{"epoch": "0", "step": "0", "z": "1.0"}]
+
+
 @pytest.mark.parametrize(
     "torn", ["3", "4.0,", "4.0,3.0,4", "4.0,1.5,34.0,1.0,4", ",,", "\0\0\0", "4.0,1.0,4.5"]
 )

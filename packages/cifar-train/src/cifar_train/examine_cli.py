@@ -61,10 +61,12 @@ def parse_gallery(args: Sequence[str], *, description: str) -> dict[str, Any]:
 def parse_report(args: Sequence[str], *, description: str) -> dict[str, Any]:
     """The keyword arguments of :func:`cifar_train.examine.report`.
 
-    The data's fields begin as the run's own configuration has them, so that the validation split is the run's.
+    The data's fields begin as the configuration of the run has them that is named, wherever among the arguments its
+    name stands, so that the validation split is the run's.
 
     Raises:
         FileNotFoundError: If there is no such run, or it has no configuration.
+        ValueError: If an argument is not understood, or the run's configuration has no data.
     """
     parser = _parser("report", description)
     parser.add_argument("path", type=Path, nargs="?", default=_LATEST, metavar="RUN", help="A run directory.")

@@ -91,7 +91,8 @@ def read_rows(path: Path) -> tuple[list[str], list[Row]]:
         FileNotFoundError: If there is no such file.
     """
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        reader = csv.DictReader(line.replace("\0", "") for line in file)
+        # Without its end a line may be cut within its last number: 1.2 of 1.2e-05.
+        reader = csv.DictReader(line.replace("\0", "") for line in file if line.endswith("\n"))
         rows: list[Row] = [row for row in reader if _is_whole(row)]
         return list(reader.fieldnames or []), rows
 

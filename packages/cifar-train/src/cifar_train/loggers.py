@@ -49,9 +49,7 @@ class HistoryWriter(ExperimentWriter):
         super().__init__(log_dir=log_dir)
         metrics = Path(self.metrics_file_path)
         if metrics.exists():
-            with metrics.open(newline="") as file:
-                header = file.readline().strip()
-            self.metrics_keys = header.split(",") if header else []
+            self.metrics_keys, _ = read_rows(metrics)
 
     def _check_log_dir_exists(self) -> None:
         """Leave what is there; Lightning's own deletes it."""
@@ -59,8 +57,11 @@ class HistoryWriter(ExperimentWriter):
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
         """Add columns; Lightning's own begins with an empty file, which a kill or a full disk leaves behind."""
         metrics = Path(self.metrics_file_path)
-        _, rows = read_rows(metrics)
+        # Of the file as it is, until it has the new ones: after a full disk Lightning saves again, and would append
+        # to columns that are not there.
+        self.metrics_keys, rows = read_rows(metrics)
         _write_rows(metrics, fieldnames, rows)
+        self.metrics_keys = fieldnames
 
 
 def drop_later_rows(metrics: Path, *, step: int) -> None:

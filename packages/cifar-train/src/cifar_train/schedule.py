@@ -14,7 +14,8 @@ class OneCycle:
     """One Cycle policy: from ``peak / div`` up to the peak, then down to ``peak / final_div``.
 
     Args:
-        peak: Where the peak lies, as a share of all steps, in [0, 1). 0 starts at the peak: a plain decay.
+        peak: Where the peak lies, as a share of all steps, in [0, 1). 0, or no more than one step, starts at the
+            peak: a plain decay.
         div: How many times lower than the peak the start is, at least 1.
         final_div: How many times lower than the peak the end is, at least 1.
         anneal: Shape of both slopes, ``cos`` or ``linear``.
