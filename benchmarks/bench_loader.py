@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from cifar_data.albumentations_loader import AlbumentationsDataset, ArraySamples, make_albumentations_loader
-from cifar_data.arrays import ImageDataset
-from cifar_data.augment import Augmentation
-from cifar_data.sources import open_dataset
-from cifar_data.synthetic import make_synthetic
-from cifar_data.tensor_loader import TensorLoader
+from cifar_data.augmentation.policy import Augmentation
+from cifar_data.dataset.arrays import ImageDataset
+from cifar_data.loaders.albumentations import AlbumentationsDataset, ArraySamples, make_albumentations_loader
+from cifar_data.loaders.tensor import TensorLoader
+from cifar_data.sources.open import open_dataset
+from cifar_data.sources.synthetic import make_synthetic
 
 BATCH_SIZE = 512
 Batches = Iterable[tuple[Tensor, Tensor]]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from cifar_data.albumentations_loader import AlbumentationsDataset, ArraySamples
-from cifar_data.augment import Augmentation
-from cifar_data.tensor_loader import TensorLoader
+from cifar_data.augmentation.policy import Augmentation
+from cifar_data.loaders.albumentations import AlbumentationsDataset, ArraySamples
+from cifar_data.loaders.tensor import TensorLoader
 
 COUNT = 3000
 PADDING, CUTOUT = 4, 8

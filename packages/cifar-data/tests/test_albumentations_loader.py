@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from cifar_data.albumentations_loader import AlbumentationsDataset, ArraySamples, make_albumentations_loader
-from cifar_data.augment import Augmentation
-from cifar_data.tensor_loader import TensorLoader
+from cifar_data.augmentation.policy import Augmentation
+from cifar_data.loaders.albumentations import AlbumentationsDataset, ArraySamples, make_albumentations_loader
+from cifar_data.loaders.tensor import TensorLoader
 
 COUNT = 21
 MEAN = (0.5, 0.4, 0.3)
@@ -76,8 +76,8 @@ def test_workers_that_live_on_see_each_epoch_and_change_nothing():
 def test_workers_forked_after_threads_have_run_do_not_hang():
     code = """
 import numpy as np, torch
-from cifar_data.albumentations_loader import AlbumentationsDataset, ArraySamples, make_albumentations_loader
-from cifar_data.augment import Augmentation
+from cifar_data.loaders.albumentations import AlbumentationsDataset, ArraySamples, make_albumentations_loader
+from cifar_data.augmentation.policy import Augmentation
 torch.set_num_threads(2)
 torch.randn(600, 600) @ torch.randn(600, 600)
 torch.nn.functional.conv2d(torch.randn(64, 3, 32, 32), torch.randn(8, 3, 3, 3)).exp().sum()
@@ -137,7 +137,7 @@ def test_the_import_asks_no_network_and_restores_the_environment(before):
     code = """
 import os, sys
 before = os.environ.get("NO_ALBUMENTATIONS_UPDATE")
-from cifar_data.pipeline import import_albumentations
+from cifar_data.loaders.pipeline import import_albumentations
 assert "albumentations" not in sys.modules
 import socket
 asked = []

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cifar_data.augment import Augmentation, draw_parameters
+from cifar_data.augmentation.policy import Augmentation, draw_parameters
 from cifar_data.seeding import derive_generator
 
 COUNT = 20_000

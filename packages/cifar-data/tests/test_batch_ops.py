@@ -4,8 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cifar_data.augment import Augmentation, AugmentationParameters, draw_parameters, mean_colour
-from cifar_data.batch_ops import (
+from cifar_data.augmentation.batch_ops import (
     apply_parameters,
     crop_batch,
     cutout_batch,
@@ -14,7 +13,8 @@ from cifar_data.batch_ops import (
     normalize_batch,
     pad_batch,
 )
-from cifar_data.pipeline import import_albumentations, make_pipeline
+from cifar_data.augmentation.policy import Augmentation, AugmentationParameters, draw_parameters, mean_colour
+from cifar_data.loaders.pipeline import import_albumentations, make_pipeline
 
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2470, 0.2435, 0.2616)

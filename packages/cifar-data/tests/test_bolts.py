@@ -6,10 +6,10 @@ import pytest
 import torch
 
 import cifar_data.datamodule
-from cifar_data.batch_ops import normalize_batch
-from cifar_data.bolts import import_bolts
+from cifar_data.augmentation.batch_ops import normalize_batch
 from cifar_data.datamodule import CIFAR10DataModule
-from cifar_data.synthetic import make_synthetic
+from cifar_data.loaders.bolts import import_bolts
+from cifar_data.sources.synthetic import make_synthetic
 
 REASON = "the extra bolts is not installed"
 DATASET = make_synthetic(train_size=60, test_size=20, seed=0)
@@ -80,7 +80,7 @@ def test_the_import_warns_of_nothing_and_changes_no_filter(module):
     code = """
 import sys, warnings
 import cifar_data.datamodule
-from cifar_data.bolts import import_bolts
+from cifar_data.loaders.bolts import import_bolts
 assert "pl_bolts" not in sys.modules
 warnings.simplefilter("error")
 filters = list(warnings.filters)

@@ -8,11 +8,11 @@ import torch
 from torch.utils.data.distributed import DistributedSampler
 
 import cifar_data.datamodule
-from cifar_data.arrays import ImageDataset, Split
-from cifar_data.augment import Augmentation
-from cifar_data.batch_ops import normalize_batch
+from cifar_data.augmentation.batch_ops import normalize_batch
+from cifar_data.augmentation.policy import Augmentation
 from cifar_data.datamodule import CIFAR10DataModule
-from cifar_data.synthetic import make_synthetic
+from cifar_data.dataset.arrays import ImageDataset, Split
+from cifar_data.sources.synthetic import make_synthetic
 
 TRAIN, TEST = 200, 40
 quiet = pytest.mark.filterwarnings(

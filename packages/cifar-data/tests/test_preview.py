@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 import cifar_data.datamodule
-from cifar_data.augment import Augmentation
+from cifar_data.augmentation.policy import Augmentation
 from cifar_data.datamodule import CIFAR10DataModule
 from cifar_data.preview import render_preview
-from cifar_data.synthetic import make_synthetic
+from cifar_data.sources.synthetic import make_synthetic
 
 
 @pytest.fixture

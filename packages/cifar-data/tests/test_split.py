@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cifar_data.split import stratified_split
+from cifar_data.dataset.split import stratified_split
 
 
 @st.composite

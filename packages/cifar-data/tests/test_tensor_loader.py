@@ -3,9 +3,9 @@ import pytest
 import torch
 from torch.utils.data.distributed import DistributedSampler
 
-from cifar_data.augment import Augmentation
-from cifar_data.batch_ops import normalize_batch
-from cifar_data.tensor_loader import TensorLoader
+from cifar_data.augmentation.batch_ops import normalize_batch
+from cifar_data.augmentation.policy import Augmentation
+from cifar_data.loaders.tensor import TensorLoader
 
 COUNT = 53
 MEAN = (0.5, 0.4, 0.3)

@@ -41,7 +41,7 @@ from PIL import Image
     ],
 )
 def test_one_line_that_says_what_to_do_and_nothing_left_behind(cifar_train, arguments, wanted, monkeypatch):
-    from cifar_data import sources
+    from cifar_data.sources import open as sources
 
     monkeypatch.setattr(sources, "open_layout", lambda *_, **__: pytest.fail("data was read"), raising=True)
     code, out, err = cifar_train(*arguments)

@@ -7,16 +7,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cifar_data.arrays import ImageDataset, Split
-    from cifar_data.augment import Augmentation
-    from cifar_data.content import CANONICAL_CLASSES, CANONICAL_FINGERPRINT, is_canonical
+    from cifar_data.augmentation.policy import Augmentation
     from cifar_data.datamodule import CIFAR10DataModule
-    from cifar_data.errors import DataError
+    from cifar_data.dataset.arrays import ImageDataset, Split
+    from cifar_data.dataset.errors import DataError
+    from cifar_data.dataset.fingerprint import CANONICAL_CLASSES, CANONICAL_FINGERPRINT, is_canonical
+    from cifar_data.dataset.split import stratified_split
+    from cifar_data.loaders.tensor import TensorLoader
     from cifar_data.preview import render_preview
-    from cifar_data.sources import open_dataset
-    from cifar_data.split import stratified_split
-    from cifar_data.synthetic import SYNTHETIC_CLASSES, make_synthetic
-    from cifar_data.tensor_loader import TensorLoader
+    from cifar_data.sources.open import open_dataset
+    from cifar_data.sources.synthetic import SYNTHETIC_CLASSES, make_synthetic
 
 __all__ = [
     "CANONICAL_CLASSES",
@@ -36,20 +36,20 @@ __all__ = [
 ]
 
 _MODULES = {
-    "CANONICAL_CLASSES": "content",
-    "CANONICAL_FINGERPRINT": "content",
-    "SYNTHETIC_CLASSES": "synthetic",
-    "Augmentation": "augment",
+    "CANONICAL_CLASSES": "dataset.fingerprint",
+    "CANONICAL_FINGERPRINT": "dataset.fingerprint",
+    "SYNTHETIC_CLASSES": "sources.synthetic",
+    "Augmentation": "augmentation.policy",
     "CIFAR10DataModule": "datamodule",
-    "DataError": "errors",
-    "ImageDataset": "arrays",
-    "Split": "arrays",
-    "TensorLoader": "tensor_loader",
-    "is_canonical": "content",
-    "make_synthetic": "synthetic",
-    "open_dataset": "sources",
+    "DataError": "dataset.errors",
+    "ImageDataset": "dataset.arrays",
+    "Split": "dataset.arrays",
+    "TensorLoader": "loaders.tensor",
+    "is_canonical": "dataset.fingerprint",
+    "make_synthetic": "sources.synthetic",
+    "open_dataset": "sources.open",
     "render_preview": "preview",
-    "stratified_split": "split",
+    "stratified_split": "dataset.split",
 }
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from jsonargparse import auto_cli
 
-from cifar_data.arrays import ImageDataset
-from cifar_data.cache import entry_path, load_entry, resolve_cache_dir
-from cifar_data.checks import check_choice
-from cifar_data.content import dataset_fingerprint, is_canonical, split_sha256
-from cifar_data.errors import DataError
+from cifar_data.dataset.arrays import ImageDataset
+from cifar_data.dataset.cache import entry_path, load_entry, resolve_cache_dir
+from cifar_data.dataset.errors import DataError
+from cifar_data.dataset.fingerprint import dataset_fingerprint, is_canonical, split_sha256
 from cifar_data.settings import SOURCES
-from cifar_data.sources import download_layout, downloads_dir, find_download, locate_layout, open_layout
-from cifar_data.synthetic import make_synthetic
+from cifar_data.sources.open import download_layout, downloads_dir, find_download, locate_layout, open_layout
+from cifar_data.sources.synthetic import make_synthetic
+from cifar_data.validation import check_choice
 
 
 def info(root: str | None = None, source: str = "auto", cache_dir: str | None = None) -> None:

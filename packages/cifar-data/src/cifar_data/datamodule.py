@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cifar_data.albumentations_loader import default_workers
-from cifar_data.arrays import ImageDataset
-from cifar_data.augment import Augmentation
-from cifar_data.batch_ops import normalize_batch
-from cifar_data.checks import check_integer
-from cifar_data.loaders import Batches, Indices, make_loader, split_indices
+from cifar_data.augmentation.batch_ops import normalize_batch
+from cifar_data.augmentation.policy import Augmentation
+from cifar_data.dataset.arrays import ImageDataset
+from cifar_data.loaders.albumentations import default_workers
+from cifar_data.loaders.factory import Batches, Indices, make_loader, split_indices
 from cifar_data.seeding import derive_generator
 from cifar_data.settings import check_settings, check_sizes
-from cifar_data.sources import open_dataset
+from cifar_data.sources.open import open_dataset
+from cifar_data.validation import check_integer
 
 
 class CIFAR10DataModule(L.LightningDataModule):

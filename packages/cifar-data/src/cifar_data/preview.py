@@ -8,11 +8,11 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch.utils.data import DataLoader
 
-from cifar_data.checks import check_integer
 from cifar_data.datamodule import CIFAR10DataModule
-from cifar_data.loaders import Batches
+from cifar_data.loaders.factory import Batches
+from cifar_data.loaders.tensor import TensorLoader
 from cifar_data.seeding import derive_generator
-from cifar_data.tensor_loader import TensorLoader
+from cifar_data.validation import check_integer
 
 _MARGIN = 12  # pixels around the table
 _GAP = 4  # pixels between pictures

@@ -4,8 +4,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from cifar_data.checks import check_choice, check_integer
 from cifar_data.seeding import SEED_LIMIT
+from cifar_data.validation import check_choice, check_integer
 
 SOURCES = ("auto", "parquet", "batches", "tarball", "folder", "synthetic")
 # Those that stand for CIFAR-10 from the network where no place is given.

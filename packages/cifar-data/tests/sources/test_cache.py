@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cifar_data import DataError, open_dataset, sources
-from cifar_data.cache import entry_path, explained_errors, load_entry, resolve_cache_dir
-from cifar_data.sources import find_layout
+from cifar_data import DataError, open_dataset
+from cifar_data.dataset.cache import entry_path, explained_errors, load_entry, resolve_cache_dir
+from cifar_data.sources import open as sources
+from cifar_data.sources.open import find_layout
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def test_a_failed_rebuild_leaves_the_cache_as_it_was(root, cache, monkeypatch):
     def fail(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("cifar_data.cache._write_synced", fail)
+    monkeypatch.setattr("cifar_data.dataset.cache._write_synced", fail)
     with pytest.raises(DataError, match=r"No space left.*CIFAR-10 needs 190 MB.*CIFAR_CACHE_DIR"):
         open_dataset(root, progress=False)
     assert {p.name: p.read_bytes() for p in entry.iterdir()} == before
@@ -154,7 +155,8 @@ def _run(code: str, *arguments: object, **options) -> subprocess.Popen:
 def test_of_several_processes_one_decodes(root, cache, tmp_path):
     code = """
         import os, sys, time
-        from cifar_data import open_dataset, sources
+        from cifar_data import open_dataset
+        from cifar_data.sources import open as sources
         original = sources.read_layout
         def read(layout, **options):
             with open(sys.argv[2], "a") as log:
@@ -189,7 +191,8 @@ def test_killed_in_mid_write(root, cache, stop_at, mini, assert_same_content):
     code = """
         import os, sys, time
         from pathlib import Path
-        from cifar_data import cache, open_dataset
+        from cifar_data import open_dataset
+        from cifar_data.dataset import cache
         original = os.fsync
         def fsync(file):
             if os.readlink(f"/proc/self/fd/{file}").endswith(sys.argv[2]):

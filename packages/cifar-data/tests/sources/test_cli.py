@@ -6,8 +6,9 @@ import sys
 import pytest
 from PIL import Image
 
-from cifar_data import cli, sources
+from cifar_data import cli
 from cifar_data.cli import main
+from cifar_data.sources import open as sources
 
 pytestmark = pytest.mark.usefixtures("cache")
 

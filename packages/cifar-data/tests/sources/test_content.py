@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cifar_data import DataError, content
-from cifar_data.arrays import Split
+from cifar_data import DataError
+from cifar_data.dataset import fingerprint as content
+from cifar_data.dataset.arrays import Split
 
 
 @settings(deadline=None)

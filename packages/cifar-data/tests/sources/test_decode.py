@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from cifar_data.decode import decode_exact, decode_fitted, to_rgb
+from cifar_data.dataset.decode import decode_exact, decode_fitted, to_rgb
 
 
 def test_exif_orientation_is_applied(tmp_path):

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from cifar_data import DataError, download, open_dataset, sources
-from cifar_data.download import HUB_FILES, HUB_FOLDER, fetch_dataset, fetch_file, fetch_hub_files
+from cifar_data import DataError, open_dataset
+from cifar_data.sources import download
+from cifar_data.sources import open as sources
+from cifar_data.sources.download import HUB_FILES, HUB_FOLDER, fetch_dataset, fetch_file, fetch_hub_files
 
 CONTENT = bytes(range(256)) * 4096
 

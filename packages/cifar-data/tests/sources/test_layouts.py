@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cifar_data import DataError, open_dataset
-from cifar_data.batches import find_batches, read_batches
+from cifar_data.sources.batches import find_batches, read_batches
 
 pytestmark = pytest.mark.usefixtures("cache")
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cifar_data import is_canonical, open_dataset
-from cifar_data.arrays import Split
-from cifar_data.content import canonical_order
+from cifar_data.dataset.arrays import Split
+from cifar_data.dataset.fingerprint import canonical_order
 
 pytestmark = [
     pytest.mark.data,

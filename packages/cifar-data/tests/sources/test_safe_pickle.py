@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cifar_data import DataError
-from cifar_data.safe_pickle import PickledArray, load_inert
+from cifar_data.sources.safe_pickle import PickledArray, load_inert
 
 
 class Touch:

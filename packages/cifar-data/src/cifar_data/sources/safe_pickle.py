@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from cifar_data.errors import DataError
+from cifar_data.dataset.errors import DataError
 
 
 class PickledArray:
@@ -71,7 +71,7 @@ def load_inert(data: bytes) -> Any:
     >>> load_inert(pickle.dumps(print))
     Traceback (most recent call last):
     ...
-    cifar_data.errors.DataError: refused: the pickle asks for builtins.print; allowed are only numpy arrays of
+    cifar_data.dataset.errors.DataError: refused: the pickle asks for builtins.print; allowed are only numpy arrays of
     uint8 and plain lists, strings and numbers. Nothing of it was executed
     """
     try:

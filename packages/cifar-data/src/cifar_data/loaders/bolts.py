@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Subset
 
-from cifar_data.arrays import ImageDataset
+from cifar_data.dataset.arrays import ImageDataset
 
 
 class BoltsSamples:

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cifar_data.arrays import Split
-from cifar_data.content import CANONICAL_CLASSES
-from cifar_data.decode import SIDE, decode_exact, decode_images
-from cifar_data.errors import DataError
-from cifar_data.layout import Layout
-from cifar_data.progress import ProgressBar, progress_bar
+from cifar_data.dataset.arrays import Split
+from cifar_data.dataset.decode import SIDE, decode_exact, decode_images
+from cifar_data.dataset.errors import DataError
+from cifar_data.dataset.fingerprint import CANONICAL_CLASSES
+from cifar_data.dataset.layout import Layout
+from cifar_data.dataset.progress import ProgressBar, progress_bar
 
 _SHARD = re.compile(r"-(\d+)-of-(\d+)\.parquet$")
 _DEPTH = 4  # how many folders deep shards are looked for; the Hub's own cache needs 3

@@ -10,9 +10,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from cifar_data.batches import TARBALL, TARBALL_MD5
-from cifar_data.errors import DataError
-from cifar_data.progress import progress_bar
+from cifar_data.dataset.errors import DataError
+from cifar_data.dataset.progress import progress_bar
+from cifar_data.sources.batches import TARBALL, TARBALL_MD5
 
 HUB_REPOSITORY = "uoft-cs/cifar10"
 HUB_FOLDER = "plain_text"

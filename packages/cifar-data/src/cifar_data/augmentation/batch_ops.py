@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cifar_data.augment import AugmentationParameters
+from cifar_data.augmentation.policy import AugmentationParameters
 
 # Shares of red, green and blue in the grey of an image (ITU-R BT.601).
 _GREY = (0.299, 0.587, 0.114)
@@ -39,7 +39,7 @@ def apply_parameters(
     Returns:
         uint8 (B, size, size, 3), a new tensor.
 
-    >>> from cifar_data.augment import Augmentation, draw_parameters
+    >>> from cifar_data.augmentation.policy import Augmentation, draw_parameters
     >>> padded = pad_batch(torch.zeros(2, 32, 32, 3, dtype=torch.uint8), 4)
     >>> drawn = draw_parameters(2, Augmentation(), seed=0, epoch=0)
     >>> holes = apply_parameters(padded, torch.tensor([0, 1]), parameters=drawn, cutout=8, fill=(1, 1, 1))

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from cifar_data.augment import Augmentation, mean_colour
+from cifar_data.augmentation.policy import Augmentation, mean_colour
 
 _UPDATE_CHECK = "NO_ALBUMENTATIONS_UPDATE"
 

@@ -3,9 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
-from cifar_data.arrays import ImageDataset, Split
-from cifar_data.content import describe_dataset
-from cifar_data.decode import SIDE
+from cifar_data.dataset.arrays import ImageDataset, Split
+from cifar_data.dataset.decode import SIDE
+from cifar_data.dataset.fingerprint import describe_dataset
 
 #: What is drawn, in the order of the labels. Each looks the same when flipped left to right.
 SYNTHETIC_CLASSES = (

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cifar_data.arrays import Split
-from cifar_data.decode import SIDE, decode_fitted, decode_images
-from cifar_data.errors import DataError
-from cifar_data.layout import Layout
-from cifar_data.progress import ProgressBar, progress_bar
+from cifar_data.dataset.arrays import Split
+from cifar_data.dataset.decode import SIDE, decode_fitted, decode_images
+from cifar_data.dataset.errors import DataError
+from cifar_data.dataset.layout import Layout
+from cifar_data.dataset.progress import ProgressBar, progress_bar
 
 #: What counts as an image, in small or capital letters; other files are not looked at.
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")

@@ -8,8 +8,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cifar_data.checks import check_choice, check_integer, check_share
 from cifar_data.seeding import derive_generator
+from cifar_data.validation import check_choice, check_integer, check_share
 
 PADDING_MODES = ("constant", "reflect")
 FLIPS = ("random", "alternate", "none")

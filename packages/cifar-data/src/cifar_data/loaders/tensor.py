@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
-from cifar_data.augment import Augmentation, AugmentationParameters, draw_parameters, mean_colour
-from cifar_data.batch_ops import apply_parameters, normalize_batch, pad_batch
-from cifar_data.checks import check_integer
+from cifar_data.augmentation.batch_ops import apply_parameters, normalize_batch, pad_batch
+from cifar_data.augmentation.policy import Augmentation, AugmentationParameters, draw_parameters, mean_colour
 from cifar_data.seeding import derive_generator
+from cifar_data.validation import check_integer
 
 _PAD_CHUNK = 2000  # images padded at once, so that no second copy of the set is ever held
 

@@ -3,18 +3,18 @@
 import os
 from pathlib import Path
 
-from cifar_data.arrays import ImageDataset
-from cifar_data.batches import find_batches, find_tarball, read_batches, read_tarball
-from cifar_data.cache import explained_errors, locked, open_cached, resolve_cache_dir
-from cifar_data.checks import check_choice
-from cifar_data.content import canonical_order, claims_canonical, describe_dataset
-from cifar_data.download import fetch_dataset
-from cifar_data.errors import DataError
-from cifar_data.folders import find_folder, read_folder
-from cifar_data.layout import Layout
-from cifar_data.parquet import find_parquet, read_parquet
+from cifar_data.dataset.arrays import ImageDataset
+from cifar_data.dataset.cache import explained_errors, locked, open_cached, resolve_cache_dir
+from cifar_data.dataset.errors import DataError
+from cifar_data.dataset.fingerprint import canonical_order, claims_canonical, describe_dataset
+from cifar_data.dataset.layout import Layout
 from cifar_data.settings import SOURCES
-from cifar_data.synthetic import make_synthetic
+from cifar_data.sources.batches import find_batches, find_tarball, read_batches, read_tarball
+from cifar_data.sources.download import fetch_dataset
+from cifar_data.sources.folders import find_folder, read_folder
+from cifar_data.sources.parquet import find_parquet, read_parquet
+from cifar_data.sources.synthetic import make_synthetic
+from cifar_data.validation import check_choice
 
 # In order of precedence where a folder has several.
 _FINDERS = {"parquet": find_parquet, "batches": find_batches, "tarball": find_tarball, "folder": find_folder}

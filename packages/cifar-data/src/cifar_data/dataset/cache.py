@@ -20,10 +20,10 @@ import numpy.typing as npt
 import platformdirs
 from filelock import FileLock
 
-from cifar_data.arrays import ImageDataset, Split
-from cifar_data.decode import SIDE
-from cifar_data.errors import DataError
-from cifar_data.layout import Layout
+from cifar_data.dataset.arrays import ImageDataset, Split
+from cifar_data.dataset.decode import SIDE
+from cifar_data.dataset.errors import DataError
+from cifar_data.dataset.layout import Layout
 
 #: Part of every key: raise it whenever the files or the decoding change.
 FORMAT_VERSION = 2

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import numpy.typing as npt
 
-from cifar_data.arrays import ImageDataset, Split
-from cifar_data.errors import DataError
+from cifar_data.dataset.arrays import ImageDataset, Split
+from cifar_data.dataset.errors import DataError
 
 #: The ten classes in the order of their labels. Source: `label_names` of batches.meta, Krizhevsky 2009.
 CANONICAL_CLASSES = (

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from cifar_data.errors import DataError
-from cifar_data.progress import ProgressBar
+from cifar_data.dataset.errors import DataError
+from cifar_data.dataset.progress import ProgressBar
 
 #: Height and width in pixels.
 SIDE = 32

@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from cifar_data.checks import check_integer
 from cifar_data.seeding import derive_generator
+from cifar_data.validation import check_integer
 
 
 def stratified_split(

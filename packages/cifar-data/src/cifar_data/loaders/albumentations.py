@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
-from cifar_data.augment import Augmentation, alternating_flips
-from cifar_data.pipeline import make_pipeline
+from cifar_data.augmentation.policy import Augmentation, alternating_flips
+from cifar_data.loaders.pipeline import make_pipeline
+from cifar_data.loaders.tensor import make_sampler
 from cifar_data.seeding import derive_generator
-from cifar_data.tensor_loader import make_sampler
 
 
 class Samples(Protocol):

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from cifar_data.arrays import Split
-from cifar_data.decode import SIDE
-from cifar_data.errors import DataError
-from cifar_data.layout import Layout
-from cifar_data.progress import progress_bar
-from cifar_data.safe_pickle import PickledArray, load_inert
+from cifar_data.dataset.arrays import Split
+from cifar_data.dataset.decode import SIDE
+from cifar_data.dataset.errors import DataError
+from cifar_data.dataset.layout import Layout
+from cifar_data.dataset.progress import progress_bar
+from cifar_data.sources.safe_pickle import PickledArray, load_inert
 
 FOLDER = "cifar-10-batches-py"
 TARBALL = "cifar-10-python.tar.gz"

@@ -8,17 +8,17 @@ import numpy.typing as npt
 from torch import Tensor
 from torch.utils.data import Subset
 
-from cifar_data.albumentations_loader import (
+from cifar_data.augmentation.policy import Augmentation
+from cifar_data.dataset.arrays import ImageDataset
+from cifar_data.dataset.split import stratified_split
+from cifar_data.loaders.albumentations import (
     AlbumentationsDataset,
     ArraySamples,
     Samples,
     make_albumentations_loader,
 )
-from cifar_data.arrays import ImageDataset
-from cifar_data.augment import Augmentation
-from cifar_data.bolts import open_bolts_part
-from cifar_data.split import stratified_split
-from cifar_data.tensor_loader import TensorLoader
+from cifar_data.loaders.bolts import open_bolts_part
+from cifar_data.loaders.tensor import TensorLoader
 
 Indices = npt.NDArray[np.int64]
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -39,7 +39,7 @@ def split_indices(
     Returns:
         Two sorted arrays.
 
-    >>> from cifar_data.synthetic import make_synthetic
+    >>> from cifar_data.sources.synthetic import make_synthetic
     >>> dataset = make_synthetic(train_size=100, test_size=10)
     >>> train, val = split_indices(dataset, "tensor", val_size=20, train_limit=50, seed=0)
     >>> len(train), len(val)
@@ -88,7 +88,7 @@ def make_loader(
         A loader of float32 (B, 3, 32, 32) images in torch.channels_last and int64 (B,) labels, with a length
         and a DistributedSampler as `sampler`.
 
-    >>> from cifar_data.synthetic import make_synthetic
+    >>> from cifar_data.sources.synthetic import make_synthetic
     >>> dataset = make_synthetic(train_size=100, test_size=10)
     >>> processes = {"num_replicas": 1, "rank": 0, "num_workers": 0}
     >>> options = {"loader": "tensor", "augmentation": Augmentation(), "seed": 0} | processes

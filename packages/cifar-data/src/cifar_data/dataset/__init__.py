@@ -1,0 +1,1 @@
+"""Decoded images and labels: arrays, cache, fingerprint, stratified split."""

@@ -1,0 +1,1 @@
+"""Data loaders: whole batches of tensors, Albumentations, Lightning Bolts."""

@@ -1,0 +1,1 @@
+"""Where images come from: Parquet, pickled batches, class folders, drawn shapes, downloads."""
