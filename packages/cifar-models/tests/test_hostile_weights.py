@@ -14,7 +14,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cifar_models import create_model, load_weights, read_header, registry, save_weights
+from cifar_models import create_model, load_weights, read_header, save_weights
+from cifar_models.architectures import registry
 
 
 class Tiny(torch.nn.Sequential):

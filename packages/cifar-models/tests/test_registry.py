@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from cifar_models import ResNet9, ResNet18, create_model, list_models, register_model, registry
+from cifar_models import ResNet9, ResNet18, create_model, list_models, register_model
+from cifar_models.architectures import registry
 
 
 @pytest.fixture(autouse=True)

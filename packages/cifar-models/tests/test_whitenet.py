@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from cifar_models import create_model
-from cifar_models.whitenet import WhiteNet, whitening_filters
+from cifar_models.architectures.whitenet import WhiteNet, whitening_filters
 
 
 def correlated_images(count=256, size=12):

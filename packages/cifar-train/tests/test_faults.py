@@ -91,7 +91,7 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_last_good_one(cifar_train, small
         validate(self)
 
     with monkeypatch.context() as patched:
-        patched.setattr("cifar_models.files.os.fsync", fsync)
+        patched.setattr("cifar_models.atomic.os.fsync", fsync)
         patched.setattr(LitClassifier, "on_train_epoch_end", on_train_epoch_end)
         code, _, err = cifar_train("fit", *small, "--trainer.max_epochs=3")
     assert code == 2

@@ -35,7 +35,7 @@ def test_a_full_disk_at_a_new_column_leaves_the_rows_there_were(tmp_path, monkey
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("cifar_models.files." + {"fsync": "os.fsync", "replace": "Path.replace"}[call], full)
+        patched.setattr("cifar_models.atomic." + {"fsync": "os.fsync", "replace": "Path.replace"}[call], full)
         with pytest.raises(OSError, match="No space"):
             log(tmp_path, (2, {"a": 3.0, "b": 4.0}))
     assert (tmp_path / "metrics.csv").read_bytes() == before
@@ -53,7 +53,7 @@ def test_what_is_saved_again_after_a_full_disk_at_a_new_column_is_under_its_colu
     logger = HistoryLogger(tmp_path)
     logger.log_metrics({"a": 2.0, "b": 3.0}, 1)
     with monkeypatch.context() as patched:
-        patched.setattr("cifar_models.files.os.fsync", full)
+        patched.setattr("cifar_models.atomic.os.fsync", full)
         with pytest.raises(OSError, match="No space"):
             logger.save()
     logger.finalize("failed")  # as a trainer does

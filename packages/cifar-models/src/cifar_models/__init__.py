@@ -1,13 +1,13 @@
 """CIFAR-10 classifiers, the one preprocessing they expect, and a weights file that describes itself."""
 
-from cifar_models._header import WeightsHeader
-from cifar_models.folding import NormPair, fold_batch_norms
-from cifar_models.hub import from_pretrained, model_card, push_to_hub
-from cifar_models.registry import create_model, list_models, register_model
-from cifar_models.resnet import ResNet9, ResNet18
-from cifar_models.spec import CIFAR10, InputSpec
-from cifar_models.weights import Weights, load_weights, read_header, save_weights
-from cifar_models.whitenet import WhiteNet
+from cifar_models.architectures.fuse import NormPair, fold_batch_norms
+from cifar_models.architectures.registry import create_model, list_models, register_model
+from cifar_models.architectures.resnet import ResNet9, ResNet18
+from cifar_models.architectures.whitenet import WhiteNet
+from cifar_models.preprocessing import CIFAR10, InputSpec
+from cifar_models.weights.header import WeightsHeader
+from cifar_models.weights.hub import from_pretrained, model_card, push_to_hub
+from cifar_models.weights.io import Weights, load_weights, read_header, save_weights
 
 __all__ = [
     "CIFAR10",

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from cifar_models import WeightsHeader
-from cifar_models.files import write_at_once
+from cifar_models.atomic import write_at_once
 from cifar_train import card_sections as sections
 from cifar_train.card_facts import CardFacts
 from cifar_train.summary import Summary

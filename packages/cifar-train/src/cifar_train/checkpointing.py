@@ -11,7 +11,7 @@ from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from cifar_models.files import write_at_once
+from cifar_models.atomic import write_at_once
 
 
 class RunCheckpoint(ModelCheckpoint):

@@ -20,7 +20,7 @@ from cifar_explain import (
     plot_reliability,
     reliability_curve,
 )
-from cifar_models.files import write_at_once
+from cifar_models.atomic import write_at_once
 from cifar_train.curves import plot_curves
 from cifar_train.findings import Findings
 from cifar_train.history import History

@@ -12,7 +12,7 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
-from cifar_models.files import write_at_once
+from cifar_models.atomic import write_at_once
 from cifar_train.history import Row, read_rows
 from cifar_train.rundir import RunDirectory
 

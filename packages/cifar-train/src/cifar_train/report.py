@@ -20,7 +20,7 @@ from cifar_explain import (
     top_k_accuracy,
 )
 from cifar_models import Weights, fold_batch_norms
-from cifar_models.files import write_at_once
+from cifar_models.atomic import write_at_once
 from cifar_train.figures import write_figures
 from cifar_train.findings import Findings
 from cifar_train.history import read_history

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from cifar_data import CIFAR10DataModule
-from cifar_models.files import write_at_once
+from cifar_models.atomic import write_at_once
 from cifar_train.checkpoint import CHECKPOINT_KEY, read_checkpoint, restore_model, run_metrics
 from cifar_train.rundir import RunDirectory
 from cifar_train.words import format_duration

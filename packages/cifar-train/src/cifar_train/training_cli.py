@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from cifar_data import CIFAR10DataModule
-from cifar_models.files import write_at_once
+from cifar_models.atomic import write_at_once
 from cifar_train.checkpointing import checkpoint_callbacks, with_whole_checkpoints
 from cifar_train.human import HumanFiles
 from cifar_train.loggers import default_loggers

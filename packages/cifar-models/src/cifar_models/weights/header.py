@@ -4,9 +4,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from cifar_models._checks import shortened
-from cifar_models._container import parse_json
-from cifar_models.spec import InputSpec
+from cifar_models.preprocessing import InputSpec
+from cifar_models.validation import shortened
+from cifar_models.weights.container import parse_json
 
 #: Version of the JSON document; a reader refuses all others.
 FORMAT_VERSION = 1

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from cifar_models._header import WeightsHeader
-from cifar_models.weights import Weights, load_weights
+from cifar_models.weights.header import WeightsHeader
+from cifar_models.weights.io import Weights, load_weights
 
 FILENAME = "model.safetensors"
 

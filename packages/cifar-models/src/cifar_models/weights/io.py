@@ -16,12 +16,12 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from cifar_models._checks import shortened
-from cifar_models._container import MAX_HEADER_BYTES, Container, read_container
-from cifar_models._header import DTYPES, FORMAT_VERSION, WeightsHeader
-from cifar_models.files import write_at_once
-from cifar_models.registry import create_model
-from cifar_models.spec import CIFAR10, InputSpec
+from cifar_models.architectures.registry import create_model
+from cifar_models.atomic import write_at_once
+from cifar_models.preprocessing import CIFAR10, InputSpec
+from cifar_models.validation import shortened
+from cifar_models.weights.container import MAX_HEADER_BYTES, Container, read_container
+from cifar_models.weights.header import DTYPES, FORMAT_VERSION, WeightsHeader
 
 _KEY = "cifar_models"
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from cifar_models._checks import check_int
-from cifar_models.folding import NormPair
-from cifar_models.resnet import MIN_SIZE
+from cifar_models.architectures.fuse import NormPair
+from cifar_models.architectures.resnet import MIN_SIZE
+from cifar_models.validation import check_int
 
 # Side of the patches that are whitened, in pixels.
 _PATCH = 2

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from cifar_models._checks import check_int
-from cifar_models._image import to_rgb
+from cifar_models.preprocessing_image import to_rgb
+from cifar_models.validation import check_int
 
 
 @dataclass(frozen=True)

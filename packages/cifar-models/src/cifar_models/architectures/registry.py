@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import nn
 
-from cifar_models._checks import known_names
-from cifar_models.resnet import ResNet9, ResNet18
-from cifar_models.whitenet import WhiteNet
+from cifar_models.architectures.resnet import ResNet9, ResNet18
+from cifar_models.architectures.whitenet import WhiteNet
+from cifar_models.validation import known_names
 
 _FACTORIES: dict[str, Callable[..., nn.Module]] = {
     "resnet9": ResNet9,

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from cifar_models._checks import shortened
+from cifar_models.validation import shortened
 
 #: Largest header in bytes, checked before it is read. ResNet-18 needs 15 thousand; recipes add to that.
 MAX_HEADER_BYTES = 2**20

@@ -6,8 +6,8 @@ Both take normalised images `(N, in_channels, H, W)` with H and W of at least 16
 
 from torch import Tensor, nn
 
-from cifar_models._checks import check_int
-from cifar_models.folding import NormPair
+from cifar_models.architectures.fuse import NormPair
+from cifar_models.validation import check_int
 
 #: Three halvings leave a 2x2 map, the smallest that batch normalisation can train on with one image.
 MIN_SIZE = 16

@@ -1,0 +1,1 @@
+"""Networks, their registry, and batch norms fused into convolutions."""
