@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from cifar_explain import METHODS, Versus, explain
-from cifar_explain.methods import _CLASSES
+from cifar_explain.cam.methods import _CLASSES
 
 CLASSES = {method: getattr(pytorch_grad_cam, name) for method, name in _CLASSES.items()}
 

@@ -14,7 +14,7 @@ from pytorch_grad_cam.metrics.road import NoisyLinearImputer
 from torch import nn
 
 from cifar_explain import RANDOM, Versus, explain, measure_faithfulness
-from cifar_explain.road import Imputer, ranked_map
+from cifar_explain.cam.road import Imputer, ranked_map
 
 # pytorch-grad-cam's own imputer, the oracle, gives tensors to NumPy functions; ours does not.
 library_warns = pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning")

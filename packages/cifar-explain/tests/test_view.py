@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from cifar_explain import explain
-from cifar_explain.view import private_view
+from cifar_explain.inference import private_view
 
 
 def test_shares_every_weight_and_gives_the_same_output(model, images):

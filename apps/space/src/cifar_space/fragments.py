@@ -50,7 +50,7 @@ def picture(photo: str, *, alt: str) -> str:
 def heated(photo: str, heat: NDArray[np.float32], *, alt: str, pixels: int) -> str:
     """Return a picture with a map over it, two images that the browser mixes.
 
-    The upper one's opacity is a style property of the page: mixed so, they are what `cifar_explain.overlay`
+    The upper one's opacity is a style property of the page: mixed so, they are what `cifar_explain.cam.overlay`
     makes, and another opacity needs nothing from the server.
 
     Args:

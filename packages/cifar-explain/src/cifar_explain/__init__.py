@@ -1,6 +1,12 @@
 """Class activation maps and misclassified images for any convolutional torch module."""
 
-from cifar_explain.calibration import (
+from cifar_explain.cam.explain import explain
+from cifar_explain.cam.faithfulness import PERCENTILES, RANDOM, Faithfulness, measure_faithfulness
+from cifar_explain.cam.layers import find_layers
+from cifar_explain.cam.methods import METHODS
+from cifar_explain.cam.overlay import enlarge_map, enlarge_photo, heat_colours, overlay
+from cifar_explain.cam.targets import Versus
+from cifar_explain.evaluation.calibration import (
     TEMPERATURES,
     ReliabilityCurve,
     apply_temperature,
@@ -8,33 +14,15 @@ from cifar_explain.calibration import (
     fit_temperature,
     reliability_curve,
 )
-from cifar_explain.cam import explain
-from cifar_explain.errors import RANKINGS, Errors, find_errors
-from cifar_explain.evaluate import (
+from cifar_explain.evaluation.errors import RANKINGS, Errors, find_errors
+from cifar_explain.evaluation.evaluate import (
     Evaluation,
     evaluate,
     label_losses,
     predict_logits,
     predict_probabilities,
 )
-from cifar_explain.faithfulness import PERCENTILES, RANDOM, Faithfulness, measure_faithfulness
-from cifar_explain.figure_confusion import plot_confusion
-from cifar_explain.figure_errors import plot_errors
-from cifar_explain.figure_faithfulness import plot_faithfulness
-from cifar_explain.figure_style import (
-    add_legend,
-    add_title,
-    make_figure,
-    quiet_axes,
-)
-from cifar_explain.figures import plot_classes, plot_reliability
-from cifar_explain.gallery import Gallery, make_gallery, stored_images
-from cifar_explain.gallery_files import read_gallery, write_gallery
-from cifar_explain.human import VERDICTS, HumanView, Recheck, judge_errors
-from cifar_explain.human_files import read_counts, read_rechecks
-from cifar_explain.layers import find_layers
-from cifar_explain.methods import METHODS
-from cifar_explain.metrics import (
+from cifar_explain.evaluation.metrics import (
     ClassReport,
     ConfusedPair,
     class_reports,
@@ -42,10 +30,22 @@ from cifar_explain.metrics import (
     most_confused,
     top_k_accuracy,
 )
-from cifar_explain.novelty import Familiarity, energy_scores, fit_familiarity
-from cifar_explain.overlay import enlarge_map, enlarge_photo, heat_colours, overlay
-from cifar_explain.targets import Versus
-from cifar_explain.themes import THEMES, Theme, find_theme
+from cifar_explain.evaluation.ood import Familiarity, energy_scores, fit_familiarity
+from cifar_explain.gallery import Gallery, make_gallery, stored_images
+from cifar_explain.gallery_files import read_gallery, write_gallery
+from cifar_explain.human_files import read_counts, read_rechecks
+from cifar_explain.human_labels import VERDICTS, HumanView, Recheck, judge_errors
+from cifar_explain.plots.confusion import plot_confusion
+from cifar_explain.plots.errors import plot_errors
+from cifar_explain.plots.faithfulness import plot_faithfulness
+from cifar_explain.plots.metrics import plot_classes, plot_reliability
+from cifar_explain.plots.style import (
+    add_legend,
+    add_title,
+    make_figure,
+    quiet_axes,
+)
+from cifar_explain.plots.themes import THEMES, Theme, find_theme
 
 __all__ = [
     "METHODS",

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_explain._checks import as_class_names, as_labels, as_probabilities
-from cifar_explain.errors import Errors, find_errors
+from cifar_explain.evaluation.errors import Errors, find_errors
 from cifar_explain.gallery_document import as_sha256
-from cifar_explain.human import HumanView, check_human
+from cifar_explain.human_labels import HumanView, check_human
+from cifar_explain.validation import as_class_names, as_labels, as_probabilities
 
 
 @dataclass(frozen=True, eq=False)

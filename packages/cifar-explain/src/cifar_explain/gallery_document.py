@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_explain._checks import as_class_names, as_labels, as_probabilities
 from cifar_explain.gallery_human import parse_human
-from cifar_explain.human import HumanView
+from cifar_explain.human_labels import HumanView
+from cifar_explain.validation import as_class_names, as_labels, as_probabilities
 
 FORMAT = "cifar-explain-gallery"
 VERSION = 1

@@ -15,7 +15,7 @@ from PIL import Image
 from cifar_explain.gallery import Gallery, stored_images
 from cifar_explain.gallery_document import FORMAT, VERSION, Document, as_sha256, parse_document
 from cifar_explain.gallery_human import human_fields
-from cifar_explain.human import check_human
+from cifar_explain.human_labels import check_human
 
 JSON_NAME = "gallery.json"
 PNG_NAME = "gallery.png"

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_explain._checks import as_probabilities
-from cifar_explain.human import VERDICTS, HumanView, Recheck
+from cifar_explain.human_labels import VERDICTS, HumanView, Recheck
+from cifar_explain.validation import as_probabilities
 
 # A re-checked label is six numbers: the two classes, then the votes, in the order of `Recheck`.
 _NUMBERS = len(Recheck.__dataclass_fields__)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_explain.human import Recheck, as_counts
+from cifar_explain.human_labels import Recheck, as_counts
 
 # The fields of a re-checked label's votes, in the order of `Recheck`.
 _VOTES = ("given", "guessed", "neither", "both")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cifar_explain._checks import check_module
+from cifar_explain.validation import check_module
 
 # torch numbers hooks with one counter for the process, whose increment is not atomic; two hooks with the same
 # number on one layer would replace each other.

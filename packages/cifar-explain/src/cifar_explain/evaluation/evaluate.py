@@ -9,7 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cifar_explain._checks import (
+from cifar_explain.cam.explain import Progress
+from cifar_explain.evaluation.calibration import softmax
+from cifar_explain.inference import on_device_of, private_view
+from cifar_explain.validation import (
     as_class_names,
     as_images,
     as_labels,
@@ -17,9 +20,6 @@ from cifar_explain._checks import (
     as_probabilities,
     check_count,
 )
-from cifar_explain.calibration import softmax
-from cifar_explain.cam import Progress
-from cifar_explain.view import on_device_of, private_view
 
 #: Images per forward pass: enough to keep a few cores busy, few enough for activations to stay in their cache.
 BATCH_SIZE = 100

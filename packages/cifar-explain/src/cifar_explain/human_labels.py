@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_explain._checks import as_labels
-from cifar_explain.errors import Errors
+from cifar_explain.evaluation.errors import Errors
+from cifar_explain.validation import as_labels
 
 LABEL_DOUBTFUL = "label doubtful"
 PEOPLE_DISAGREE = "people disagree too"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_explain._checks import as_class_names, as_labels, as_probabilities, check_count
+from cifar_explain.validation import as_class_names, as_labels, as_probabilities, check_count
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_explain._checks import as_class_names
-from cifar_explain.figure_style import (
+from cifar_explain.evaluation.metrics import as_confusion
+from cifar_explain.plots.style import (
     FIGURE_WIDTH,
     NAME_LENGTH,
     TEXT_SIZE,
@@ -18,8 +18,8 @@ from cifar_explain.figure_style import (
     quiet_axes,
     shorten,
 )
-from cifar_explain.metrics import as_confusion
-from cifar_explain.themes import Theme, find_theme
+from cifar_explain.plots.themes import Theme, find_theme
+from cifar_explain.validation import as_class_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

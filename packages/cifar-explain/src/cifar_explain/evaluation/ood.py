@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cifar_explain._checks import check_count, known_names
-from cifar_explain.calibration import fit_temperature, softmax
+from cifar_explain.evaluation.calibration import fit_temperature, softmax
+from cifar_explain.validation import check_count, known_names
 
 # What each number may be: a test and its words.
 _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from cifar_explain._checks import check_choice
-from cifar_explain.themes import Theme, find_theme
+from cifar_explain.plots.themes import Theme, find_theme
+from cifar_explain.validation import check_choice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

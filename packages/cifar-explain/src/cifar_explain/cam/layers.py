@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from torch import nn
 
-from cifar_explain._checks import check_module, known_names
+from cifar_explain.validation import check_module, known_names
 
 #: A layer: its name in `cam_layers` or in `named_modules()`, or the module itself.
 Layer: TypeAlias = str | nn.Module

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cifar_explain._checks import check_choice, check_count
+from cifar_explain.validation import check_choice, check_count
 
 
 def overlay(

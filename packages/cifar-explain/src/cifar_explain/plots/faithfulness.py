@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cifar_explain.faithfulness import RANDOM, Faithfulness
-from cifar_explain.figure_style import (
+from cifar_explain.cam.faithfulness import RANDOM, Faithfulness
+from cifar_explain.plots.style import (
     FIGURE_WIDTH,
     NAME_LENGTH,
     TEXT_SIZE,
@@ -16,7 +16,7 @@ from cifar_explain.figure_style import (
     quiet_axes,
     shorten,
 )
-from cifar_explain.themes import Theme, find_theme
+from cifar_explain.plots.themes import Theme, find_theme
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

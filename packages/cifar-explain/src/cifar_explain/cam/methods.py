@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cifar_explain._checks import check_choice
-from cifar_explain.view import hooked
+from cifar_explain.inference import hooked
+from cifar_explain.validation import check_choice
 
 #: The names of the methods, and the classes of pytorch_grad_cam that compute them.
 _CLASSES = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from cifar_explain._checks import check_choice
+from cifar_explain.validation import check_choice
 
 if TYPE_CHECKING:
     from matplotlib.colors import LinearSegmentedColormap

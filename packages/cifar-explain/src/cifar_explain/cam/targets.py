@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cifar_explain._checks import ClassKey, as_class_index, as_labels
+from cifar_explain.validation import ClassKey, as_class_index, as_labels
 
 #: One class for all images, one for each image (such as the true classes), or "predicted".
 Classes: TypeAlias = ClassKey | Sequence[ClassKey] | NDArray[np.integer] | Tensor

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cifar_explain.targets import Score
+from cifar_explain.cam.targets import Score
 
 
 def road_scores(

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_explain.calibration import ReliabilityCurve
-from cifar_explain.figure_style import (
+from cifar_explain.evaluation.calibration import ReliabilityCurve
+from cifar_explain.evaluation.metrics import ClassReport
+from cifar_explain.plots.style import (
     FIGURE_WIDTH,
     NAME_LENGTH,
     TEXT_SIZE,
@@ -19,8 +20,7 @@ from cifar_explain.figure_style import (
     quiet_axes,
     shorten,
 )
-from cifar_explain.metrics import ClassReport
-from cifar_explain.themes import Theme, find_theme
+from cifar_explain.plots.themes import Theme, find_theme
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis

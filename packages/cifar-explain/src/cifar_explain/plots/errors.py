@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_explain.errors import Errors
-from cifar_explain.figure_style import (
+from cifar_explain.cam.overlay import enlarge_photo, overlay
+from cifar_explain.evaluation.errors import Errors
+from cifar_explain.plots.style import (
     DOTS_PER_INCH,
     FIGURE_WIDTH,
     SMALL_SIZE,
@@ -17,8 +18,7 @@ from cifar_explain.figure_style import (
     make_figure,
     shorten,
 )
-from cifar_explain.overlay import enlarge_photo, overlay
-from cifar_explain.themes import Theme, find_theme
+from cifar_explain.plots.themes import Theme, find_theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

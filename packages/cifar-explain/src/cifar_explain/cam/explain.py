@@ -8,11 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cifar_explain._checks import as_images, as_logits
-from cifar_explain.layers import Layer, find_layers
-from cifar_explain.methods import check_method, layer_map, step_count, uses_gradients
-from cifar_explain.targets import Classes, Score, Versus, resolve_target
-from cifar_explain.view import hooked, on_device_of, private_view
+from cifar_explain.cam.layers import Layer, find_layers
+from cifar_explain.cam.methods import check_method, layer_map, step_count, uses_gradients
+from cifar_explain.cam.targets import Classes, Score, Versus, resolve_target
+from cifar_explain.inference import hooked, on_device_of, private_view
+from cifar_explain.validation import as_images, as_logits
 
 #: Called with the number of steps done and the number of all steps.
 Progress = Callable[[int, int], None]

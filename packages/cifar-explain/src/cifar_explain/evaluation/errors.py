@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_explain._checks import (
+from cifar_explain.evaluation.evaluate import label_losses
+from cifar_explain.validation import (
     ClassKey,
     as_class_index,
     as_class_names,
@@ -15,7 +16,6 @@ from cifar_explain._checks import (
     check_choice,
     check_count,
 )
-from cifar_explain.evaluate import label_losses
 
 #: What errors can be ranked by.
 RANKINGS: tuple[str, ...] = ("confidence", "loss", "margin")

@@ -10,15 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cifar_explain._checks import as_images, check_count
-from cifar_explain.cam import Progress, explain, run_layers
-from cifar_explain.evaluate import BATCH_SIZE
-from cifar_explain.layers import Layer, find_layers
-from cifar_explain.methods import check_method
-from cifar_explain.overlay import enlarge_map
-from cifar_explain.road import road_scores
-from cifar_explain.targets import Classes, Score, Versus, resolve_target
-from cifar_explain.view import on_device_of, private_view
+from cifar_explain.cam.explain import Progress, explain, run_layers
+from cifar_explain.cam.layers import Layer, find_layers
+from cifar_explain.cam.methods import check_method
+from cifar_explain.cam.overlay import enlarge_map
+from cifar_explain.cam.road import road_scores
+from cifar_explain.cam.targets import Classes, Score, Versus, resolve_target
+from cifar_explain.evaluation.evaluate import BATCH_SIZE
+from cifar_explain.inference import on_device_of, private_view
+from cifar_explain.validation import as_images, check_count
 
 #: The method name under which random maps are scored.
 RANDOM = "random"

@@ -1,0 +1,1 @@
+"""Class activation maps: methods, targets, overlays, and how faithful the maps are."""

@@ -1,0 +1,1 @@
+"""Figures of a trained network, for light and dark pages."""
