@@ -88,7 +88,7 @@ def write_images(folder: Path, *, source: str = "auto") -> None:
 
 def quickest_format() -> str:
     """Return the number format that stands for airbench's half precision on this machine."""
-    from cifar_train.precision import quickest_precision
+    from cifar_train.runs.hardware import quickest_precision
 
     return "bfloat16" if quickest_precision("cpu") == "bf16-mixed" else "float32"
 

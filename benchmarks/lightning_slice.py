@@ -20,7 +20,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from pace import Pace
 
-from cifar_train.training_cli import RUN_VARIABLE, TrainCLI
+from cifar_train.cli.lightning_cli import RUN_VARIABLE, TrainCLI
 
 # What would take time between the steps that count, and is no part of a step; and what makes some steps cheaper.
 _STEADILY = [

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from cifar_data import Augmentation, CIFAR10DataModule
 from cifar_models import create_model
-from cifar_train.precision import quickest_precision
 from cifar_train.recipes import recipe_path
-from cifar_train.schedule import OneCycle
+from cifar_train.runs.hardware import quickest_precision
+from cifar_train.training.schedule import OneCycle
 
 # Fields of `model` that the bare loop does as cifar-train does, and two that a slice of a training does not have: it
 # is at full resolution and ends before the test.
@@ -106,7 +106,7 @@ def make_loss(
 
     if micro_batch is None:
         return lambda images, labels: loss(net(images), labels)
-    from cifar_train.micro_batches import MicroBatches
+    from cifar_train.training.micro_batches import MicroBatches
 
     work = MicroBatches(net, size=micro_batch, loss=loss)
     return lambda images, labels: work(images, labels)[0]

@@ -6,7 +6,7 @@ from typing import Any
 
 from rounds import markdown_table, mean_and_deviation
 
-from cifar_train.words import format_duration, format_durations
+from cifar_train.formatting import format_duration, format_durations
 
 Record = dict[str, Any]
 

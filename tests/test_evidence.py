@@ -178,7 +178,7 @@ def test_a_row_without_runs_is_refused(results):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A small finished run."""
-    from cifar_train.cli import main
+    from cifar_train.cli.main import main
 
     folder = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:

@@ -72,7 +72,7 @@ TRAINING = [words for words in TRAINING if not {"report", "test", "lr-find"} & s
 
 @pytest.mark.parametrize("words", [words for words in TRAINING if "--ckpt_path" not in words], ids=" ".join)
 def test_the_trainings_fields_are_understood(words, capsys):
-    from cifar_train.cli import main
+    from cifar_train.cli.main import main
 
     with pytest.raises(SystemExit) as ended:
         main([*words, "--print_config"])

@@ -17,7 +17,7 @@ _RUN = [
 @pytest.fixture(scope="module")
 def page_path(tmp_path_factory):
     """The report of a small run."""
-    from cifar_train.cli import main
+    from cifar_train.cli.main import main
 
     directory = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:

@@ -9,7 +9,7 @@ from typing import Any
 from cells import listed, paragraph, share, table
 from runs import Row, Run
 
-from cifar_train.words import format_durations
+from cifar_train.formatting import format_durations
 
 #: Where a column of shares or of times finds its numbers in a run.
 _SHARES = {

@@ -12,11 +12,11 @@ from readme import ASSETS, RESULTS
 
 from cifar_models import load_weights
 from cifar_train import model_card
-from cifar_train.examine import export, report, test
-from cifar_train.examine_cli import parse_report
-from cifar_train.rundir import RunDirectory, find_run
-from cifar_train.summary import read_summary
-from cifar_train.weights_of_run import weights_are_current
+from cifar_train.cli.evaluate import export, report, test
+from cifar_train.cli.evaluate_args import parse_report
+from cifar_train.runs.directory import RunDirectory, find_run
+from cifar_train.runs.export import weights_are_current
+from cifar_train.runs.summary import read_summary
 
 #: What float16 may cost, as a share of the test images.
 _TOLERANCE = 0.0005

@@ -31,7 +31,7 @@ def cifar_train(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("CIFAR_CACHE_DIR", str(tmp_path / "cache"))
 
     def call(*args):
-        from cifar_train.cli import main
+        from cifar_train.cli.main import main
 
         capsys.readouterr()
         code = main(list(args))
@@ -46,7 +46,7 @@ def small_run(tmp_path_factory):
     """Make a finished small run, with report and gallery, in a directory; returns the run directory."""
 
     def make(directory):
-        from cifar_train.cli import main
+        from cifar_train.cli.main import main
 
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(directory)

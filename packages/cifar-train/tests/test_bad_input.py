@@ -102,7 +102,7 @@ def test_a_file_of_a_run_that_is_no_checkpoint_is_told(cifar_train, small, name)
 def test_a_report_has_the_settings_of_the_run_that_is_named_wherever_its_name_stands(
     cifar_train, small, monkeypatch, order
 ):
-    from cifar_train import examine
+    from cifar_train.cli import evaluate as examine
 
     seen = []
     monkeypatch.setattr(examine, "report", lambda **given: seen.append(given))

@@ -9,7 +9,7 @@ from PIL import Image
 
 from cifar_data import make_synthetic
 from cifar_models import load_weights, read_header
-from cifar_train.summary import read_summary
+from cifar_train.runs.summary import read_summary
 
 
 def test_a_whole_run_leaves_everything_in_its_directory(cifar_train, small):
@@ -171,7 +171,7 @@ def test_print_config_is_the_whole_configuration(cifar_train, capsys):
 
 
 def test_every_field_of_ours_is_documented(cifar_train, capsys):
-    from cifar_train.training_cli import TrainCLI
+    from cifar_train.cli.lightning_cli import TrainCLI
 
     with pytest.raises(SystemExit):
         TrainCLI(["--help"], description="x")

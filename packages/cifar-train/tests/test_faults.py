@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from cifar_models import load_weights, read_header
-from cifar_train import examine
-from cifar_train.checkpoint import load_checkpoint, read_checkpoint
-from cifar_train.module import LitClassifier
-from cifar_train.rundir import RunDirectory, claim
-from cifar_train.summary import read_summary
-from cifar_train.weights_of_run import weights_are_current
+from cifar_train.cli import evaluate as examine
+from cifar_train.runs.checkpoint import load_checkpoint, read_checkpoint
+from cifar_train.runs.directory import RunDirectory, claim
+from cifar_train.runs.export import weights_are_current
+from cifar_train.runs.summary import read_summary
+from cifar_train.training.module import LitClassifier
 
 
 class Killed(BaseException):

@@ -3,7 +3,7 @@ import csv
 import numpy as np
 import pytest
 
-from cifar_train.history import read_history
+from cifar_train.runs.history import read_history
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import errno
 
 import pytest
 
-from cifar_train.loggers import HistoryLogger, drop_later_rows
+from cifar_train.runs.loggers import HistoryLogger, drop_later_rows
 
 
 def rows(directory):

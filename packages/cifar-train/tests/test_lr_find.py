@@ -5,7 +5,7 @@ import pytest
 import torch
 from lightning.pytorch.tuner.lr_finder import _LRCallback
 
-from cifar_train.lr_find import LearningRateRange, steepest_rate, undo_smoothing_bias
+from cifar_train.cli.lr_find import LearningRateRange, steepest_rate, undo_smoothing_bias
 
 
 def test_a_constant_loss_comes_out_of_lightnings_smoothing_constant():

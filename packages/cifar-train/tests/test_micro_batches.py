@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from cifar_models import create_model
-from cifar_train.micro_batches import MicroBatches
-from cifar_train.module import LitClassifier
+from cifar_train.training.micro_batches import MicroBatches
+from cifar_train.training.module import LitClassifier
 
 
 def make_batch(count, seed=0):

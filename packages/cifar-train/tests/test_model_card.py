@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from cifar_data import CANONICAL_FINGERPRINT
 from cifar_models import CIFAR10, InputSpec, WeightsHeader, load_weights
 from cifar_train import model_card
-from cifar_train.card_training import training_rows
-from cifar_train.markdown import one_line, plain, table
-from cifar_train.summary import Summary, read_summary
+from cifar_train.report.card_training import training_rows
+from cifar_train.report.markdown import one_line, plain, table
+from cifar_train.runs.summary import Summary, read_summary
 
 FAMILIARITY = {
     "temperature": 0.4321,

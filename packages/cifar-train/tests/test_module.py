@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from cifar_train.module import LitClassifier
 from cifar_train.recipes import list_recipes, recipe_path
-from cifar_train.views import view_logits
+from cifar_train.training.module import LitClassifier
+from cifar_train.training.tta import view_logits
 
 
 def batch(count=8):

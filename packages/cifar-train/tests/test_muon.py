@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cifar_train.muon import Muon, orthogonalize
+from cifar_train.training.muon import Muon, orthogonalize
 
 
 def random_matrix(rows, columns, seed=0):

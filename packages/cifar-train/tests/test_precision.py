@@ -5,8 +5,8 @@ import torch
 import yaml
 from torch import nn
 
-from cifar_train.module import LitClassifier
-from cifar_train.precision import quickest_precision
+from cifar_train.runs.hardware import quickest_precision
+from cifar_train.training.module import LitClassifier
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_a_torch_that_cannot_tell_trains_in_float32(monkeypatch):
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
 def test_a_run_keeps_what_it_was_trained_with(monkeypatch, cifar_train, small, tmp_path, precision):
-    monkeypatch.setattr("cifar_train.training_cli.quickest_precision", lambda accelerator: precision)
+    monkeypatch.setattr("cifar_train.cli.lightning_cli.quickest_precision", lambda accelerator: precision)
     assert cifar_train("fit", *small)[0] == 0
     config = yaml.safe_load((tmp_path / "runs" / "latest" / "config.yaml").read_text())
     assert config["trainer"]["precision"] == precision

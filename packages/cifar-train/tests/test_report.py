@@ -11,9 +11,9 @@ from PIL import Image
 
 from cifar_explain import THEMES, read_gallery
 from cifar_models import load_weights
-from cifar_train.checkpoint import CHECKPOINT_KEY, read_checkpoint
-from cifar_train.environment import describe_environment
-from cifar_train.figures import FIGURES
+from cifar_train.report.figures import FIGURES
+from cifar_train.runs.checkpoint import CHECKPOINT_KEY, read_checkpoint
+from cifar_train.runs.environment import describe_environment
 
 # Each report takes some seconds.
 pytestmark = pytest.mark.slow
@@ -131,10 +131,10 @@ def test_a_run_that_was_only_trained_gets_a_report(cifar_train, small, tmp_path)
 
 
 def test_a_report_made_elsewhere_names_the_machine_of_the_training(cifar_train, small, tmp_path, monkeypatch):
-    monkeypatch.setattr("cifar_train.environment._processor", lambda: "the one it was trained on")
+    monkeypatch.setattr("cifar_train.runs.environment._processor", lambda: "the one it was trained on")
     assert cifar_train("fit", *small, "--trainer.precision=32-true")[0] == 0
     trained_on = describe_environment()
-    monkeypatch.setattr("cifar_train.environment._processor", lambda: "another one")
+    monkeypatch.setattr("cifar_train.runs.environment._processor", lambda: "another one")
     code, _, err = cifar_train("report")
     assert code == 0, err
     run = tmp_path / "runs" / "latest"
@@ -315,9 +315,9 @@ def test_a_model_without_errors_gets_a_report(run):
     import dataclasses
 
     from cifar_data import CIFAR10DataModule
-    from cifar_train.examine import write_everything
-    from cifar_train.rundir import RunDirectory
-    from cifar_train.summary import read_summary
+    from cifar_train.cli.evaluate import write_everything
+    from cifar_train.runs.directory import RunDirectory
+    from cifar_train.runs.summary import read_summary
 
     place = RunDirectory(run)
     datamodule = CIFAR10DataModule(source="synthetic", train_limit=200, val_size=100, batch_size=50)

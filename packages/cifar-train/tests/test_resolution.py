@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cifar_data import CIFAR10DataModule
-from cifar_train.module import LitClassifier
-from cifar_train.resolution import LowResolution, shrink
+from cifar_train.training.module import LitClassifier
+from cifar_train.training.progressive_resizing import LowResolution, shrink
 
 
 @given(st.floats(0, 1), st.floats(0, 1))

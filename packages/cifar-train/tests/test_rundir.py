@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cifar_train.rundir import create_run, find_run, point_latest
-from cifar_train.summary import Summary, read_summary, write_summary
-from cifar_train.words import format_duration
+from cifar_train.formatting import format_duration
+from cifar_train.runs.directory import create_run, find_run, point_latest
+from cifar_train.runs.summary import Summary, read_summary, write_summary
 
 
 def test_runs_of_one_second_get_directories_of_their_own(tmp_path):

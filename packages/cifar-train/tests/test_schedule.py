@@ -6,7 +6,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cifar_train.schedule import OneCycle
+from cifar_train.training.schedule import OneCycle
 
 
 def rates(cycle, total, lr=0.4):

@@ -10,11 +10,11 @@ import pytest
 from cifar_explain import Evaluation, Faithfulness
 from cifar_models import CIFAR10, WeightsHeader
 from cifar_train import model_card
-from cifar_train.findings import Findings
-from cifar_train.page_model import describe_classes
-from cifar_train.page_run import describe_origin, describe_result
-from cifar_train.report import analyse
-from cifar_train.summary import Summary, read_summary, write_summary
+from cifar_train.report.analysis import Findings
+from cifar_train.report.page_run import describe_origin, describe_result
+from cifar_train.report.report import analyse
+from cifar_train.report.sections import describe_classes
+from cifar_train.runs.summary import Summary, read_summary, write_summary
 
 CLASSES = ("cat", "dog", "frog", "ship")
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from cifar_train.views import view_logits
+from cifar_train.training.tta import view_logits
 
 
 def reflected(index, size):

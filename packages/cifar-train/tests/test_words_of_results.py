@@ -3,9 +3,9 @@
 import pytest
 
 from cifar_explain import Evaluation
-from cifar_train.findings import Findings
-from cifar_train.page_run import describe_result
-from cifar_train.summary import Summary, format_metrics, format_rows
+from cifar_train.report.analysis import Findings
+from cifar_train.report.page_run import describe_result
+from cifar_train.runs.summary import Summary, format_metrics, format_rows
 
 METRICS = {
     "val_accuracy": 0.89,

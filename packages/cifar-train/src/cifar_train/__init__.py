@@ -1,7 +1,7 @@
 """Train CIFAR-10 classifiers with PyTorch Lightning: recipes, checkpoints, one command.
 
-The command is `cifar-train`. For use in your own code: :class:`~cifar_train.module.LitClassifier`,
-:class:`~cifar_train.muon.Muon`, :class:`~cifar_train.schedule.OneCycle`.
+The command is `cifar-train`. For use in your own code: :class:`~cifar_train.training.module.LitClassifier`,
+:class:`~cifar_train.training.muon.Muon`, :class:`~cifar_train.training.schedule.OneCycle`.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cifar_train.card import model_card
-    from cifar_train.module import LitClassifier
-    from cifar_train.muon import Muon, orthogonalize
     from cifar_train.recipes import list_recipes, recipe_path
-    from cifar_train.schedule import OneCycle
+    from cifar_train.report.model_card import model_card
+    from cifar_train.training.module import LitClassifier
+    from cifar_train.training.muon import Muon, orthogonalize
+    from cifar_train.training.schedule import OneCycle
 
 __all__ = ["LitClassifier", "Muon", "OneCycle", "list_recipes", "model_card", "orthogonalize", "recipe_path"]
 
 _HOMES = {
-    "LitClassifier": "cifar_train.module",
-    "Muon": "cifar_train.muon",
-    "OneCycle": "cifar_train.schedule",
+    "LitClassifier": "cifar_train.training.module",
+    "Muon": "cifar_train.training.muon",
+    "OneCycle": "cifar_train.training.schedule",
     "list_recipes": "cifar_train.recipes",
-    "model_card": "cifar_train.card",
-    "orthogonalize": "cifar_train.muon",
+    "model_card": "cifar_train.report.model_card",
+    "orthogonalize": "cifar_train.training.muon",
     "recipe_path": "cifar_train.recipes",
 }
 

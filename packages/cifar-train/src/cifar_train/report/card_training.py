@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cifar_train.markdown import plain
-from cifar_train.summary import Summary
-from cifar_train.words import count_noun, format_duration, percent
+from cifar_train.formatting import count_noun, format_duration, percent
+from cifar_train.report.markdown import plain
+from cifar_train.runs.summary import Summary
 
 Row = tuple[str, str]
 
@@ -16,7 +16,7 @@ def training_rows(recipe: Mapping[str, Any], summary: Summary | None) -> list[Ro
     """Recipe, seed, steps, optimizer, schedule, augmentation, number format, times and machine.
 
     Args:
-        recipe: Of the weights file's header, as :func:`cifar_train.checkpoint.run_recipe` makes it; may be empty.
+        recipe: Of the weights file's header, as :func:`cifar_train.runs.checkpoint.run_recipe` makes it; may be empty.
         summary: Of the run, if there is one.
 
     >>> training_rows({"recipe": "fast", "seed_everything": 3, "trainer": {"max_epochs": 7}}, None)

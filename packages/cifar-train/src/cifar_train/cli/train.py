@@ -12,12 +12,14 @@ from typing import Any
 
 import lightning as L
 
-from cifar_train.checkpoint import CHECKPOINT_KEY, read_checkpoint
-from cifar_train.environment import describe_environment
-from cifar_train.examine import read_people, write_everything
-from cifar_train.loggers import drop_later_rows
-from cifar_train.rundir import claim
-from cifar_train.summary import (
+from cifar_train.cli.evaluate import read_people, write_everything
+from cifar_train.cli.lightning_cli import TrainCLI
+from cifar_train.runs.checkpoint import CHECKPOINT_KEY, read_checkpoint
+from cifar_train.runs.directory import claim
+from cifar_train.runs.environment import describe_environment
+from cifar_train.runs.export import write_weights
+from cifar_train.runs.loggers import drop_later_rows
+from cifar_train.runs.summary import (
     Summary,
     describe_data,
     format_metrics,
@@ -25,8 +27,6 @@ from cifar_train.summary import (
     format_times,
     write_summary,
 )
-from cifar_train.training_cli import TrainCLI
-from cifar_train.weights_of_run import write_weights
 
 
 def fit(cli: TrainCLI) -> None:

@@ -13,8 +13,8 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from cifar_models.atomic import write_at_once
-from cifar_train.history import Row, read_rows
-from cifar_train.rundir import RunDirectory
+from cifar_train.runs.directory import RunDirectory
+from cifar_train.runs.history import Row, read_rows
 
 
 class HistoryLogger(CSVLogger):

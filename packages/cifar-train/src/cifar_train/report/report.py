@@ -21,14 +21,14 @@ from cifar_explain import (
 )
 from cifar_models import Weights, fold_batch_norms
 from cifar_models.atomic import write_at_once
-from cifar_train.figures import write_figures
-from cifar_train.findings import Findings
-from cifar_train.history import read_history
-from cifar_train.human import HumanAnswers
-from cifar_train.page import render_page
-from cifar_train.page_model import calibrated_error
-from cifar_train.rundir import RunDirectory
-from cifar_train.summary import Summary, write_summary
+from cifar_train.report.analysis import Findings
+from cifar_train.report.figures import write_figures
+from cifar_train.report.human_labels import HumanAnswers
+from cifar_train.report.page import render_page
+from cifar_train.report.sections import calibrated_error
+from cifar_train.runs.directory import RunDirectory
+from cifar_train.runs.history import read_history
+from cifar_train.runs.summary import Summary, write_summary
 
 
 def write_report(

@@ -16,15 +16,15 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 
 from cifar_data import CIFAR10DataModule
 from cifar_models.atomic import write_at_once
-from cifar_train.checkpointing import checkpoint_callbacks, with_whole_checkpoints
-from cifar_train.human import HumanFiles
-from cifar_train.loggers import default_loggers
-from cifar_train.module import LitClassifier, input_spec
-from cifar_train.parse_errors import explain_error
-from cifar_train.precision import quickest_precision
-from cifar_train.progress import Throughput, progress_display
+from cifar_train.cli.parse_errors import explain_error
 from cifar_train.recipes import list_recipes, recipe_path
-from cifar_train.rundir import RunDirectory, create_run, find_run, point_latest
+from cifar_train.report.human_labels import HumanFiles
+from cifar_train.runs.checkpoint_callbacks import checkpoint_callbacks, with_whole_checkpoints
+from cifar_train.runs.directory import RunDirectory, create_run, find_run, point_latest
+from cifar_train.runs.hardware import quickest_precision
+from cifar_train.runs.loggers import default_loggers
+from cifar_train.training.module import LitClassifier, input_spec
+from cifar_train.training.progress import Throughput, progress_display
 
 #: Tells the further processes of a run (strategy ddp) the directory that the first one made.
 RUN_VARIABLE = "CIFAR_TRAIN_RUN"

@@ -13,9 +13,9 @@ import yaml
 
 from cifar_data import CIFAR10DataModule
 from cifar_models.atomic import write_at_once
-from cifar_train.checkpoint import CHECKPOINT_KEY, read_checkpoint, restore_model, run_metrics
-from cifar_train.rundir import RunDirectory
-from cifar_train.words import format_duration
+from cifar_train.formatting import format_duration
+from cifar_train.runs.checkpoint import CHECKPOINT_KEY, read_checkpoint, restore_model, run_metrics
+from cifar_train.runs.directory import RunDirectory
 
 #: Version of the layout of `summary.json`; raised when a field changes its meaning or goes away.
 FORMAT_VERSION = 1

@@ -9,15 +9,15 @@ import torch
 
 from cifar_data import CIFAR10DataModule
 from cifar_models import load_weights, read_header
-from cifar_train.calibration import calibrate
-from cifar_train.checkpoint import (
+from cifar_train.runs.calibration import calibrate
+from cifar_train.runs.checkpoint import (
     CHECKPOINT_KEY,
     export_checkpoint,
     load_checkpoint,
     read_checkpoint,
     run_recipe,
 )
-from cifar_train.rundir import RunDirectory
+from cifar_train.runs.directory import RunDirectory
 
 
 def write_weights(

@@ -70,7 +70,7 @@ def _run(command: str, args: list[str], started: float) -> None:
     elif command == "export":
         from jsonargparse import auto_cli
 
-        from cifar_train.examine import export
+        from cifar_train.cli.evaluate import export
 
         auto_cli(export, args=args, as_positional=False, prog="cifar-train export", exit_on_error=False)
     else:
@@ -78,15 +78,15 @@ def _run(command: str, args: list[str], started: float) -> None:
 
 
 def _train(command: str, args: list[str], started: float) -> None:
-    from cifar_train import commands
-    from cifar_train.training_cli import RUN_VARIABLE, TrainCLI
+    from cifar_train.cli import train as commands
+    from cifar_train.cli.lightning_cli import RUN_VARIABLE, TrainCLI
 
     _quiet()
     first = RUN_VARIABLE not in os.environ
     about = _COMMANDS[command]
     try:
         if command == "lr-find":
-            from cifar_train.lr_find import LearningRateCLI, find_learning_rate
+            from cifar_train.cli.lr_find import LearningRateCLI, find_learning_rate
 
             find_learning_rate(LearningRateCLI(args, description=about))
         elif command == "fit":
@@ -100,8 +100,8 @@ def _train(command: str, args: list[str], started: float) -> None:
 
 
 def _examine(command: str, args: list[str]) -> None:
-    from cifar_train import examine
-    from cifar_train.examine_cli import parse_gallery, parse_report, parse_test
+    from cifar_train.cli import evaluate as examine
+    from cifar_train.cli.evaluate_args import parse_gallery, parse_report, parse_test
 
     _quiet()
     about = _COMMANDS[command]

@@ -14,8 +14,8 @@ from cifar_explain import (
     expected_calibration_error,
     most_confused,
 )
-from cifar_train.findings import SHOWN_ERRORS, Findings
-from cifar_train.words import Fields, percent
+from cifar_train.formatting import Fields, percent
+from cifar_train.report.analysis import SHOWN_ERRORS, Findings
 
 # Confused pairs in the table.
 _PAIRS = 8

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 
 from cifar_explain import top_k_accuracy
-from cifar_train.findings import Findings
-from cifar_train.history import History
-from cifar_train.summary import Summary
-from cifar_train.words import Fields, count_noun, format_duration, percent
+from cifar_train.formatting import Fields, count_noun, format_duration, percent
+from cifar_train.report.analysis import Findings
+from cifar_train.runs.history import History
+from cifar_train.runs.summary import Summary
 
 
 def describe_result(findings: Findings, summary: Summary) -> Fields:

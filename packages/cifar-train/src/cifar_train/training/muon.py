@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from cifar_train.precision import quickest_precision
+from cifar_train.runs.hardware import quickest_precision
 
 # Quintic iteration x <- a x + b x^3 + c x^5 on the singular values. It maximises the slope at zero, so that few
 # steps suffice, and leaves them within about [0.7, 1.2] rather than at 1.

@@ -21,10 +21,10 @@ from cifar_explain import (
     reliability_curve,
 )
 from cifar_models.atomic import write_at_once
-from cifar_train.curves import plot_curves
-from cifar_train.findings import Findings
-from cifar_train.history import History
-from cifar_train.page_model import calibrated_probabilities
+from cifar_train.report.analysis import Findings
+from cifar_train.report.curves import plot_curves
+from cifar_train.report.sections import calibrated_probabilities
+from cifar_train.runs.history import History
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

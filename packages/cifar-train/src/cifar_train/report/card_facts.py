@@ -9,8 +9,8 @@ from typing import Any, Literal
 from cifar_data import CANONICAL_FINGERPRINT
 from cifar_explain import Familiarity
 from cifar_models import WeightsHeader
-from cifar_train.markdown import one_line
-from cifar_train.summary import Summary
+from cifar_train.report.markdown import one_line
+from cifar_train.runs.summary import Summary
 
 #: CIFAR-10 itself, pixel for pixel; drawn shapes; a user's own images.
 DataKind = Literal["cifar10", "synthetic", "own"]

@@ -9,9 +9,9 @@ import yaml
 
 from cifar_models import WeightsHeader
 from cifar_models.atomic import write_at_once
-from cifar_train import card_sections as sections
-from cifar_train.card_facts import CardFacts
-from cifar_train.summary import Summary
+from cifar_train.report import card_sections as sections
+from cifar_train.report.card_facts import CardFacts
+from cifar_train.runs.summary import Summary
 
 
 def model_card(

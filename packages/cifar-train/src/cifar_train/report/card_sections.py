@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from cifar_train.card_facts import CardFacts
-from cifar_train.card_training import training_rows
-from cifar_train.markdown import bullets, plain, table
-from cifar_train.words import percent
+from cifar_train.formatting import percent
+from cifar_train.report.card_facts import CardFacts
+from cifar_train.report.card_training import training_rows
+from cifar_train.report.markdown import bullets, plain, table
 
 # Confused pairs that the card names.
 _PAIRS = 5

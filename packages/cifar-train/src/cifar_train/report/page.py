@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cifar_explain import THEMES, heat_colours
-from cifar_train.figures import FIGURES
-from cifar_train.findings import Findings
-from cifar_train.history import History
-from cifar_train.page_model import (
+from cifar_train.report.analysis import Findings
+from cifar_train.report.figures import FIGURES
+from cifar_train.report.page_run import describe_origin, describe_result, describe_training
+from cifar_train.report.sections import (
     describe_calibration,
     describe_classes,
     describe_error,
     describe_errors,
     describe_faithfulness,
 )
-from cifar_train.page_run import describe_origin, describe_result, describe_training
-from cifar_train.summary import Summary
+from cifar_train.runs.history import History
+from cifar_train.runs.summary import Summary
 
 
 def render_page(
@@ -43,7 +43,7 @@ def render_page(
         findings: What was found out about the weights.
         summary: The run's numbers.
         history: The run's curves, if it logged any.
-        figures: PNG files for light and dark, by names of :data:`cifar_train.figures.FIGURES`.
+        figures: PNG files for light and dark, by names of :data:`cifar_train.report.figures.FIGURES`.
         config: The run's configuration, YAML.
     """
     environment = jinja2.Environment(

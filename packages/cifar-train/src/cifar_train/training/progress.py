@@ -10,7 +10,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from torch import Tensor
 
-from cifar_train.words import format_duration
+from cifar_train.formatting import format_duration
 
 
 class Throughput(Callback):

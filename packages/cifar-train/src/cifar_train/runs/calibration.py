@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from cifar_data import CIFAR10DataModule
 from cifar_explain import fit_familiarity, predict_logits
 from cifar_models import InputSpec, Weights, fold_batch_norms
-from cifar_train.checkpoint import load_checkpoint
+from cifar_train.runs.checkpoint import load_checkpoint
 
 #: Share of validation images that may look unfamiliar.
 FALSE_ALARM_RATE = 0.05

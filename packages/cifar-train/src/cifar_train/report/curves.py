@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from cifar_explain import Theme, add_legend, add_title, find_theme, make_figure, quiet_axes
-from cifar_train.history import History, Series
+from cifar_train.runs.history import History, Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

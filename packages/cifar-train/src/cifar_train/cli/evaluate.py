@@ -11,17 +11,17 @@ import lightning as L
 from cifar_data import CIFAR10DataModule
 from cifar_explain import write_gallery
 from cifar_models import load_weights, read_header, save_weights
-from cifar_train.calibration import check_data
-from cifar_train.card import model_card, write_model_card
-from cifar_train.checkpoint import export_checkpoint, run_metrics, run_recipe
-from cifar_train.findings import find_out
-from cifar_train.human import HumanAnswers, HumanFiles
-from cifar_train.module import LitClassifier
-from cifar_train.precision import quickest_precision
-from cifar_train.report import make_test_gallery, predicted_gallery, write_report
-from cifar_train.rundir import RunDirectory, find_run
-from cifar_train.summary import Summary, current_summary, format_metrics, format_rows
-from cifar_train.weights_of_run import run_fingerprint, weights_are_current, write_weights
+from cifar_train.report.analysis import find_out
+from cifar_train.report.human_labels import HumanAnswers, HumanFiles
+from cifar_train.report.model_card import model_card, write_model_card
+from cifar_train.report.report import make_test_gallery, predicted_gallery, write_report
+from cifar_train.runs.calibration import check_data
+from cifar_train.runs.checkpoint import export_checkpoint, run_metrics, run_recipe
+from cifar_train.runs.directory import RunDirectory, find_run
+from cifar_train.runs.export import run_fingerprint, weights_are_current, write_weights
+from cifar_train.runs.hardware import quickest_precision
+from cifar_train.runs.summary import Summary, current_summary, format_metrics, format_rows
+from cifar_train.training.module import LitClassifier
 
 
 def test(datamodule: CIFAR10DataModule, *, weights: Path | None, run: Path, record: bool) -> dict[str, float]:

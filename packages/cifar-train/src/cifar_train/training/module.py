@@ -16,12 +16,12 @@ from torch.nn import functional as F
 
 from cifar_data import CIFAR10DataModule
 from cifar_models import InputSpec, create_model, fold_batch_norms, list_models
-from cifar_train.checkpoint import CHECKPOINT_KEY
-from cifar_train.environment import describe_environment
-from cifar_train.micro_batches import MicroBatches
-from cifar_train.resolution import LowResolution, shrink
-from cifar_train.schedule import OneCycle
-from cifar_train.views import Views, view_logits
+from cifar_train.runs.checkpoint import CHECKPOINT_KEY
+from cifar_train.runs.environment import describe_environment
+from cifar_train.training.micro_batches import MicroBatches
+from cifar_train.training.progressive_resizing import LowResolution, shrink
+from cifar_train.training.schedule import OneCycle
+from cifar_train.training.tta import Views, view_logits
 
 Batch = tuple[Tensor, Tensor]
 
@@ -39,7 +39,7 @@ class LitClassifier(L.LightningModule):
 
     Logs ``train_loss``, ``train_accuracy``, ``val_loss``, ``val_accuracy`` per epoch, and of the test set
     ``test_loss``, ``test_accuracy`` (one view) and, as far as ``test_views`` asks for them, ``test_accuracy_flip`` and
-    ``test_accuracy_tta`` (flip and shift, see :func:`~cifar_train.views.view_logits`). Losses are in nats,
+    ``test_accuracy_tta`` (flip and shift, see :func:`~cifar_train.training.tta.view_logits`). Losses are in nats,
     accuracies in [0, 1].
 
     Args:

@@ -12,7 +12,7 @@ import yaml
 from torch import nn
 
 from cifar_models import InputSpec, create_model, read_header, save_weights
-from cifar_train.rundir import RunDirectory
+from cifar_train.runs.directory import RunDirectory
 
 #: Where a checkpoint keeps what a weights file needs beside the tensors.
 CHECKPOINT_KEY = "cifar_train"

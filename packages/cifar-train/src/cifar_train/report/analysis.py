@@ -25,8 +25,8 @@ from cifar_explain import (
     predict_logits,
 )
 from cifar_models import Weights, fold_batch_norms
-from cifar_train.calibration import FALSE_ALARM_RATE, check_data, validation_logits
-from cifar_train.human import HumanAnswers
+from cifar_train.report.human_labels import HumanAnswers
+from cifar_train.runs.calibration import FALSE_ALARM_RATE, check_data, validation_logits
 
 #: Misclassified images that the report shows.
 SHOWN_ERRORS = 10

@@ -10,15 +10,15 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from cifar_data import CIFAR10DataModule
-from cifar_train.human import HumanFiles
-from cifar_train.parse_errors import explain_error
-from cifar_train.rundir import RunDirectory, find_run
+from cifar_train.cli.parse_errors import explain_error
+from cifar_train.report.human_labels import HumanFiles
+from cifar_train.runs.directory import RunDirectory, find_run
 
 _LATEST = Path("runs/latest")
 
 
 def parse_test(args: Sequence[str], *, description: str) -> dict[str, Any]:
-    """The keyword arguments of :func:`cifar_train.examine.test`."""
+    """The keyword arguments of :func:`cifar_train.cli.evaluate.test`."""
     parser = _parser("test", description)
     _add_weights(parser)
     parser.add_argument(
@@ -38,7 +38,7 @@ def parse_test(args: Sequence[str], *, description: str) -> dict[str, Any]:
 
 
 def parse_gallery(args: Sequence[str], *, description: str) -> dict[str, Any]:
-    """The keyword arguments of :func:`cifar_train.examine.gallery`."""
+    """The keyword arguments of :func:`cifar_train.cli.evaluate.gallery`."""
     parser = _parser("gallery", description)
     _add_weights(parser)
     parser.add_argument(
@@ -59,7 +59,7 @@ def parse_gallery(args: Sequence[str], *, description: str) -> dict[str, Any]:
 
 
 def parse_report(args: Sequence[str], *, description: str) -> dict[str, Any]:
-    """The keyword arguments of :func:`cifar_train.examine.report`.
+    """The keyword arguments of :func:`cifar_train.cli.evaluate.report`.
 
     The data's fields begin as the configuration of the run has them that is named, wherever among the arguments its
     name stands, so that the validation split is the run's.

@@ -14,7 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.tuner.tuning import Tuner
 from matplotlib.figure import Figure
 
-from cifar_train.training_cli import TrainCLI
+from cifar_train.cli.lightning_cli import TrainCLI
 
 # Losses at the start that are too few to be smoothed, and so neither judged nor shown.
 _SKIPPED = 10

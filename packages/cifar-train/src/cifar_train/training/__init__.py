@@ -1,0 +1,1 @@
+"""LightningModule, optimizer, schedule, micro-batches, progressive resizing, test-time augmentation."""
