@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import cifar_space.bundle
+import cifar_space.publish.bundle
 from cifar_explain import make_gallery, write_gallery
 from cifar_models import load_weights
 from cifar_space import ServedFiles, of_run, of_weights
-from cifar_space.bundle import build_bundle
-from cifar_space.bundle_manifest import MANIFEST_NAME, check_bundle, foreign_files
-from cifar_space.bundle_requirements import TORCH, direct_requirements, requirements_text
-from cifar_space.bundle_texts import app_text, readme_text
+from cifar_space.publish.bundle import build_bundle
+from cifar_space.publish.bundle_manifest import MANIFEST_NAME, check_bundle, foreign_files
+from cifar_space.publish.bundle_requirements import TORCH, direct_requirements, requirements_text
+from cifar_space.publish.bundle_texts import app_text, readme_text
 
 MEMBER = Path(__file__).parents[1]
 ASSETS = "cifar_space/assets"
@@ -222,8 +222,8 @@ def test_an_interrupted_build_leaves_the_old_bundle(
             raise KeyboardInterrupt
         check_bundle(folder)
 
-    monkeypatch.setattr(cifar_space.bundle, "foreign_files", lambda *_: [])
-    monkeypatch.setattr(cifar_space.bundle, "check_bundle", interrupt)
+    monkeypatch.setattr(cifar_space.publish.bundle, "foreign_files", lambda *_: [])
+    monkeypatch.setattr(cifar_space.publish.bundle, "check_bundle", interrupt)
     with pytest.raises(KeyboardInterrupt):
         build_bundle(of_run(run), out, torch="any")
     assert contents(out) == before
@@ -336,17 +336,17 @@ def test_a_readme_without_front_matter_is_refused(weights_file: Path) -> None:
 def test_caches_and_hidden_files_stay_behind(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import cifar_space.bundle_sources
+    import cifar_space.publish.space_files
 
     package = tmp_path / "src" / "cifar_models"
-    shutil.copytree(cifar_space.bundle_sources._package_folder("cifar-models"), package)
+    shutil.copytree(cifar_space.publish.space_files._package_folder("cifar-models"), package)
     for name in (".env", "sub/.token", "__pycache__/a.pyc", "b.pyc", ".ipynb_checkpoints/c.py"):
         (package / name).parent.mkdir(exist_ok=True)
         (package / name).write_text("secret")
     shutil.copy(MEMBER / "LICENSE", tmp_path / "LICENSE")
     (tmp_path / "pyproject.toml").touch()
-    monkeypatch.setattr(cifar_space.bundle_sources, "_package_folder", lambda _: package)
-    found = cifar_space.bundle_sources.package_files("cifar-models")
+    monkeypatch.setattr(cifar_space.publish.space_files, "_package_folder", lambda _: package)
+    found = cifar_space.publish.space_files.package_files("cifar-models")
     assert "cifar_models/weights.py" in found
     assert b"secret" not in found.values()
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cifar_space.bundle_manifest import (
+from cifar_space.publish.bundle_manifest import (
     MANIFEST_NAME,
     BundledFile,
     Manifest,

@@ -15,9 +15,9 @@ import pytest
 from gradio_client import Client, handle_file
 
 from cifar_space import Options, built_in, load_service
-from cifar_space.bundle import build_bundle
-from cifar_space.bundle_manifest import check_bundle
-from cifar_space.describe import describe
+from cifar_space.publish.bundle import build_bundle
+from cifar_space.publish.bundle_manifest import check_bundle
+from cifar_space.service.serialize import describe
 
 MEMBER = Path(__file__).parents[1]
 PROJECTS = [MEMBER.parents[1] / "packages" / name for name in ("cifar-models", "cifar-explain")]
@@ -93,7 +93,7 @@ def test_nothing_that_trains_is_installed_or_imported(bundle: Path, python: Path
 import json, sys
 from importlib.util import find_spec
 installed = [name for name in {TRAINING!r} if find_spec(name)]
-import cifar_space.server, cifar_space.ui
+import cifar_space.ui.server, cifar_space.ui.page
 from cifar_space import built_in, load_service
 load_service(built_in())
 print(json.dumps([installed, sorted(set(sys.modules) & set({TRAINING!r})), cifar_space.__file__]))

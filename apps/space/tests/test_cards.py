@@ -14,9 +14,9 @@ from PIL import Image
 from cifar_explain import overlay
 from cifar_models import CIFAR10
 from cifar_space import Answer, Options, Prediction, Refusal, RequestError, Service, example_paths
-from cifar_space.cards import cards, header
-from cifar_space.describe import SCALE, describe, png_uri
-from cifar_space.fragments import notice, percent
+from cifar_space.service.serialize import SCALE, describe, png_uri
+from cifar_space.views.fragments import notice, percent
+from cifar_space.views.prediction_cards import cards, header
 
 HOSTILE = "\"><img src=x onerror=alert(1)>'&lt;"
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import cifar_space
-import cifar_space.served
-import cifar_space.server
+import cifar_space.artifacts.files
+import cifar_space.ui.server
 from cifar_explain import make_gallery, write_gallery
 from cifar_models import load_weights
-from cifar_space.bundle_manifest import check_bundle
 from cifar_space.cli import main, served_files
+from cifar_space.publish.bundle_manifest import check_bundle
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
         pages.append(page)
         return page
 
-    monkeypatch.setattr(cifar_space.server, "start", start)
+    monkeypatch.setattr(cifar_space.ui.server, "start", start)
     return pages
 
 
@@ -56,9 +56,9 @@ def test_serves_a_run(weights_file: Path, started: list[SimpleNamespace]) -> Non
 def test_serves_the_built_in_weights_by_default(
     weights_file: Path, started: list[SimpleNamespace], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cifar_space.served, "DEFAULT_WEIGHTS", weights_file)
+    monkeypatch.setattr(cifar_space.artifacts.files, "DEFAULT_WEIGHTS", weights_file)
     # The built-in gallery and report are of the built-in weights.
-    monkeypatch.setattr(cifar_space.served, "ASSETS", weights_file.parent)
+    monkeypatch.setattr(cifar_space.artifacts.files, "ASSETS", weights_file.parent)
     assert main([]) == 0
     assert len(started) == 1
 
@@ -69,7 +69,7 @@ def test_a_missing_file_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(cifar_space.served, "DEFAULT_WEIGHTS", tmp_path / "none.safetensors")
+    monkeypatch.setattr(cifar_space.artifacts.files, "DEFAULT_WEIGHTS", tmp_path / "none.safetensors")
     cases = [
         ([], "no built-in weights"),
         (["--weights", "no.pt"], "no.pt"),
@@ -227,10 +227,12 @@ def test_deploys_a_run_in_one_step(
 def test_without_a_token_nothing_is_built(
     weights_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import cifar_space.bundle
+    import cifar_space.publish.bundle
 
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
-    monkeypatch.setattr(cifar_space.bundle, "build_bundle", lambda *_, **__: pytest.fail("it was built"))
+    monkeypatch.setattr(
+        cifar_space.publish.bundle, "build_bundle", lambda *_, **__: pytest.fail("it was built")
+    )
     assert main(["deploy", "--repo-id", "user/name", "--weights", str(weights_file)]) == 2
     told = capsys.readouterr()
     assert told.err.startswith("cifar-space: there is no Hub token")
@@ -240,12 +242,12 @@ def test_without_a_token_nothing_is_built(
 def test_an_interrupted_build_is_no_success(
     weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import cifar_space.bundle
+    import cifar_space.publish.bundle
 
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cifar_space.bundle, "build_bundle", interrupt)
+    monkeypatch.setattr(cifar_space.publish.bundle, "build_bundle", interrupt)
     assert main(["build", "--weights", str(weights_file), "--out", str(tmp_path / "out")]) == 130
 
 

@@ -23,9 +23,9 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils._validators import validate_repo_id
 
 from cifar_space import of_weights
-from cifar_space.bundle import build_bundle
-from cifar_space.bundle_manifest import MANIFEST_NAME
-from cifar_space.deploy import DeployError, deploy, plan_deployment
+from cifar_space.publish.bundle import build_bundle
+from cifar_space.publish.bundle_manifest import MANIFEST_NAME
+from cifar_space.publish.deploy import DeployError, deploy, plan_deployment
 
 
 @dataclass

@@ -11,9 +11,9 @@ from PIL import Image
 from cifar_explain import apply_temperature, predict_logits, predict_probabilities
 from cifar_models import load_weights
 from cifar_space import Options, Service, example_paths
-from cifar_space.cards import cards, promise
-from cifar_space.describe import describe
-from cifar_space.examples import built_in_examples, write_examples
+from cifar_space.artifacts.examples import built_in_examples, write_examples
+from cifar_space.service.serialize import describe
+from cifar_space.views.prediction_cards import cards, promise
 
 
 def test_answers_follow_the_metrics(run_service: Service, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from cifar_space import Limits, Options, Service, example_paths, load_service
-from cifar_space.describe import describe
+from cifar_space.service.serialize import describe
 
 RNG = np.random.default_rng(0)
 PHOTO = Image.fromarray(RNG.integers(0, 256, (24, 40, 3), dtype=np.uint8))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-import cifar_space.deadline
-import cifar_space.engine
+import cifar_space.service.deadline
+import cifar_space.service.engine
 from cifar_explain import explain, read_gallery, write_gallery
 from cifar_models import load_weights
 from cifar_space import (
@@ -118,7 +118,7 @@ def test_maps_are_computed_for_what_is_shown_and_once(
         calls.append(images)
         return explain(model, images, **kwargs)
 
-    monkeypatch.setattr(cifar_space.engine, "explain", counted)
+    monkeypatch.setattr(cifar_space.service.engine, "explain", counted)
     options = MisclassifiedOptions(count=3, explain=True)
     first = service.misclassified_page(options)
     assert first.layer == service.layers[-1]
@@ -214,6 +214,6 @@ def test_a_foreign_gallery_is_refused(run_files: ServedFiles, weights_file: Path
 
 def test_slow_maps_are_stopped(run_service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(range(10_000))
-    monkeypatch.setattr(cifar_space.deadline.time, "monotonic", lambda: 30 * next(ticks))
+    monkeypatch.setattr(cifar_space.service.deadline.time, "monotonic", lambda: 30 * next(ticks))
     with pytest.raises(RequestError, match="more than 60 seconds"):
         run_service.misclassified_page(MisclassifiedOptions(explain=True, layer="layer1", method="eigencam"))

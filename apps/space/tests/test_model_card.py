@@ -14,8 +14,8 @@ import pytest
 from cifar_explain import ReliabilityCurve, expected_calibration_error
 from cifar_models import create_model, load_weights, save_weights
 from cifar_space import USE, Calibration, Options, Report, Service, example_paths, gather_facts, read_report
-from cifar_space.charts import class_chart, reliability_chart, reliability_legend
-from cifar_space.model_card import model_card
+from cifar_space.views.charts import class_chart, reliability_chart, reliability_legend
+from cifar_space.views.model_page import model_card
 
 HOSTILE = "</code><img src=x onerror=alert(1)>"
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-import cifar_space.served
+import cifar_space.artifacts.files
 from cifar_space import ServedFiles, built_in, load_service, of_run, of_weights
 
 
@@ -36,8 +36,8 @@ def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_built_in_files_lie_in_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cifar_space.served, "ASSETS", tmp_path)
-    monkeypatch.setattr(cifar_space.served, "DEFAULT_WEIGHTS", tmp_path / "model.safetensors")
+    monkeypatch.setattr(cifar_space.artifacts.files, "ASSETS", tmp_path)
+    monkeypatch.setattr(cifar_space.artifacts.files, "DEFAULT_WEIGHTS", tmp_path / "model.safetensors")
     with pytest.raises(FileNotFoundError, match="no built-in weights"):
         built_in()
     make(tmp_path, "model.safetensors", "gallery/gallery.json", "report/summary.json")
@@ -60,6 +60,6 @@ def test_the_command_names_the_files() -> None:
 
 
 def test_a_copy_outside_the_source_tree_names_no_paths_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cifar_space.served, "__file__", "/srv/bundle/cifar_space/served.py")
+    monkeypatch.setattr(cifar_space.artifacts.files, "__file__", "/srv/bundle/cifar_space/served.py")
     assert built_in().gallery_command is None
     assert ServedFiles(Path("a/model.safetensors")).gallery_command is not None

@@ -22,9 +22,9 @@ from gradio_client.exceptions import AppError
 from cifar_explain import make_gallery
 from cifar_models import InputSpec, Weights, create_model, save_weights
 from cifar_space import MisclassifiedOptions, Options, Service, example_paths, load_service
-from cifar_space.describe import describe, describe_misclassified
-from cifar_space.missing import missing_gallery
-from cifar_space.server import start
+from cifar_space.service.serialize import describe, describe_misclassified
+from cifar_space.ui.server import start
+from cifar_space.views.missing import missing_gallery
 
 EXAMPLES = [str(path) for path in example_paths()]
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-import cifar_space.deadline
-import cifar_space.engine
+import cifar_space.service.deadline
+import cifar_space.service.engine
 from cifar_explain import METHODS, explain
 from cifar_space import Answer, Limits, Options, Refusal, RequestError, Service, example_paths, load_service
 
@@ -23,7 +23,7 @@ def explained(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         calls.append(kwargs["layers"])
         return explain(*args, **kwargs)
 
-    monkeypatch.setattr(cifar_space.engine, "explain", counted)
+    monkeypatch.setattr(cifar_space.service.engine, "explain", counted)
     return calls
 
 
@@ -146,7 +146,7 @@ def test_options_are_checked_before_any_file_is_opened(service: Service, tmp_pat
 def test_stops_when_the_time_is_over(weights_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     service = load_service(weights_file, limits=Limits(seconds=5))
     ticks = iter(range(1000))
-    monkeypatch.setattr(cifar_space.deadline.time, "monotonic", lambda: next(ticks))
+    monkeypatch.setattr(cifar_space.service.deadline.time, "monotonic", lambda: next(ticks))
     with pytest.raises(RequestError, match="more than 5 seconds"):
         service.answer(EXAMPLES, Options(explained=10, method="scorecam"))
     monkeypatch.undo()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cifar_explain import Recheck
 from cifar_space import ANY, MisclassifiedImage, MisclassifiedOptions, MisclassifiedPage, Service
-from cifar_space.tiles import matrix, tiles
+from cifar_space.views.error_tiles import matrix, tiles
 
 HOSTILE = "\"><img src=x onerror=alert(1)>'&lt;${alert(2)}"
 NAMES = ["cat", "dog", HOSTILE]

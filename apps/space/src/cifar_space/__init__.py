@@ -1,18 +1,20 @@
 """A page that classifies pictures, shows where the model looked and what it gets wrong; and an API of the same.
 
-The parts that need no page are listed here; `cifar_space.ui` and `cifar_space.server` bring them to the browser.
+The parts that need no page are listed here; `cifar_space.ui.page` and `cifar_space.ui.server` bring them to the browser.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cifar_space.answers import Answer, Prediction, Refusal
-    from cifar_space.examples import example_paths
-    from cifar_space.facts import USE, Calibration, Facts, gather_facts
-    from cifar_space.memory import ArrayMemory
-    from cifar_space.misclassified import Misclassified
-    from cifar_space.misclassified_page import (
+    from cifar_space.artifacts.examples import example_paths
+    from cifar_space.artifacts.files import ServedFiles, built_in, of_run, of_weights
+    from cifar_space.artifacts.model_facts import USE, Calibration, Facts, gather_facts
+    from cifar_space.artifacts.report_files import FIGURES, Figure, Report, read_report
+    from cifar_space.service.answers import Answer, Prediction, Refusal
+    from cifar_space.service.memory import ArrayMemory
+    from cifar_space.service.misclassified import Misclassified
+    from cifar_space.service.misclassified_page import (
         ANY,
         ORDERS,
         PAGE_SIZE,
@@ -20,11 +22,9 @@ if TYPE_CHECKING:
         MisclassifiedOptions,
         MisclassifiedPage,
     )
-    from cifar_space.options import PREDICTED, Limits, Options, RequestError, check_options
-    from cifar_space.pictures import PictureError, read_picture
-    from cifar_space.report_files import FIGURES, Figure, Report, read_report
-    from cifar_space.served import ServedFiles, built_in, of_run, of_weights
-    from cifar_space.service import Service, load_service
+    from cifar_space.service.requests import PREDICTED, Limits, Options, RequestError, check_options
+    from cifar_space.service.service import Service, load_service
+    from cifar_space.service.uploads import PictureError, read_picture
 
 __all__ = [
     "ANY",
@@ -63,39 +63,39 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ANY": "misclassified_page",
-    "FIGURES": "report_files",
-    "ORDERS": "misclassified_page",
-    "PAGE_SIZE": "misclassified_page",
-    "PREDICTED": "options",
-    "USE": "facts",
-    "Answer": "answers",
-    "ArrayMemory": "memory",
-    "Calibration": "facts",
-    "Facts": "facts",
-    "Figure": "report_files",
-    "Limits": "options",
-    "Misclassified": "misclassified",
-    "MisclassifiedImage": "misclassified_page",
-    "MisclassifiedOptions": "misclassified_page",
-    "MisclassifiedPage": "misclassified_page",
-    "Options": "options",
-    "PictureError": "pictures",
-    "Prediction": "answers",
-    "Refusal": "answers",
-    "Report": "report_files",
-    "RequestError": "options",
-    "ServedFiles": "served",
-    "Service": "service",
-    "built_in": "served",
-    "check_options": "options",
-    "example_paths": "examples",
-    "gather_facts": "facts",
-    "load_service": "service",
-    "of_run": "served",
-    "of_weights": "served",
-    "read_picture": "pictures",
-    "read_report": "report_files",
+    "ANY": "service.misclassified_page",
+    "FIGURES": "artifacts.report_files",
+    "ORDERS": "service.misclassified_page",
+    "PAGE_SIZE": "service.misclassified_page",
+    "PREDICTED": "service.requests",
+    "USE": "artifacts.model_facts",
+    "Answer": "service.answers",
+    "ArrayMemory": "service.memory",
+    "Calibration": "artifacts.model_facts",
+    "Facts": "artifacts.model_facts",
+    "Figure": "artifacts.report_files",
+    "Limits": "service.requests",
+    "Misclassified": "service.misclassified",
+    "MisclassifiedImage": "service.misclassified_page",
+    "MisclassifiedOptions": "service.misclassified_page",
+    "MisclassifiedPage": "service.misclassified_page",
+    "Options": "service.requests",
+    "PictureError": "service.uploads",
+    "Prediction": "service.answers",
+    "Refusal": "service.answers",
+    "Report": "artifacts.report_files",
+    "RequestError": "service.requests",
+    "ServedFiles": "artifacts.files",
+    "Service": "service.service",
+    "built_in": "artifacts.files",
+    "check_options": "service.requests",
+    "example_paths": "artifacts.examples",
+    "gather_facts": "artifacts.model_facts",
+    "load_service": "service.service",
+    "of_run": "artifacts.files",
+    "of_weights": "artifacts.files",
+    "read_picture": "service.uploads",
+    "read_report": "artifacts.report_files",
 }
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import NoReturn
 
-from cifar_space.bundle_requirements import TORCH
+from cifar_space.publish.bundle_requirements import TORCH
 
 _TORCH_HELP = "; ".join(f"{name}: {kind.about}" for name, kind in TORCH.items()) + " (default: cpu)"
 

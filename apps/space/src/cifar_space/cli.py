@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cifar_space.arguments import make_build_parser, make_deploy_parser, make_parser
-from cifar_space.bundle_requirements import TORCH
-from cifar_space.served import ServedFiles, built_in, of_run, of_weights
+from cifar_space.artifacts.files import ServedFiles, built_in, of_run, of_weights
+from cifar_space.publish.bundle_requirements import TORCH
 
 
 def served_files(given: argparse.Namespace) -> ServedFiles:
@@ -62,8 +62,8 @@ def main(args: Sequence[str] | None = None) -> int:
 def _serve(given: argparse.Namespace) -> None:
     files = served_files(given)
     # torch and Gradio take seconds to import; a wrong path is told at once.
-    from cifar_space.server import start
-    from cifar_space.service import load_service
+    from cifar_space.service.service import load_service
+    from cifar_space.ui.server import start
 
     service = load_service(files)
     page = start(service, host=given.host, port=given.port)
@@ -80,7 +80,7 @@ def _build(given: argparse.Namespace) -> None:
 def _deploy(given: argparse.Namespace) -> None:
     if given.bundle is not None and (given.torch is not None or given.gallery is not None):
         raise ValueError("--torch and --gallery are settled in a bundle; leave them out, or build it again")
-    from cifar_space.deploy import deploy, find_token, plan_deployment
+    from cifar_space.publish.deploy import deploy, find_token, plan_deployment
 
     with tempfile.TemporaryDirectory() as folder:
         bundle = given.bundle
@@ -97,7 +97,7 @@ def _deploy(given: argparse.Namespace) -> None:
 
 
 def _write_bundle(files: ServedFiles, out: Path, *, torch: str, dtype: str | None) -> None:
-    from cifar_space.bundle import build_bundle
+    from cifar_space.publish.bundle import build_bundle
 
     manifest = build_bundle(files, out, torch=torch, dtype=dtype)
     total = sum(entry.bytes for entry in manifest.files.values())

@@ -1,0 +1,1 @@
+"""Bundles for Hugging Face Spaces and their deployment."""

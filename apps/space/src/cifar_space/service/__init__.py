@@ -1,0 +1,1 @@
+"""Classification, explanation and misclassified images, without a page."""

@@ -1,0 +1,76 @@
+"""Reading uploaded files: any file in, a picture of bounded size or a reason in plain words out."""
+
+import os
+import struct
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from cifar_models import InputSpec
+from cifar_space.service.requests import Limits
+
+#: The formats that are read. Pillow knows more, but each decoder is one more way in for a hostile file.
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+
+# What Pillow's readers of these formats raise on damaged files, as fuzzing shows.
+_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, EOFError, struct.error)
+
+
+class PictureError(ValueError):
+    """A file that cannot be taken as a picture; the message says why, without the file's name."""
+
+
+def read_picture(path: str | os.PathLike[str], spec: InputSpec, *, limits: Limits) -> Image.Image:
+    """Return the picture in a file as the model will see it: RGB, `spec.size` x `spec.size` pixels.
+
+    Args:
+        path: A file of one of `FORMATS`, whatever its name; of an animation the first frame counts.
+        spec: What the model expects.
+        limits: The file's bytes and the picture's pixels are held against these before they are decoded.
+
+    Raises:
+        PictureError: If there is no such file, it is too large, no picture, or damaged.
+
+    >>> from cifar_models import CIFAR10
+    >>> from cifar_space.artifacts.examples import example_paths
+    >>> read_picture(example_paths()[0], CIFAR10, limits=Limits())
+    <PIL.Image.Image image mode=RGB size=32x32 at ...>
+    """
+    _check_file(Path(path), limits)
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            _check_pixels(image.size, limits)
+            return spec.to_image(image)
+    except PictureError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PictureError(f"The picture has more than {_mega(limits.pixels)} million pixels.") from error
+    except UnidentifiedImageError as error:
+        raise PictureError(f"This is not a picture that can be read ({', '.join(FORMATS)}).") from error
+    except _DAMAGE as error:
+        raise PictureError("The picture is damaged or incomplete.") from error
+
+
+def _check_file(path: Path, limits: Limits) -> None:
+    try:
+        size = path.stat().st_size
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise PictureError("The file is not there any more; please add it again.") from error
+    if not path.is_file():
+        raise PictureError("This is not a file.")
+    if size == 0:
+        raise PictureError("The file is empty.")
+    if size > limits.file_bytes:
+        raise PictureError(f"The file has more than {limits.file_bytes / 2**20:g} MiB.")
+
+
+def _check_pixels(size: tuple[int, int], limits: Limits) -> None:
+    width, height = size
+    if width * height > limits.pixels:
+        raise PictureError(
+            f"The picture has {width:,} by {height:,} pixels, more than {_mega(limits.pixels)} million."
+        )
+
+
+def _mega(number: int) -> str:
+    return f"{number / 1e6:g}"

@@ -1,0 +1,1 @@
+"""HTML of what the page shows."""
