@@ -347,7 +347,7 @@ def test_caches_and_hidden_files_stay_behind(
     (tmp_path / "pyproject.toml").touch()
     monkeypatch.setattr(cifar_space.publish.space_files, "_package_folder", lambda _: package)
     found = cifar_space.publish.space_files.package_files("cifar-models")
-    assert "cifar_models/weights.py" in found
+    assert "cifar_models/weights/io.py" in found
     assert b"secret" not in found.values()
 
 

@@ -60,6 +60,6 @@ def test_the_command_names_the_files() -> None:
 
 
 def test_a_copy_outside_the_source_tree_names_no_paths_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cifar_space.artifacts.files, "__file__", "/srv/bundle/cifar_space/served.py")
+    monkeypatch.setattr(cifar_space.artifacts.files, "in_source_tree", lambda _: False)
     assert built_in().gallery_command is None
     assert ServedFiles(Path("a/model.safetensors")).gallery_command is not None

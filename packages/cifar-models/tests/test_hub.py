@@ -14,12 +14,12 @@ import torch
 from cifar_models import (
     create_model,
     from_pretrained,
-    hub,
     load_weights,
     model_card,
     push_to_hub,
     save_weights,
 )
+from cifar_models.weights import hub
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from cifar_models import (
     load_weights,
     read_header,
     register_model,
-    registry,
     save_weights,
 )
+from cifar_models.architectures import registry
 
 RECIPE = {"epochs": 24, "optimizer": {"name": "adam", "betas": [0.9, 0.999]}, "note": "Größe ✓", "clip": None}
 METRICS = {"test_accuracy": 0.9412, "data_fingerprint": "a1b2"}

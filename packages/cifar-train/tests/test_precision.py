@@ -47,7 +47,7 @@ def rows_of_the_test(output):
 
 
 def test_a_weights_file_gives_the_metrics_of_its_run(monkeypatch, cifar_train, small):
-    for module in ("training_cli", "examine"):
+    for module in ("cli.lightning_cli", "cli.evaluate"):
         monkeypatch.setattr(f"cifar_train.{module}.quickest_precision", lambda *_: "bf16-mixed")
     code, out, _ = cifar_train(*small, "--model.test_views=flip_and_shift")
     assert code == 0

@@ -1,6 +1,6 @@
 """A page that classifies pictures, shows where the model looked and what it gets wrong; and an API of the same.
 
-The parts that need no page are listed here; `cifar_space.ui.page` and `cifar_space.ui.server` bring them to the browser.
+The parts that need no page are listed here; `cifar_space.ui` brings them to the browser.
 """
 
 from importlib import import_module

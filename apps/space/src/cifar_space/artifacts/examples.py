@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from cifar_explain import Gallery
 
 #: The folder of everything that comes with the app: examples, and what is served by default.
-ASSETS = Path(__file__).parent / "assets"
+ASSETS = Path(str(files("cifar_space"))) / "assets"
 
 #: The folder of the built-in examples.
 EXAMPLES = ASSETS / "examples"

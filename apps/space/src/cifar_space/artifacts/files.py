@@ -1,7 +1,7 @@
 """The files that the app serves: weights, and beside them, where there are any, a gallery and a report.
 
-`cifar_space.service.service.load_service(files, limits=None)` makes a service of them, and `cifar_space.ui.server.start(service,
-host=..., port=...)` serves its page.
+`load_service(files, limits=None)` of `cifar_space.service.service` makes a service of them, and
+`start(service, host=..., port=...)` of `cifar_space.ui.server` serves its page.
 """
 
 import os
@@ -42,7 +42,7 @@ class ServedFiles:
         """
         weights, out = self.weights.as_posix(), "gallery"
         if self.weights == DEFAULT_WEIGHTS:
-            if not in_source_tree(Path(__file__)):
+            if not in_source_tree(ASSETS):
                 return None
             weights, out = "apps/space/assets/model.safetensors", "apps/space/assets/gallery"
         elif self.gallery is not None:
@@ -50,15 +50,15 @@ class ServedFiles:
         return shlex.join(["uv", "run", "cifar-train", "gallery", "--weights", weights, "--out", out])
 
 
-def in_source_tree(module: Path) -> bool:
-    """Return whether a module of this package lies where the repository has it.
+def in_source_tree(path: Path) -> bool:
+    """Return whether a file of this package lies where the repository has it.
 
-    >>> in_source_tree(Path("/home/me/clone/apps/space/src/cifar_space/served.py"))
+    >>> in_source_tree(Path("/home/me/clone/apps/space/src/cifar_space/assets"))
     True
-    >>> in_source_tree(Path("/venv/lib/python3.12/site-packages/cifar_space/served.py"))
+    >>> in_source_tree(Path("/venv/lib/python3.12/site-packages/cifar_space/assets"))
     False
     """
-    return module.parts[-5:-1] == ("apps", "space", "src", "cifar_space")
+    return path.parts[-5:-1] == ("apps", "space", "src", "cifar_space")
 
 
 def built_in() -> ServedFiles:

@@ -148,7 +148,7 @@ def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
     >>> check_choice("target", "cot", ["cat", "dog"])
     Traceback (most recent call last):
         ...
-    cifar_space.service.requests.RequestError: target has the unknown name 'cot'; did you mean 'cat'? known: 'cat', 'dog'
+    cifar_space.service.requests.RequestError: target has the unknown name 'cot'; did you mean 'cat'? known: ...
     """
     names = list(allowed)
     if value in names:
