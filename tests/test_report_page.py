@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.slow  # a browser
+
 _RUN = [
     "--model.architecture=whitenet",
     '--model.arguments={"widths": [8, 8, 8]}',

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -37,15 +37,8 @@ def uv(*args: str | Path, check: bool = True) -> subprocess.CompletedProcess[str
     return done
 
 
-def missing(reason: str) -> NoReturn:
-    """Skip, or fail where all tests are demanded."""
-    if os.environ.get("CIFAR_TEST_ALL"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def python(tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], NoReturn]) -> Iterator[Path]:
     """A new environment without any package; of the Space's Python where there is one, else of this one's."""
 
     if shutil.which("uv") is None:
@@ -135,7 +128,7 @@ def test_the_app_answers_as_here(bundle: Path, python: Path, tmp_path: Path) -> 
     assert "Traceback" not in log.read_text()
 
 
-def test_wheels_build_the_same_bundle_as_sources(tmp_path: Path) -> None:
+def test_wheels_build_the_same_bundle_as_sources(tmp_path: Path, missing: Callable[[str], NoReturn]) -> None:
     if shutil.which("uv") is None:
         missing("uv is not there; it builds the wheels")
     for project in (*PROJECTS, MEMBER):

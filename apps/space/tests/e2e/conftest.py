@@ -5,7 +5,6 @@ The fixture `browser` is the workspace's, in the root `conftest.py`: Playwright 
 
 import contextlib
 import importlib.util
-import os
 import shutil
 import socket
 import subprocess
@@ -28,19 +27,18 @@ def _missing() -> str | None:
     return None if CHROMIUM else "there is no chromium; Debian's package of that name will do"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests of this folder where there is no browser, or fail where all tests are demanded."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder slow; skip them where there is no browser, or fail with `--all`."""
     reason = _missing()
-    if reason is None:
-        return
     # A package that is tested alone has only its own dependencies.
     alone = importlib.util.find_spec("cifar_train") is None
-    demanded = bool(os.environ.get("CIFAR_TEST_ALL")) and not alone
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            if demanded:
+            item.add_marker(pytest.mark.slow)
+            if reason and config.getoption("--all") and not alone:
                 raise pytest.UsageError(f"{item.nodeid}: {reason}")
-            item.add_marker(pytest.mark.skip(reason=reason))
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @contextlib.contextmanager
