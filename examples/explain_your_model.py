@@ -7,7 +7,7 @@ It draws a small data set, trains a small network for a few seconds and writes i
     maps.png            one test image of each class, and where three layers see evidence for it
     misclassified.png   errors on the test images with maps for the predicted and for the true class
     confusion.png       what is mistaken for what
-    gallery/            all test predictions (gallery.json) and the images that are wrong (gallery.png)
+    gallery/            all test predictions (gallery.npz) and the images that are wrong (gallery.png)
 
 Needed of a model: that it is a `torch.nn.Module` from images `(N, C, H, W)` to logits `(N, K)`, and that the layers to
 explain have spatial outputs. To explain yours, replace `SmallNet` and `draw_shapes`.

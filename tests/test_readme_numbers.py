@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cifar_explain import read_gallery
 from cifar_models import create_model, list_models, load_weights
 
 ROOT = Path(__file__).parent.parent
@@ -312,13 +313,10 @@ def test_the_log_is_of_one_of_the_runs():
 
 
 def test_weights_gallery_summary_and_results_are_of_one_run(shipped, shipped_summary):
-    analysis, gallery = (
-        shipped_summary["analysis"],
-        json.loads((ASSETS / "gallery" / "gallery.json").read_text()),
-    )
-    assert gallery["weights_sha256"] == shipped.sha256
-    assert len(gallery["errors"]) == analysis["test_errors"]
-    assert analysis["test_accuracy"] == pytest.approx(1 - analysis["test_errors"] / len(gallery["labels"]))
+    analysis, gallery = shipped_summary["analysis"], read_gallery(ASSETS / "gallery")
+    assert gallery.weights_sha256 == shipped.sha256
+    assert len(gallery.errors) == analysis["test_errors"]
+    assert analysis["test_accuracy"] == pytest.approx(1 - analysis["test_errors"] / len(gallery.labels))
     for name in ("test_accuracy", "test_accuracy_flip"):
         assert shipped.metrics[name] == pytest.approx(analysis[name], abs=1e-6)
         # float16 may cost something, but not more than this.

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import cifar_space.publish.bundle
-from cifar_explain import make_gallery, write_gallery
+from cifar_explain import make_gallery, read_gallery, write_gallery
 from cifar_models import load_weights
 from cifar_space import ServedFiles, of_run, of_weights
 from cifar_space.publish.bundle import build_bundle
@@ -82,7 +82,7 @@ def test_holds_what_the_space_needs_and_no_more(run: Path, tmp_path: Path) -> No
     # Every byte that is served is the run's own.
     for name in (
         "model.safetensors",
-        "gallery/gallery.json",
+        "gallery/gallery.npz",
         "gallery/gallery.png",
         "report/figures/curves.png",
     ):
@@ -92,7 +92,19 @@ def test_holds_what_the_space_needs_and_no_more(run: Path, tmp_path: Path) -> No
         assert found[f"{package}/LICENSE"].startswith(b"MIT License")
         assert f"{package}/__init__.py" in found
     kinds = {Path(name).suffix for name in found}
-    assert kinds <= {"", ".py", ".typed", ".md", ".txt", ".json", ".png", ".safetensors", ".css", ".js"}
+    assert kinds <= {
+        "",
+        ".py",
+        ".typed",
+        ".md",
+        ".txt",
+        ".json",
+        ".npz",
+        ".png",
+        ".safetensors",
+        ".css",
+        ".js",
+    }
 
 
 def test_imports_nothing_that_trains(run: Path, tmp_path: Path) -> None:
@@ -131,9 +143,8 @@ def test_tells_nothing_of_the_machine(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_gallery_of_other_weights_is_refused(run: Path, tmp_path: Path) -> None:
-    document = json.loads((run / "gallery" / "gallery.json").read_text())
-    document["weights_sha256"] = "0" * 64
-    (run / "gallery" / "gallery.json").write_text(json.dumps(document))
+    gallery = dataclasses.replace(read_gallery(run / "gallery"), weights_sha256="0" * 64)
+    write_gallery(gallery, run / "gallery")
     with pytest.raises(ValueError, match="gallery of another model"):
         build_bundle(of_run(run), tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -144,12 +155,10 @@ def test_another_dtype_leaves_the_gallery_out(run: Path, tmp_path: Path) -> None
     weights = load_weights(tmp_path / "half" / ASSETS / "model.safetensors")
     assert weights.dtype == "float16"
     assert weights.metrics == load_weights(run / "model.safetensors").metrics
-    assert not any("gallery.json" in name for name in manifest.files)
+    assert not any("gallery.npz" in name for name in manifest.files)
     assert weights.sha256 in (tmp_path / "half" / "README.md").read_text()
     # Stored so already: then nothing changes, and the gallery stays.
-    assert (
-        f"{ASSETS}/gallery/gallery.json" in build_bundle(of_run(run), tmp_path / "b", dtype="float32").files
-    )
+    assert f"{ASSETS}/gallery/gallery.npz" in build_bundle(of_run(run), tmp_path / "b", dtype="float32").files
 
 
 def test_weights_alone_bring_no_gallery_of_others(weights_file: Path, tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_a_gallery_may_lie_elsewhere(weights_file: Path, gallery: Path, tmp_path
     given = Namespace(run=None, weights=weights_file, gallery=gallery)
     assert served_files(given).gallery == gallery
     given.gallery = tmp_path
-    with pytest.raises(FileNotFoundError, match=r"has no gallery\.json"):
+    with pytest.raises(FileNotFoundError, match=r"has no gallery\.npz"):
         served_files(given)
 
 

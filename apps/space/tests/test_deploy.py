@@ -252,7 +252,7 @@ def test_a_second_deployment_replaces_the_first_and_leaves_the_rest(built: Path,
     hub.spaces[SPACE] = {
         "LICENSE": b"the owner's",
         "cifar_space/old.py": b"left over",
-        "cifar_space/assets/gallery/gallery.json": b"of other weights",
+        "cifar_space/assets/gallery/gallery.npz": b"of other weights",
         "app.py": b"before",
     }
     deploy(plan_deployment(built, SPACE), endpoint=hub.url, token=hub.token)

@@ -158,7 +158,7 @@ def test_people_are_those_of_the_gallery(run_service: Service) -> None:
 def test_without_images_the_numbers_stay(
     run_files: ServedFiles, run_service: Service, tmp_path: Path
 ) -> None:
-    shutil.copy(run_files.gallery / "gallery.json", tmp_path)
+    shutil.copy(run_files.gallery / "gallery.npz", tmp_path)
     bare = load_service(dataclasses.replace(run_files, gallery=tmp_path))
     assert not bare.misclassified.has_images
     for one, other in zip(everything(bare), everything(run_service), strict=True):

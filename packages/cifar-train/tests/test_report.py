@@ -322,7 +322,7 @@ def test_a_model_without_errors_gets_a_report(run):
     place = RunDirectory(run)
     datamodule = CIFAR10DataModule(source="synthetic", train_limit=200, val_size=100, batch_size=50)
     dataset = datamodule.dataset
-    predictions = read_gallery(run / "gallery", sprite=False).probabilities.argmax(1)
+    predictions = read_gallery(run / "gallery").probabilities.argmax(1)
     test = dataclasses.replace(dataset.test, labels=predictions)
     datamodule._dataset = dataclasses.replace(dataset, test=test)
     write_everything(place, datamodule, people=None, summary=read_summary(place.summary))

@@ -26,8 +26,8 @@ def served_files(given: argparse.Namespace) -> ServedFiles:
         files = built_in()
     if given.gallery is None:
         return files
-    if not (given.gallery / "gallery.json").is_file():
-        raise FileNotFoundError(f"{given.gallery} has no gallery.json: it is no gallery")
+    if not (given.gallery / "gallery.npz").is_file():
+        raise FileNotFoundError(f"{given.gallery} has no gallery.npz; write one with `cifar-train gallery`")
     return dataclasses.replace(files, gallery=given.gallery)
 
 
@@ -103,7 +103,7 @@ def _write_bundle(files: ServedFiles, out: Path, *, torch: str, dtype: str | Non
     total = sum(entry.bytes for entry in manifest.files.values())
     print(f"{out}  {len(manifest.files)} files, {total / 1e6:.1f} MB, for {TORCH[torch].about}")
     names = [name.rpartition("/")[2] for name in manifest.files]
-    if "gallery.json" not in names:
+    if "gallery.npz" not in names:
         left_out = files.gallery is not None
         told = (
             f"without a gallery, since it is of the weights before --dtype {dtype}"

@@ -31,10 +31,15 @@ from cifar_explain.evaluation.metrics import (
     top_k_accuracy,
 )
 from cifar_explain.evaluation.ood import Familiarity, energy_scores, fit_familiarity
-from cifar_explain.gallery import Gallery, make_gallery, stored_images
-from cifar_explain.gallery_files import read_gallery, write_gallery
-from cifar_explain.human_files import read_counts, read_rechecks
-from cifar_explain.human_labels import VERDICTS, HumanView, Recheck, judge_errors
+from cifar_explain.gallery import Gallery, make_gallery, read_gallery, stored_images, write_gallery
+from cifar_explain.human_labels import (
+    VERDICTS,
+    HumanView,
+    Recheck,
+    judge_errors,
+    read_counts,
+    read_rechecks,
+)
 from cifar_explain.plots.confusion import plot_confusion
 from cifar_explain.plots.errors import plot_errors
 from cifar_explain.plots.faithfulness import plot_faithfulness

@@ -1,32 +1,48 @@
-"""A model's predictions on a split, together with the images that it gets wrong."""
+"""A model's predictions on a split with the images that it gets wrong, as `gallery.npz` and `gallery.png`."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+import io
+import math
+import os
+import re
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from cifar_explain.evaluation.errors import Errors, find_errors
-from cifar_explain.gallery_document import as_sha256
-from cifar_explain.human_labels import HumanView, check_human
+from cifar_explain.human_labels import VERDICTS, HumanView, Recheck
 from cifar_explain.validation import as_class_names, as_labels, as_probabilities
+
+#: Version of the format, in docs/FORMATS.md.
+VERSION = 2
+
+_DATA, _SPRITE, _FORMER = "gallery.npz", "gallery.png", "gallery.json"
+_NO_RECHECK = (-1,) * 6
 
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """What a model makes of each image of a split, with the images that are worth a look.
+    """The predictions for each image of a split, and the images worth a look.
 
     Args:
-        weights_sha256: SHA-256 of the weights file that the predictions are of, 64 hexadecimal digits.
+        weights_sha256: SHA-256 of the weights file, 64 hexadecimal digits.
         split: Name of the split, such as "test".
         class_names: Names of the K classes.
-        labels: True class of each image of the split, `(N,)`.
-        probabilities: `(N, K)`, float32, each row a distribution.
-        tiles: Indices of the images that are stored: all errors, then for each class one right example
-            (that of highest confidence; none for a class without any), `(T,)`.
-        images: The stored images, uint8 `(T, H, W, 3)`; None if the gallery was read without them.
-        human: What people say about the errors, entry for entry of `errors`; None if nobody was asked.
+        labels: True class of each image, `(N,)`.
+        probabilities: `(N, K)`, kept as float32.
+        images: The T images of `tiles`, uint8 `(T, H, W, 3)`; None if they are not there.
+        human: What people say about the errors, in their order; None if nobody was asked.
+
+    Raises:
+        ValueError: If shapes, types or values do not fit together.
     """
 
     weights_sha256: str
@@ -34,30 +50,51 @@ class Gallery:
     class_names: tuple[str, ...]
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
-    tiles: NDArray[np.int64]
     images: NDArray[np.uint8] | None
     human: HumanView | None = None
 
-    @property
+    def __post_init__(self) -> None:
+        rows = as_probabilities(self.probabilities).astype(np.float32)
+        count, classes = rows.shape
+        if not isinstance(self.split, str) or not self.split:
+            raise ValueError(f"split must be a name such as 'test', got {self.split!r}")
+        for name, value in (
+            ("weights_sha256", _as_sha256(self.weights_sha256)),
+            ("class_names", as_class_names(self.class_names, classes=classes)),
+            ("labels", as_labels(self.labels, count=count, classes=classes)),
+            ("probabilities", rows),
+        ):
+            object.__setattr__(self, name, value)
+        if self.images is not None:
+            _check_images(self.images, len(self.tiles))
+        if self.human is not None:
+            _check_human(self.human, self.errors)
+
+    @cached_property
     def errors(self) -> Errors:
         """All misclassified images of the split, by index."""
         return find_errors(self.probabilities, self.labels, class_names=self.class_names)
 
+    @cached_property
+    def tiles(self) -> NDArray[np.int64]:
+        """Indices of the images that a gallery stores, as from `stored_images`, `(T,)`."""
+        return stored_images(self.probabilities, self.labels)
+
     @property
     def examples(self) -> dict[str, int]:
-        """Index of one rightly classified image by class name, for the classes that have one."""
+        """Index of the most confident right prediction of each class that has one, by class name."""
         return {
             self.class_names[int(self.labels[index])]: int(index) for index in self.tiles[len(self.errors) :]
         }
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        """Return the stored image with this index in the split, uint8 `(H, W, 3)`.
+        """Returns the stored image with this index in the split, uint8 `(H, W, 3)`.
 
         Raises:
-            ValueError: If the image is not stored, or the gallery was read without its images.
+            ValueError: If the image is not stored, or the gallery has no images.
         """
         if self.images is None:
-            raise ValueError("images were not read with this gallery; read it with its sprite")
+            raise ValueError(f"this gallery has no images, since {_SPRITE} was not there")
         places = np.flatnonzero(self.tiles == index)
         if not places.size:
             raise ValueError(f"index must be one of the {len(self.tiles)} stored images, got {index!r}")
@@ -74,17 +111,17 @@ def make_gallery(
     split: str = "test",
     human: HumanView | None = None,
 ) -> Gallery:
-    """Return the gallery of a model's predictions.
+    """Returns the gallery of a model's predictions.
 
     Args:
-        probabilities: What the model gave to each image, `(N, K)`; kept as float32.
+        probabilities: `(N, K)`, kept as float32.
         labels: True class indices `(N,)`.
         images: All images of the split, uint8 RGB `(N, H, W, 3)`, an array or a memory map; only those that
             the gallery stores are read.
         class_names: The K names.
         weights_sha256: SHA-256 of the weights file, 64 hexadecimal digits.
         split: Name of the split.
-        human: What `judge_errors` says about `find_errors` of the same labels and probabilities, as float32.
+        human: From `judge_errors` of `find_errors` of the same labels and probabilities, as float32.
 
     Raises:
         ValueError: If shapes, types or values do not fit together.
@@ -97,23 +134,13 @@ def make_gallery(
     (array([2, 0]), {'cat': 0}, 1)
     """
     rows = as_probabilities(probabilities).astype(np.float32)
-    count, classes = rows.shape
-    true = as_labels(labels, count=count, classes=classes)
-    names = as_class_names(class_names, classes=classes)
-    shape, kind = tuple(np.shape(images)), getattr(images, "dtype", None)
-    if kind != np.uint8 or len(shape) != 4 or shape[0] != count or shape[3] != 3 or 0 in shape:
-        raise ValueError(f"images must be uint8 ({count}, H, W, 3), got {kind} {shape}")
-    if not isinstance(split, str) or not split:
-        raise ValueError(f"split must be a name such as 'test', got {split!r}")
-    if human is not None:
-        check_human(human, find_errors(rows, true, class_names=names))
-    tiles = stored_images(rows, true)
-    stored = np.asarray(images[tiles])
-    return Gallery(as_sha256(weights_sha256), split, names, true, rows, tiles, stored, human)
+    _check_images(images, len(rows))
+    stored = np.asarray(images[stored_images(rows, labels)])
+    return Gallery(weights_sha256, split, tuple(class_names), np.asarray(labels), rows, stored, human)
 
 
 def stored_images(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Return which images a gallery stores: all errors by index, then each class's surest right one.
+    """Returns the images that a gallery stores: all errors by index, then each class's most confident right one.
 
     Raises:
         ValueError: If the shapes or values do not fit together.
@@ -131,3 +158,198 @@ def stored_images(probabilities: NDArray[np.floating], labels: NDArray[np.intege
         if members.size
     ]
     return np.concatenate([np.flatnonzero(~right), np.array(examples, np.int64)])
+
+
+def write_gallery(gallery: Gallery, folder: str | Path) -> None:
+    """Writes `gallery.npz` and `gallery.png` into a folder, which is made if needed.
+
+    Each file appears whole or not at all, and the first holds the hash of the second, so that a write that was
+    cut short is noticed when the gallery is read.
+
+    Raises:
+        ValueError: If the gallery has no images.
+        OSError: If the folder cannot be written.
+    """
+    if gallery.images is None:
+        raise ValueError("gallery has no images to write, since it was read without them")
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    count, height, width, _ = gallery.images.shape
+    rows, columns = _grid(count)
+    sprite = np.zeros((rows * columns, height, width, 3), np.uint8)
+    sprite[:count] = gallery.images
+    sprite = sprite.reshape(rows, columns, height, width, 3).swapaxes(1, 2)
+    picture = io.BytesIO()
+    Image.fromarray(sprite.reshape(rows * height, columns * width, 3)).save(picture, "PNG")
+    human: dict[str, Any] = {}
+    if gallery.human is not None:
+        numbers = [_NO_RECHECK if recheck is None else astuple(recheck) for recheck in gallery.human.rechecks]
+        human["verdicts"] = np.array(gallery.human.verdicts, str)
+        human["rechecks"] = np.array(numbers, np.int64).reshape(-1, 6)
+        if gallery.human.votes is not None:
+            human["votes"] = gallery.human.votes
+    data = io.BytesIO()
+    np.savez_compressed(
+        data,
+        version=VERSION,
+        weights_sha256=gallery.weights_sha256,
+        sprite_sha256=hashlib.sha256(picture.getvalue()).hexdigest(),
+        split=gallery.split,
+        class_names=gallery.class_names,
+        labels=gallery.labels,
+        probabilities=gallery.probabilities,
+        **human,
+    )
+    _write(target / _SPRITE, picture.getvalue())
+    _write(target / _DATA, data.getvalue())
+    # Of a former version and, from now on, of other predictions.
+    (target / _FORMER).unlink(missing_ok=True)
+
+
+def read_gallery(folder: str | Path, *, weights_sha256: str | None = None) -> Gallery:
+    """Returns the gallery in a folder; without its images if there is no `gallery.png`.
+
+    Args:
+        folder: Where `write_gallery` wrote.
+        weights_sha256: SHA-256 of the weights file that the gallery must be of; None to take any.
+
+    Raises:
+        ValueError: If the gallery is of other weights or another version, damaged, or its parts do not fit
+            together; the message names the file.
+        OSError: If there is no gallery or it cannot be read.
+    """
+    path, sprite = Path(folder) / _DATA, Path(folder) / _SPRITE
+    if not path.is_file() and (Path(folder) / _FORMER).is_file():
+        raise ValueError(
+            f"{folder} is a gallery of a former version; write it again with `cifar-train gallery`"
+        )
+    try:
+        fields = _load(path)
+        images = _read_sprite(sprite, fields) if sprite.is_file() else None
+        gallery = Gallery(
+            str(fields["weights_sha256"]),
+            str(fields["split"]),
+            tuple(map(str, fields["class_names"])),
+            fields["labels"],
+            fields["probabilities"],
+            images,
+            _human(fields),
+        )
+    except KeyError as error:
+        raise ValueError(f"{path} is no gallery: it has no {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if weights_sha256 is not None and gallery.weights_sha256 != _as_sha256(weights_sha256):
+        raise ValueError(
+            f"{path} is the gallery of another model: of weights {gallery.weights_sha256[:12]}..., "
+            f"not {weights_sha256[:12]}..."
+        )
+    return gallery
+
+
+def _load(path: Path) -> dict[str, NDArray[Any]]:
+    with path.open("rb") as file:
+        try:
+            with np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
+                fields = {name: np.asarray(archive[name]) for name in archive.files}
+        except (
+            ValueError,
+            EOFError,
+            MemoryError,
+            NotImplementedError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
+            raise ValueError(f"it is no .npz file of plain arrays: {error}") from error
+    if fields["version"].shape or fields["version"] != VERSION:
+        raise ValueError(
+            f"its version must be {VERSION}, got {fields['version']!s:.40}; write the gallery again"
+        )
+    for name in ("class_names", "labels", "probabilities"):
+        if fields[name].ndim != (dimensions := 2 if name == "probabilities" else 1):
+            raise ValueError(f"{name} must have {dimensions} dimensions, got the shape {fields[name].shape}")
+    return fields
+
+
+def _human(fields: Mapping[str, NDArray[Any]]) -> HumanView | None:
+    if "verdicts" not in fields:
+        return None
+    rechecks = fields["rechecks"]
+    if rechecks.ndim != 2 or rechecks.shape[1] != 6 or rechecks.dtype.kind != "i":
+        raise ValueError(f"rechecks must be whole numbers (E, 6), got {rechecks.dtype} {rechecks.shape}")
+    return HumanView(
+        tuple(map(str, np.atleast_1d(fields["verdicts"]))),
+        fields.get("votes"),
+        tuple(None if row[0] < 0 else Recheck(*row) for row in rechecks.tolist()),
+    )
+
+
+def _read_sprite(path: Path, fields: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != fields["sprite_sha256"]:
+        raise ValueError(f"{_SPRITE} is not the file that was written with it: its SHA-256 differs")
+    count = len(stored_images(fields["probabilities"], fields["labels"]))
+    rows, columns = _grid(count)
+    try:
+        # Only the header is read here: an image of another size is rejected before it is decoded.
+        sprite = Image.open(io.BytesIO(content), formats=["PNG"])
+        fits = sprite.mode == "RGB" and sprite.width % columns == 0 == sprite.height % rows
+        pixels = np.asarray(sprite) if fits else None
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{_SPRITE} cannot be decoded: {error}") from error
+    if pixels is None:
+        raise ValueError(
+            f"{_SPRITE} must be RGB with {columns} x {rows} tiles, got {sprite.mode} {sprite.width}x{sprite.height}"
+        )
+    height, width = sprite.height // rows, sprite.width // columns
+    tiles = pixels.reshape(rows, height, columns, width, 3).swapaxes(1, 2)
+    return tiles.reshape(rows * columns, height, width, 3)[:count]
+
+
+def _grid(count: int) -> tuple[int, int]:
+    columns = max(1, math.isqrt(count))
+    return max(1, -(-count // columns)), columns
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _as_sha256(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+        raise ValueError(f"weights_sha256 must be 64 hexadecimal digits, got {value!r:.100}")
+    return value.lower()
+
+
+def _check_images(images: Any, count: int) -> None:
+    shape, kind = tuple(np.shape(images)), getattr(images, "dtype", None)
+    if kind != np.uint8 or len(shape) != 4 or shape[0] != count or shape[3] != 3 or 0 in shape[1:]:
+        raise ValueError(f"images must be uint8 ({count}, H, W, 3), got {kind} {shape}")
+
+
+def _check_human(human: HumanView, errors: Errors) -> None:
+    if not isinstance(human, HumanView):
+        raise ValueError(f"human must be a HumanView or None, got {type(human).__name__}")  # noqa: TRY004
+    count, classes = len(errors), len(errors.class_names)
+    votes = None if human.votes is None else np.shape(human.votes)
+    if len(human.verdicts) != count or len(human.rechecks) != count or votes not in (None, (count, classes)):
+        raise ValueError(
+            f"human must be about {count} errors and {classes} classes, got {len(human.verdicts)} verdicts, "
+            f"{len(human.rechecks)} rechecks and votes of the shape {votes}"
+        )
+    if not set(human.verdicts) <= set(VERDICTS):
+        raise ValueError(
+            f"human verdicts must be among {VERDICTS}, got {set(human.verdicts) - set(VERDICTS)}"
+        )
+    if human.votes is not None and count:
+        as_probabilities(human.votes)
+    for label, recheck in zip(errors.labels, human.rechecks, strict=True):
+        if recheck is not None and (recheck.given != label or not 0 <= recheck.guessed < classes):
+            raise ValueError(
+                f"human has {recheck} for an error of class {label}; the images are numbered otherwise"
+            )

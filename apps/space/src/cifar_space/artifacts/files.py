@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cifar_space.artifacts.examples import ASSETS, DEFAULT_WEIGHTS
 
-_GALLERY_JSON = "gallery.json"
+_GALLERY_DATA = "gallery.npz"
 _SUMMARY_JSON = "summary.json"
 
 
@@ -21,7 +21,7 @@ class ServedFiles:
 
     Attributes:
         weights: Its weights file.
-        gallery: Folder with `gallery.json` and, where the images of the errors are there too, `gallery.png`;
+        gallery: Folder with `gallery.npz` and, where the images of the errors are there too, `gallery.png`;
             None without a gallery.
         report: Folder with `summary.json` and `figures/`, in which each figure may be missing; None without a
             report.
@@ -113,6 +113,6 @@ def _with_neighbours(weights: Path, folder: Path) -> ServedFiles:
     gallery, report = folder / "gallery", folder / "report"
     return ServedFiles(
         weights,
-        gallery=gallery if (gallery / _GALLERY_JSON).is_file() else None,
+        gallery=gallery if (gallery / _GALLERY_DATA).is_file() else None,
         report=report if (report / _SUMMARY_JSON).is_file() else None,
     )

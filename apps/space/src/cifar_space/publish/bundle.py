@@ -120,8 +120,8 @@ def _weights(weights: Weights, dtype: str) -> bytes:
 
 
 def _gallery(folder: Path, sha256: str) -> dict[str, bytes]:
-    names = [name for name in ("gallery.json", "gallery.png") if (folder / name).is_file()]
-    read_gallery(folder, weights_sha256=sha256, sprite="gallery.png" in names)
+    names = [name for name in ("gallery.npz", "gallery.png") if (folder / name).is_file()]
+    read_gallery(folder, weights_sha256=sha256)
     return {f"{_ASSETS}/gallery/{name}": (folder / name).read_bytes() for name in names}
 
 

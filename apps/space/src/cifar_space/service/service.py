@@ -168,8 +168,7 @@ def load_service(files: ServedFiles | str | os.PathLike[str], *, limits: Limits 
     weights = load_weights(served.weights)
     gallery = None
     if served.gallery is not None:
-        sprite = (served.gallery / "gallery.png").is_file()
-        gallery = read_gallery(served.gallery, weights_sha256=weights.sha256, sprite=sprite)
+        gallery = read_gallery(served.gallery, weights_sha256=weights.sha256)
     service = Service(
         weights,
         gallery=gallery,
