@@ -106,7 +106,7 @@ def test_the_card_says_why_there_is_no_number(summary):
     text = card(summary)
     assert "| frog | 0.00 % | never predicted |" in text
     assert "| ship | no test image | 0.00 % |" in text
-    assert "It recognises frog least often: 0.00 %." in text
+    assert "Class with the lowest recall: frog, 0.00 %." in text
     assert "nan" not in text
 
 

@@ -5,8 +5,9 @@ from cifar_models.architectures.registry import create_model, list_models, regis
 from cifar_models.architectures.resnet import ResNet9, ResNet18
 from cifar_models.architectures.whitenet import WhiteNet
 from cifar_models.preprocessing import CIFAR10, InputSpec
+from cifar_models.weights.card import model_card
 from cifar_models.weights.header import WeightsHeader
-from cifar_models.weights.hub import from_pretrained, model_card, push_to_hub
+from cifar_models.weights.hub import from_pretrained, push_to_hub
 from cifar_models.weights.io import Weights, load_weights, read_header, save_weights
 
 __all__ = [

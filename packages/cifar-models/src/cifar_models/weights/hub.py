@@ -1,12 +1,11 @@
-"""Weights files from and to the Hugging Face Hub. Needs the extra `hub`, local files and folders apart."""
+"""Weights files from and to the Hugging Face Hub. Needs the extra `hub`, except for local files and folders."""
 
-import json
 import os
 import re
 from pathlib import Path
 from typing import Any
 
-from cifar_models.weights.header import WeightsHeader
+from cifar_models.weights.card import model_card
 from cifar_models.weights.io import Weights, load_weights
 
 FILENAME = "model.safetensors"
@@ -22,9 +21,7 @@ def from_pretrained(
     filename: str = FILENAME,
     token: str | bool | None = None,
 ) -> Weights:
-    """Return a model from a local file, a local folder or the Hub, as `load_weights` does.
-
-    What exists locally comes first.
+    """Loads a weights file, as `load_weights` does, from a local file or folder if it exists, else from the Hub.
 
     Args:
         repo_id_or_path: A weights file, a folder that holds one, or a Hub repository such as "user/name".
@@ -33,31 +30,26 @@ def from_pretrained(
         token: Hub token; None for the one stored by `hf auth login`, False for none.
 
     Raises:
-        FileNotFoundError: If this is a path, and nothing is there.
-        ValueError: If it is neither a path nor a possible repository, the file is no valid weights file, or a
-            revision is asked of something local.
+        FileNotFoundError: If the path does not exist.
+        ValueError: If this is neither a path nor a possible repository, the weights file is invalid, or a revision
+            is given for a local path.
         ImportError: If the Hub is needed and `huggingface_hub` is not installed.
         OSError: If the Hub cannot be reached or has no such repository, revision or file.
     """
-    path = Path(repo_id_or_path)
+    path, name = Path(repo_id_or_path), os.fspath(repo_id_or_path)
     if path.exists():
         if revision is not None:
-            raise ValueError(f"revision {revision!r} applies to the Hub, but {os.fspath(path)!r} is local")
+            raise ValueError(f"revision {revision!r} applies to the Hub, but {name!r} is local")
         return load_weights(path / filename if path.is_dir() else path)
-    name = os.fspath(repo_id_or_path)
-    if (
-        not isinstance(repo_id_or_path, str)
-        or path.suffix == ".safetensors"
-        or name.startswith((".", "~", os.sep))
-    ):
+    looks_like_a_path = path.suffix == ".safetensors" or name.startswith((".", "~", os.sep))
+    if not isinstance(repo_id_or_path, str) or looks_like_a_path:
         raise FileNotFoundError(f"there is no file or folder {name!r}")
     if not _REPO_ID.fullmatch(name):
         raise ValueError(
             "repo_id_or_path must be an existing file or folder, or a Hub repository such as 'user/name', "
             f"got {name!r}"
         )
-    hub = _import_hub()
-    return load_weights(hub.hf_hub_download(name, filename, revision=revision, token=token))
+    return load_weights(_import_hub().hf_hub_download(name, filename, revision=revision, token=token))
 
 
 def push_to_hub(
@@ -68,9 +60,9 @@ def push_to_hub(
     token: str | bool | None = None,
     commit_message: str = "Upload model",
 ) -> str:
-    """Upload a weights file and a model card in one commit, and return the commit's address.
+    """Uploads a weights file and a short model card in one commit, and returns the commit's address.
 
-    The repository is created if there is none. `model.safetensors` and `README.md` are replaced.
+    Creates the repository if needed; replaces `model.safetensors` and `README.md` in it.
 
     Args:
         path: A file that `save_weights` wrote; it is loaded first, so that no broken file is published.
@@ -80,70 +72,22 @@ def push_to_hub(
         commit_message: First line of the commit's message.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file does not exist.
         ValueError: If it is not a valid weights file.
         ImportError: If `huggingface_hub` is not installed.
-        OSError: If the Hub cannot be reached or refuses.
+        OSError: If the Hub cannot be reached or rejects the upload.
     """
     weights = load_weights(path)
     hub = _import_hub()
     api = hub.HfApi(token=token)
     repo_id = api.create_repo(repo_id, private=private, repo_type="model", exist_ok=True).repo_id
-    card = model_card(weights, repo_id=repo_id)
+    parameters = sum(parameter.numel() for parameter in weights.model.parameters())
+    card = model_card(weights, repo_id=repo_id, parameters=parameters)
     operations = [
         hub.CommitOperationAdd(FILENAME, os.fspath(path)),
         hub.CommitOperationAdd("README.md", card.encode()),
     ]
     return str(api.create_commit(repo_id, operations, commit_message=commit_message).commit_url)
-
-
-def model_card(header: WeightsHeader, *, repo_id: str) -> str:
-    """Return a short README in Markdown, with the front matter that the Hub reads.
-
-    Args:
-        header: What the weights file says about itself.
-        repo_id: The repository in which the card will stand.
-
-    >>> from cifar_models import CIFAR10
-    >>> header = WeightsHeader("resnet9", {}, CIFAR10, {}, {"test_accuracy": 0.94}, "float16", 1)
-    >>> "test_accuracy" in model_card(header, repo_id="user/name")
-    True
-    """
-    facts = {
-        "architecture": header.architecture,
-        "arguments": header.arguments,
-        "input": header.spec.to_dict(),
-        "metrics": header.metrics,
-        "recipe": header.recipe,
-        "stored as": header.dtype,
-    }
-    # Indented, since a string among the facts could close a fence; JSON keeps each string on one line.
-    block = "\n".join("    " + line for line in json.dumps(facts, indent=2).splitlines())
-    return f"""---
-library_name: cifar-models
-pipeline_tag: image-classification
-tags:
-- cifar-10
-- pytorch
----
-
-# {repo_id.rpartition("/")[2]}
-
-An image classifier for {header.spec.size}x{header.spec.size} images and {len(header.spec.classes)} classes.
-
-```python
-from PIL import Image
-from cifar_models import from_pretrained  # pip install "cifar-models[hub]"
-
-weights = from_pretrained("{repo_id}")
-images = weights.spec.preprocess_batch([Image.open("photo.jpg")])
-print(weights.spec.classes[weights.model(images).argmax()])
-```
-
-What the weights file says about itself:
-
-{block}
-"""
 
 
 def _import_hub() -> Any:

@@ -1,103 +1,154 @@
-"""The model card: what a weights file is, what it reached, where its limits lie; as the Hugging Face Hub reads it."""
+"""The model card of a run: facts from its weights file and run summary, in the template of cifar-models."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import yaml
-
+import cifar_models
+from cifar_data import CANONICAL_FINGERPRINT
 from cifar_models import WeightsHeader
 from cifar_models.atomic import write_at_once
-from cifar_train.report import card_sections as sections
-from cifar_train.report.card_facts import CardFacts
+from cifar_train.formatting import count_noun, format_duration, percent
 from cifar_train.runs.summary import Summary
 
 
 def model_card(
     header: WeightsHeader, summary: Summary | None = None, *, filename: str = "model.safetensors"
 ) -> str:
-    """The card as Markdown, with the front matter that the Hub reads.
-
-    It says what header and summary say, and leaves out what they do not.
+    """Returns the card in Markdown, with the front matter that the Hugging Face Hub reads.
 
     Args:
-        header: Of the weights file; where it and the summary give the same metric, its own is shown.
-        summary: Of the run that the weights are of, its analysis made of this very file.
+        header: Header of the weights file. Its metrics precede those of the analysis, and these the run's own,
+            which were measured before the weights were stored, perhaps in float16.
+        summary: Run summary, its analysis made of this weights file.
         filename: Name of the weights file beside the card.
-
-    Raises:
-        ValueError: If the header's `familiarity` is not what cifar-train writes.
-
-    Source:
-        M. Mitchell et al., "Model Cards for Model Reporting" (arXiv:1810.03993); the front matter's fields:
-        huggingface.co/docs/hub/model-cards.
 
     >>> from cifar_models import CIFAR10
     >>> header = WeightsHeader("resnet9", {}, CIFAR10, {"recipe": "era"}, {"test_accuracy": 0.9}, "float16", 1)
     >>> print(model_card(header).split("## ")[2].strip())
     Results
     <BLANKLINE>
-    | measure | value |
+    | metric | value |
     |---|---|
-    | test accuracy, one view | 90.00 % |
-    <BLANKLINE>
-    One view is the image as it is; with more views their logits are averaged.
+    | test accuracy | 90.00 % |
     """
-    facts = CardFacts(header, summary)
-    front = yaml.safe_dump(front_matter(facts), sort_keys=False, allow_unicode=True)
-    body = [
-        sections.describe_model(facts),
-        sections.describe_use(filename),
-        sections.describe_results(facts),
-        sections.describe_classes(facts),
-        sections.describe_confidence(facts),
-        sections.describe_training(facts),
-        sections.describe_data(facts),
-        sections.describe_limits(facts),
-        sections.describe_intended_use(facts),
-        sections.describe_licence(facts),
-    ]
-    return f"---\n{front}---\n\n" + "\n\n".join(filter(None, body)) + "\n"
+    analysis = (summary.analysis if summary else None) or {}
+    measured = {**(summary.metrics if summary else {}), **analysis}
+    numbers = {name: value for name, value in measured.items() if isinstance(value, int | float)}
+    return cifar_models.model_card(
+        replace(header, metrics={**numbers, **header.metrics}),
+        filename=filename,
+        dataset=_dataset(header, summary),
+        images={split: summary.data.get(split, 0) for split in ("train", "val", "test")} if summary else None,
+        parameters=summary.parameters if summary else None,
+        training=list(_training_rows(header.recipe, summary)),
+        analysis=analysis,
+    )
 
 
 def write_model_card(path: Path, card: str) -> None:
-    """Write a card in one step."""
+    """Writes a card in one step."""
     write_at_once(path, card.encode())
 
 
-def front_matter(facts: CardFacts) -> dict[str, Any]:
-    """What the Hub reads: licence, library, task, data and, in `model-index`, the accuracies in [0, 1]."""
-    # Whose weights of own pictures are, and on what terms, is not ours to say.
-    front: dict[str, Any] = {} if facts.kind == "own" else {"license": "mit"}
-    front |= {
-        "library_name": "cifar-models",
-        "pipeline_tag": "image-classification",
-        "tags": ["pytorch", "safetensors", facts.header.architecture],
-    }
-    if facts.kind == "cifar10":
-        front["datasets"] = ["uoft-cs/cifar10"]
-    names = {
-        "test_accuracy": "accuracy, one view",
-        "test_accuracy_flip": "accuracy, image and mirror image",
-        "test_accuracy_tta": "accuracy, six views",
-    }
-    accuracies = [
-        # As float32 it has digits behind the seventh that mean nothing.
-        {"type": "accuracy", "name": label, "value": round(facts.metrics[name], 6)}
-        for name, label in names.items()
-        if name in facts.metrics
+def _dataset(header: WeightsHeader, summary: Summary | None) -> Literal["cifar10", "synthetic", "own"]:
+    if header.metrics.get("data_fingerprint") == CANONICAL_FINGERPRINT:
+        return "cifar10"
+    sources = (_section(header.recipe, "data").get("source"), summary.data.get("source") if summary else None)
+    return "synthetic" if "synthetic" in sources else "own"
+
+
+def _training_rows(recipe: Mapping[str, Any], summary: Summary | None) -> Iterator[tuple[str, str]]:
+    """Yields label and value of each known setting, time and version."""
+    data, model, trainer = (_section(recipe, name) for name in ("data", "model", "trainer"))
+    if "recipe" in recipe:
+        yield "recipe", str(recipe["recipe"])
+    if "seed_everything" in recipe:
+        yield "seed", str(recipe["seed_everything"])
+    if (epochs := summary.epochs if summary else trainer.get("max_epochs")) is not None:
+        yield "epochs", str(epochs)
+    if summary and summary.steps is not None:
+        yield "optimizer steps", f"{summary.steps:,}"
+    if "batch_size" in data:
+        batch = count_noun(data["batch_size"], "image")
+        if (parts := trainer.get("accumulate_grad_batches") or 1) > 1:
+            batch = f"{parts} times {batch}"
+        yield "batch", f"{batch}, in micro-batches of {size}" if (size := model.get("micro_batch")) else batch
+    if "optimizer" in model:
+        # Adam is the default of LitClassifier.
+        yield "optimizer", _optimizer(model["optimizer"] or {"class_path": "Adam"})
+    if "lr" in model:
+        yield "peak learning rate", f"{model['lr']:g}"
+    if schedule := _section(model, "schedule"):
+        yield "schedule", _schedule(schedule)
+    if model.get("label_smoothing"):
+        yield "label smoothing", f"{model['label_smoothing']:g}"
+    if trainer.get("gradient_clip_val"):
+        yield "gradient clipping", f"{trainer['gradient_clip_val']:g}"
+    if trainer.get("precision"):
+        yield "precision", str(trainer["precision"])
+    if (low := _section(model, "low_resolution")).get("until"):
+        share = percent(low["until"], digits=0)
+        yield "progressive resizing", f"{low['size']}x{low['size']} pixels in the first {share} of the steps"
+    if augmentation := _section(data, "augmentation"):
+        yield "augmentation", ", ".join(_augmentation(augmentation)) or "none"
+    if summary:
+        yield from _machine_rows(summary)
+
+
+def _optimizer(optimizer: Mapping[str, Any]) -> str:
+    name = str(optimizer["class_path"]).rpartition(".")[2]
+    # The schedule sets the learning rate.
+    settings = {**(optimizer.get("init_args") or {}), "lr": None}
+    listed = ", ".join(f"{key} {value}" for key, value in settings.items() if value is not None)
+    return f"{name} ({listed})" if listed else name
+
+
+def _schedule(schedule: Mapping[str, Any]) -> str:
+    shape = {"cos": "cosine"}.get(schedule["anneal"], schedule["anneal"])
+    fall = f"down to 1/{schedule['final_div']:g} of it at the end; {shape}"
+    if not schedule["peak"]:
+        return f"from the peak {fall}"
+    share = percent(schedule["peak"], digits=0)
+    return f"from 1/{schedule['div']:g} of the peak up to it in the first {share} of the steps, then {fall}"
+
+
+def _augmentation(augmentation: Mapping[str, Any]) -> Iterator[str]:
+    if padding := augmentation.get("padding"):
+        yield f"shifts of up to {count_noun(padding, 'pixel')} ({augmentation.get('padding_mode')} padding)"
+    if (flip := augmentation.get("flip", "none")) != "none":
+        yield f"horizontal flips ({flip})"
+    for name in ("brightness", "contrast"):
+        if augmentation.get(name):
+            yield f"{name} by up to {percent(augmentation[name], digits=0)}"
+    if side := augmentation.get("cutout"):
+        yield f"CutOut {side}x{side}"
+
+
+def _machine_rows(summary: Summary) -> Iterator[tuple[str, str]]:
+    if summary.train_seconds is not None and summary.images_per_second is not None:
+        speed = f"{summary.images_per_second:,.0f} images/s"
+        yield "training time", f"{format_duration(summary.train_seconds)}, {speed}"
+    if summary.wall_seconds is not None:
+        yield "wall time, from start to test result", format_duration(summary.wall_seconds)
+    environment = summary.environment
+    cores = count_noun(environment["cores"], "core") if environment.get("cores") else None
+    machine = [
+        environment.get("processor"),
+        cores,
+        environment.get("capability"),
+        environment.get("platform"),
     ]
-    if accuracies:
-        front["metrics"] = ["accuracy"]
-        task = {"type": "image-classification", "name": "Image classification"}
-        result = {"task": task, "dataset": _DATASETS[facts.kind], "metrics": accuracies}
-        front["model-index"] = [{"name": facts.title, "results": [result]}]
-    return front
+    if any(machine):
+        yield "machine", ", ".join(filter(None, machine))
+    versions = {"Python": environment.get("python"), **_section(environment, "versions")}
+    if any(versions.values()):
+        yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)
 
 
-_DATASETS = {
-    "cifar10": {"type": "uoft-cs/cifar10", "name": "CIFAR-10", "split": "test"},
-    "synthetic": {"type": "synthetic", "name": "drawn shapes", "split": "test"},
-    "own": {"type": "imagefolder", "name": "own class folders", "split": "test"},
-}
+def _section(mapping: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = mapping.get(name)
+    return found if isinstance(found, Mapping) else {}

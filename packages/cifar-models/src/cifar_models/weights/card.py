@@ -1,0 +1,171 @@
+"""Model cards in Markdown, with the front matter that the Hugging Face Hub reads. Needs the extra `hub`."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any, Literal
+
+from cifar_models.weights.header import WeightsHeader
+
+#: CIFAR-10 itself, images drawn for trying things out, or a user's own class folders.
+Dataset = Literal["cifar10", "synthetic", "own"]
+
+# Dataset type and name of each evaluation result, as the Hub knows them.
+_DATASETS = {
+    "cifar10": ("uoft-cs/cifar10", "CIFAR-10"),
+    "synthetic": ("synthetic", "synthetic shapes"),
+    "own": ("imagefolder", "own class folders"),
+}
+
+# Test accuracies by their name in a weights file.
+_ACCURACIES = {
+    "test_accuracy": "test accuracy",
+    "test_accuracy_flip": "test accuracy with TTA (flip)",
+    "test_accuracy_tta": "test accuracy with TTA (flip and shift)",
+}
+
+# The characters with a meaning in Markdown, in HTML within it, and in GitHub's extensions; not the colon of "3:05".
+_MARKUP = re.compile(r"[\\`*_{}\[\]<>|~^$&#!@=]|(?<!\d):|:(?!\d)")
+
+
+def model_card(
+    header: WeightsHeader,
+    *,
+    repo_id: str | None = None,
+    filename: str = "model.safetensors",
+    dataset: Dataset | None = None,
+    images: Mapping[str, int] | None = None,
+    parameters: int | None = None,
+    training: Sequence[tuple[str, str]] | None = None,
+    analysis: Mapping[str, Any] | None = None,
+) -> str:
+    """Returns a model card; facts that are not given are left out.
+
+    Args:
+        header: Header of the weights file, or its `Weights`. Metrics are accuracies in [0, 1] and losses in nats, named
+            as in docs/FORMATS.md.
+        repo_id: Hub repository of the card; None for a card beside a local file.
+        filename: Name of that local file.
+        dataset: What the model was trained on; without it the card claims neither data nor licence.
+        images: Number of images in `train`, `val` and `test`.
+        parameters: Number of parameters.
+        training: Rows of the table on training, label and value; None to show the stored header instead.
+        analysis: `classes`, `most_confused` and calibration errors on the test set, as in `summary.json`.
+
+    Raises:
+        ImportError: If the extra `hub` is not installed.
+
+    Source: M. Mitchell et al., "Model Cards for Model Reporting" (arXiv:1810.03993);
+        front matter: huggingface.co/docs/hub/model-cards.
+
+    >>> from cifar_models import CIFAR10, WeightsHeader
+    >>> header = WeightsHeader("resnet9", {}, CIFAR10, {}, {"test_accuracy": 0.94}, "float16", 1)
+    >>> "| test accuracy | 94.00 % |" in model_card(header, repo_id="user/name")
+    True
+    """
+    title = repo_id.rpartition("/")[2] if repo_id else _title(header)
+    metrics = {name: float(value) for name, value in header.metrics.items() if isinstance(value, int | float)}
+    body = _template().render(
+        header=header,
+        title=title,
+        load=f"from_pretrained({json.dumps(repo_id)})"
+        if repo_id
+        else f"load_weights({json.dumps(filename)})",
+        dataset=dataset,
+        images={split: count for split, count in (images or {}).items() if count},
+        parameters=parameters,
+        metrics=metrics,
+        accuracies=_ACCURACIES,
+        ood=_fitted_thresholds(header),
+        training=training,
+        stored=None if training is not None else _stored(header),
+        analysis=analysis or {},
+    )
+    body = re.sub(r"\n{3,}", "\n\n", body).strip()
+    return f"---\n{_front_matter(header, title, dataset, metrics)}\n---\n\n{body}\n"
+
+
+def _title(header: WeightsHeader) -> str:
+    recipe, architecture = _one_line(str(header.recipe.get("recipe", ""))), _one_line(header.architecture)
+    return architecture if recipe in ("", architecture) else f"{recipe} ({architecture})"
+
+
+def _front_matter(
+    header: WeightsHeader, title: str, dataset: Dataset | None, metrics: Mapping[str, float]
+) -> str:
+    try:
+        from huggingface_hub import EvalResult, ModelCardData
+    except ImportError as error:
+        raise ImportError('model cards need an extra: pip install "cifar-models[hub]"') from error
+    results = []
+    if dataset is not None:
+        kind, name = _DATASETS[dataset]
+        results = [
+            EvalResult(
+                task_type="image-classification",
+                task_name="Image classification",
+                dataset_type=kind,
+                dataset_name=name,
+                dataset_split="test",
+                metric_type="accuracy",
+                metric_name=label,
+                # Averages of float32 have no more meaningful digits.
+                metric_value=round(metrics[metric], 6),
+            )
+            for metric, label in _ACCURACIES.items()
+            if metric in metrics
+        ]
+    data = ModelCardData(
+        # Only the owner of other weights can license them.
+        license="mit" if dataset in ("cifar10", "synthetic") else None,
+        library_name="cifar-models",
+        pipeline_tag="image-classification",
+        tags=["pytorch", "safetensors", header.architecture],
+        datasets=["uoft-cs/cifar10"] if dataset == "cifar10" else None,
+        metrics=["accuracy"] if results else None,
+        model_name=title if results else None,
+        eval_results=results or None,
+    )
+    return data.to_yaml()
+
+
+def _fitted_thresholds(header: WeightsHeader) -> dict[str, float] | None:
+    """Temperature and out-of-distribution thresholds, if the file has them."""
+    found = header.metrics.get("familiarity")
+    names = ("temperature", "lowest_confidence", "highest_energy", "false_alarm_rate", "images")
+    if isinstance(found, dict) and all(type(found.get(name)) in (int, float) for name in names):
+        return found
+    return None
+
+
+def _stored(header: WeightsHeader) -> str:
+    facts = {
+        "architecture": header.architecture,
+        "arguments": header.arguments,
+        "input": header.spec.to_dict(),
+        "metrics": header.metrics,
+        "recipe": header.recipe,
+    }
+    # Indented, since a string among the facts could close a fence; JSON keeps each string on one line.
+    return "\n".join("    " + line for line in json.dumps(facts, indent=2).splitlines())
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+
+
+def _template() -> Any:
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    def literal(value: object) -> Markup:
+        # Escapes for Markdown what autoescape would escape for HTML, in a sentence as in a table cell.
+        return value if isinstance(value, Markup) else Markup(_MARKUP.sub(r"\\\g<0>", _one_line(str(value))))  # noqa: S704
+
+    environment = Environment(
+        autoescape=True, finalize=literal, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["percent"] = lambda share: f"{100 * share:.2f} %"
+    environment.filters["thousands"] = lambda count: f"{count:,}"
+    return environment.from_string(files(__package__).joinpath("card.md.jinja").read_text(encoding="utf-8"))
