@@ -80,15 +80,15 @@ def test_commands_are_of_this_workspace():
     assert {words[0] for words in COMMANDS} == {"cifar-train", "cifar-space", "pytest"}
 
 
-@pytest.mark.parametrize("words", [words for words in COMMANDS if "USER/NAME" not in words], ids=" ".join)
-def test_command_looks_for_the_named_files(words, tmp_path, monkeypatch, capsys):
-    # In an empty folder: the options are understood, and the file that they name is missing.
-    named = [word for word in words if word.startswith(("runs/", "weights/")) or word == "last"]
-    if not named:
-        pytest.skip("it names no file")
+@pytest.mark.parametrize(
+    "named", ["--ckpt_path last", "--weights weights/", "space --run runs/", "deploy --run runs/"]
+)
+def test_command_looks_for_the_files_it_names(named, tmp_path, monkeypatch, capsys):
+    # In an empty folder: the options are understood, and the file is missing.
+    (words,) = [words for words in COMMANDS if named in " ".join(words)]
     monkeypatch.chdir(tmp_path)
     assert call(words, monkeypatch) == 2
-    assert (named[0] if named[0] != "last" else "runs") in "".join(capsys.readouterr())
+    assert named.split()[-1].replace("last", "runs") in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize(
