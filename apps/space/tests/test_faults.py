@@ -311,6 +311,6 @@ def test_a_visitor_who_leaves_during_the_work_leaves_no_block(server: Server, ri
     for number in range(8):
         (path,) = server.upload(encoded(PHOTO) + bytes([number]))
         files = [{"path": path, "meta": {"_type": "gradio.FileData"}}]
-        data = [files, 3, True, ["layer1", "layer2"], "scorecam", "predicted", 1, 0.5]
+        data = [files, 3, True, ["layer1", "layer2"], "eigencam", "predicted", 1, 0.5]
         server.send("call/classify", json.dumps({"data": data}).encode())  # and nobody asks for the answer
     server.check_alive(right)

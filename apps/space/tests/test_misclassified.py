@@ -129,7 +129,7 @@ def test_maps_are_computed_for_what_is_shown_and_once(
         assert np.array_equal(one.maps, other.maps)
 
 
-@pytest.mark.parametrize("method", ["gradcam", "eigencam", "scorecam"])
+@pytest.mark.parametrize("method", ["gradcam", "eigencam"])
 def test_maps_do_not_depend_on_their_companions(run_files: ServedFiles, method: str) -> None:
     options = MisclassifiedOptions(count=11, explain=True, method=method)
     together = load_service(run_files).misclassified_page(options)

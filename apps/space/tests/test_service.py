@@ -148,7 +148,7 @@ def test_stops_when_the_time_is_over(weights_file: Path, monkeypatch: pytest.Mon
     ticks = iter(range(1000))
     monkeypatch.setattr(cifar_space.service.deadline.time, "monotonic", lambda: next(ticks))
     with pytest.raises(RequestError, match="more than 5 seconds"):
-        service.answer(EXAMPLES, Options(explained=10, method="scorecam"))
+        service.answer(EXAMPLES, Options(explained=10))
     monkeypatch.undo()
     (answer,) = service.answer(EXAMPLES[:1], Options())
     assert isinstance(answer, Answer)

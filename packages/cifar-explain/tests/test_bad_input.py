@@ -1,4 +1,4 @@
-"""What `explain` refuses, and that the error says what is wrong and what is allowed."""
+"""Arguments that `explain` rejects: the error says what is wrong and what is allowed."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ NAN[1, 2, 3, 4] = torch.nan
         (np.full((1, 3, 8, 8), None), "floating point.*object"),
     ],
 )
-def test_images(images, message):
+def test_images_that_do_not_fit_are_rejected(images, message):
     with pytest.raises(ValueError, match=message):
         explain(NET, images, layers="0")
 
@@ -62,7 +62,7 @@ def test_images(images, message):
         ({"target": Versus(0, 9)}, "against must be"),
     ],
 )
-def test_arguments(arguments, message):
+def test_arguments_that_do_not_fit_are_rejected(arguments, message):
     with pytest.raises(ValueError, match=message):
         explain(NET, GOOD, **{"layers": "0", **arguments})
 
@@ -91,12 +91,12 @@ class Shaped(nn.Module):
         (lambda x: torch.ones(2, 4), "does not depend on layer 'conv'"),
     ],
 )
-def test_model_outputs(change, message):
+def test_model_outputs_that_are_no_logits_are_rejected(change, message):
     with pytest.raises(ValueError, match=message):
         explain(Shaped(change), GOOD, layers="conv", target=0)
 
 
-def test_cam_layers_that_are_not_part_of_the_model():
+def test_cam_layers_that_are_not_part_of_the_model_are_rejected():
     model = Shaped(lambda x: x.mean((2, 3)))
     model.cam_layers = {"conv": model.conv, "lost": model.conv.forward}
     for layers in (None, "lost"):
@@ -105,12 +105,12 @@ def test_cam_layers_that_are_not_part_of_the_model():
     assert explain(model, GOOD, layers="conv", target=0).shape == (2, 1, 8, 8)
 
 
-def test_models():
+def test_function_is_no_model():
     with pytest.raises(ValueError, match=r"must be a torch.nn.Module, got function"):
         explain(lambda x: x, GOOD, layers="0")
 
 
-def test_a_layer_that_runs_twice_or_never():
+def test_layer_that_runs_twice_or_never_is_rejected():
     relu = nn.ReLU()
     twice = nn.Sequential(
         nn.Conv2d(3, 4, 3), relu, nn.Conv2d(4, 4, 3), relu, nn.AdaptiveAvgPool2d(1), nn.Flatten()
@@ -123,8 +123,8 @@ def test_a_layer_that_runs_twice_or_never():
         explain(never, GOOD, layers="extra")
 
 
-def test_a_method_without_a_finite_map():
-    # AblationCAM divides by the score, which is 0 here.
-    model = Shaped(lambda x: x.mean((2, 3)) * 0)
+def test_map_that_is_not_finite_is_rejected():
+    # The slope of the square root is infinite at 0.
+    model = Shaped(lambda x: (x.mean((2, 3)) * 0).sqrt())
     with pytest.raises(ValueError, match="no finite map of layer 'conv'"):
-        explain(model, GOOD, layers="conv", method="ablationcam")
+        explain(model, GOOD, layers="conv")

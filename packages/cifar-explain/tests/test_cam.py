@@ -13,6 +13,8 @@ from torch import nn
 from cifar_explain import METHODS, Versus, explain
 from cifar_explain.cam.methods import _CLASSES
 
+pytestmark = pytest.mark.numeric
+
 CLASSES = {method: getattr(pytorch_grad_cam, name) for method, name in _CLASSES.items()}
 
 
@@ -27,22 +29,20 @@ def library_maps(model, layers, images, method, targets):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_equals_pytorch_grad_cam_called_once_per_layer(method, model, images, capsys):
+def test_maps_equal_pytorch_grad_cam_called_once_per_layer(method, model, images, assert_close):
     layers = ["stem", "middle", "deep"]
     targets = [lambda logits, k=k: logits[k] for k in (0, 1, 2, 3, 1)]
     expected = library_maps(model, layers, images, method, targets)
-    capsys.readouterr()
     maps = explain(model, images, layers=layers, method=method, target=[0, 1, 2, 3, 1])
-    assert capsys.readouterr() == ("", "")  # no progress bars of the library's
     assert maps.shape == (5, 3, 12, 16)
     assert maps.dtype == np.float32
     assert maps.min() >= 0
     assert maps.max() <= 1
-    np.testing.assert_allclose(maps, expected, atol=1e-5)
+    assert_close(maps, expected)
     assert np.ptp(expected, axis=(2, 3)).max() > 0.9  # the comparison is not one of zeros
 
 
-def test_gradcam_equals_the_closed_form(model, images):
+def test_gradcam_equals_the_closed_form(model, images, assert_close):
     # The classifier is linear in the mean of relu(deep), so the gradient of logit k by deep[c, y, x] is
     # weight[k, c] / (h w) where relu is on: Selvaraju et al. 2017, equations 1 and 2, by hand.
     x = model.deep(model.middle(model.stem(images))).detach()
@@ -55,34 +55,32 @@ def test_gradcam_equals_the_closed_form(model, images):
     cam = cam - cam.amin((1, 2), keepdim=True)
     cam = cam / cam.amax((1, 2), keepdim=True)
     maps = explain(model, images, layers="deep", target=2)[:, 0]
-    np.testing.assert_allclose(maps, cam.numpy(), atol=1e-5)
+    assert_close(maps, cam.float())
 
 
-def test_predicted_class_true_classes_names_and_differences(model, images, names):
-    logits = model(images)
-    predicted = logits.argmax(1)
+def test_targets_are_given_as_predicted_class_labels_names_or_differences(model, images, names, assert_close):
+    predicted = model(images).argmax(1)
     base = explain(model, images)
     np.testing.assert_array_equal(base, explain(model, images, target=predicted))
     np.testing.assert_array_equal(base, explain(model, images, target=predicted.tolist()))
     by_name = explain(model, images, target="frog", class_names=names)
     np.testing.assert_array_equal(by_name, explain(model, images, target=2))
     np.testing.assert_array_equal(by_name, explain(model, images.numpy(), target=np.full(5, 2)))
-    against = Versus("frog", "cat")
-    maps = explain(model, images, layers="deep", target=against, class_names=names)
+    maps = explain(model, images, layers="deep", target=Versus("frog", "cat"), class_names=names)
     expected = library_maps(model, ["deep"], images, "gradcam", [lambda logits: logits[2] - logits[0]] * 5)
-    np.testing.assert_allclose(maps, expected, atol=1e-5)
+    assert_close(maps, expected)
     assert np.abs(maps[:, 0] - by_name[:, 2]).max() > 1e-3
 
 
-def test_layers_by_name_by_module_and_in_the_order_asked_for(model, images):
+def test_layers_are_given_by_name_or_module_and_kept_in_order(model, images, assert_close):
     base = explain(model, images)
-    np.testing.assert_array_equal(explain(model, images, layers=[model.deep, "stem"]), base[:, [2, 0]])
-    np.testing.assert_array_equal(explain(model, images, layers="deep"), base[:, 2:])
-    np.testing.assert_array_equal(explain(model, images, layers=model.middle), base[:, 1:2])
+    assert_close(explain(model, images, layers=[model.deep, "stem"]), base[:, [2, 0]])
+    assert_close(explain(model, images, layers="deep"), base[:, 2:])
+    assert_close(explain(model, images, layers=model.middle), base[:, 1:2])
 
 
-@pytest.mark.parametrize("method", ["gradcam", "eigencam", "scorecam", "ablationcam"])
-def test_a_layers_output_counts_as_returned_though_later_overwritten(method, images):
+@pytest.mark.parametrize("method", ["gradcam", "eigencam"])
+def test_layer_output_counts_as_returned_though_later_overwritten(method, images, assert_close):
     def net(*, inplace):
         torch.manual_seed(3)
         layers = [nn.Conv2d(3, 4, 3), nn.ReLU(inplace), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
@@ -91,7 +89,7 @@ def test_a_layers_output_counts_as_returned_though_later_overwritten(method, ima
     with torch.random.fork_rng():
         inplace, ordinary = net(inplace=True), net(inplace=False)
     maps = explain(inplace, images, layers=["0", "1"], method=method)
-    np.testing.assert_array_equal(maps, explain(ordinary, images, layers=["0", "1"], method=method))
+    assert_close(maps, explain(ordinary, images, layers=["0", "1"], method=method))
 
 
 class Multiply(torch.autograd.Function):
@@ -119,7 +117,7 @@ class Scale(nn.Module):
         return Multiply.apply(x, self.weight, self.passes)
 
 
-@pytest.mark.parametrize("method", METHODS[:6])
+@pytest.mark.parametrize("method", METHODS)
 def test_one_pass_each_way_for_all_layers_and_no_parameter_gradients(method, model, images):
     model.deep = nn.Sequential(model.deep, Scale())
     explain(model, images, layers=["stem", "middle", "deep"], method=method)
@@ -131,7 +129,7 @@ def test_one_pass_each_way_for_all_layers_and_no_parameter_gradients(method, mod
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("training", [False, True])
-def test_leaves_no_trace(method, training, model, images, trace_of):
+def test_explaining_leaves_no_trace(method, training, model, images, trace_of, assert_close):
     model.train(training)
     model.stem.requires_grad_(False)
     model.fc.weight.grad = torch.ones_like(model.fc.weight)
@@ -142,12 +140,12 @@ def test_leaves_no_trace(method, training, model, images, trace_of):
     assert trace_of(model) == before
     assert images.grad is None
     # Evaluation mode whatever the model's mode: batch statistics and dropout would give other maps.
-    np.testing.assert_array_equal(maps, explain(model.eval(), images[:2], method=method, target=1))
+    assert_close(maps, explain(model.eval(), images[:2], method=method, target=1))
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("where", ["layer", "progress"])
-def test_leaves_no_trace_after_an_exception(method, where, model, images, trace_of):
+def test_explaining_leaves_no_trace_after_an_exception(method, where, model, images, trace_of):
     class OnPurposeError(Exception):
         pass
 
@@ -164,17 +162,17 @@ def test_leaves_no_trace_after_an_exception(method, where, model, images, trace_
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
-def test_the_callers_gradient_mode_makes_no_difference(method, context, model, images):
+def test_callers_gradient_mode_makes_no_difference(method, context, model, images, assert_close):
     expected = explain(model, images, method=method)
     with context():
         copied = copy.deepcopy(model)  # under inference_mode its weights are inference tensors
         maps = explain(copied, images + 0, method=method)
         assert not torch.is_grad_enabled()
-    np.testing.assert_array_equal(maps, expected)
+    assert_close(maps, expected)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_sixteen_threads_on_one_model_get_the_serial_maps(method, model):
+def test_sixteen_threads_on_one_model_get_the_serial_maps(method, model, assert_close):
     model.train()
     generator = torch.Generator().manual_seed(2)
     batches = [torch.randn(2, 3, 12, 12, generator=generator) for _ in range(16)]
@@ -187,50 +185,28 @@ def test_sixteen_threads_on_one_model_get_the_serial_maps(method, model):
     with ThreadPoolExecutor(16) as pool:
         for _ in range(2):
             for expected, maps in zip(serial, pool.map(work, range(16)), strict=True):
-                np.testing.assert_array_equal(maps, expected)
+                assert_close(maps, expected)
 
 
-def test_progress_counts_to_the_end(model, images):
-    for method, steps in {"gradcam": 3, "scorecam": 15, "ablationcam": 15}.items():
-        seen = []
-        explain(
-            model, images, method=method, progress=lambda done, total, seen=seen: seen.append((done, total))
-        )
-        assert seen == [(number, steps) for number in range(1, steps + 1)]
+def test_progress_counts_the_layers(model, images):
+    seen = []
+    explain(model, images, progress=lambda *steps: seen.append(steps))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
-@pytest.mark.parametrize("method", ["gradcam", "scorecam", "ablationcam"])
-def test_channels_last_gives_the_same_maps(method, model, images):
-    expected = explain(model, images, method=method)
-    model.to(memory_format=torch.channels_last)
-    maps = explain(model, images.contiguous(memory_format=torch.channels_last), method=method)
-    np.testing.assert_allclose(maps, expected, atol=1e-4)
-
-
-def test_autocast_and_double_precision(model, images):
+def test_channels_last_autocast_and_double_precision_give_the_same_maps(model, images, assert_close):
     expected = explain(model, images, target=1)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert np.abs(explain(model, images, target=1) - expected).mean() < 0.05
-    np.testing.assert_allclose(explain(model.double(), images.double(), target=1), expected, atol=1e-4)
+    channels_last = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    assert_close(
+        explain(channels_last, images.contiguous(memory_format=torch.channels_last), target=1), expected
+    )
+    assert_close(explain(model.double(), images.double(), target=1), expected)
 
 
-def test_a_map_without_evidence_is_zero(images):
+def test_map_without_evidence_is_zero(images):
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     for parameter in model.parameters():
         nn.init.zeros_(parameter)
     assert not explain(model, images, layers="1").any()
-
-
-def test_ablation_finds_the_layer_that_runs_when_the_model_lists_it_twice(images):
-    class Twice(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.unused_name = nn.Conv2d(3, 4, 3)
-            self.body = nn.Sequential(self.unused_name, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-        def forward(self, x):
-            return self.body(x)
-
-    twice = Twice().eval()
-    maps = explain(twice, images, layers="unused_name", method="ablationcam")
-    np.testing.assert_array_equal(maps, explain(twice.body, images, layers="0", method="ablationcam"))

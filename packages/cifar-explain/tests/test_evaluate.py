@@ -36,16 +36,15 @@ def predictions(draw, *, tied=False):
     return weights / weights.sum(axis=1, keepdims=True), generator.integers(0, classes, count)
 
 
-def test_logits_and_their_softmax_whatever_the_batch_size(model, images):
-    logits = model(images).double().detach()
-    expected = logits.softmax(1).numpy()
-    for batch_size in (1, 2, 5, 100):
-        raw = predict_logits(model, images, batch_size=batch_size)
-        np.testing.assert_allclose(raw, logits.numpy(), atol=1e-5)
-        assert raw.dtype == np.float64
-        got = predict_probabilities(model, images, batch_size=batch_size)
-        np.testing.assert_allclose(got, expected, atol=1e-6)
-        assert got.dtype == np.float64
+@pytest.mark.numeric
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 100])
+def test_logits_and_their_softmax_do_not_depend_on_the_batch_size(model, images, batch_size, assert_close):
+    expected = model(images).detach()
+    logits = predict_logits(model, images, batch_size=batch_size)
+    assert_close(logits.astype(np.float32), expected)
+    probabilities = predict_probabilities(model, images, batch_size=batch_size)
+    assert logits.dtype == probabilities.dtype == np.float64
+    assert_close(probabilities.astype(np.float32), expected.softmax(1))
 
 
 def test_evaluation_leaves_no_trace_and_runs_in_evaluation_mode(model, images, trace_of):

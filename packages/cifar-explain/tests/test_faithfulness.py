@@ -14,7 +14,9 @@ from pytorch_grad_cam.metrics.road import NoisyLinearImputer
 from torch import nn
 
 from cifar_explain import RANDOM, Versus, explain, measure_faithfulness
-from cifar_explain.cam.road import Imputer, ranked_map
+from cifar_explain.cam.faithfulness import Imputer, ranked_map
+
+pytestmark = pytest.mark.numeric
 
 # pytorch-grad-cam's own imputer, the oracle, gives tensors to NumPy functions; ours does not.
 library_warns = pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning")
@@ -54,7 +56,7 @@ def test_faithful_maps_score_above_random_ones(corners):
 
 
 @library_warns
-def test_equals_pytorch_grad_cam_without_ties_and_noise(corners, monkeypatch):
+def test_scores_equal_pytorch_grad_cam_without_ties_and_noise(corners, monkeypatch):
     monkeypatch.setattr(Imputer.__init__, "__kwdefaults__", {"noise": 0.0})
     model = Corner().eval()
     percentiles = (20, 60)
@@ -103,7 +105,7 @@ def test_ranks_keep_the_order_and_are_all_different(seed, size):
         assert not below.size or not above.size or below.max() < above.min()
 
 
-def test_rows_sizes_and_repeatability(model, images, names, trace_of):
+def test_rows_come_by_layer_and_are_repeated_by_the_seed(model, images, names, trace_of):
     arguments = {"methods": ["gradcam", "eigencam"], "percentiles": [50], "class_names": names}
     before, seen = trace_of(model), []
     rows = measure_faithfulness(model, images, target="cat", progress=lambda *n: seen.append(n), **arguments)
@@ -123,7 +125,7 @@ def test_rows_sizes_and_repeatability(model, images, names, trace_of):
         assert row.standard_error == pytest.approx(np.std(row.scores, ddof=1) / 5**0.5)
 
 
-def test_a_difference_of_classes_and_inference_mode(model, images):
+def test_difference_of_classes_is_measured_under_inference_mode(model, images):
     with torch.inference_mode():
         rows = measure_faithfulness(
             model, images[:1] + 0, layers="deep", methods="gradcam", target=Versus(0, 1), percentiles=[50]
@@ -132,7 +134,7 @@ def test_a_difference_of_classes_and_inference_mode(model, images):
     assert np.isfinite(rows[1].mean)
 
 
-def test_a_constant_map_is_as_good_as_a_random_one():
+def test_constant_map_is_as_good_as_a_random_one():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     for parameter in model.parameters():
         nn.init.zeros_(parameter)
@@ -155,6 +157,6 @@ def test_a_constant_map_is_as_good_as_a_random_one():
         ({"target": 4}, "from 0 to 3"),
     ],
 )
-def test_bad_input(model, images, arguments, message):
+def test_arguments_that_do_not_fit_are_rejected(model, images, arguments, message):
     with pytest.raises(ValueError, match=message):
         measure_faithfulness(model, images, **arguments)

@@ -18,7 +18,6 @@ from cifar_explain import (
     ClassReport,
     Faithfulness,
     class_reports,
-    enlarge_photo,
     find_errors,
     find_theme,
     make_figure,
@@ -121,24 +120,24 @@ def texts_of(figure):
     ]
 
 
-@pytest.mark.parametrize("theme", THEMES)
+def assert_separate(texts, figure):
+    """No text is cut off by the figure's edge or lies on another."""
+    boxes = [(text.get_text(), text.get_window_extent().padded(-2)) for text in texts]
+    for text, box in boxes:
+        assert box.x0 >= -2, text
+        assert box.y0 >= -2, text
+        assert box.x1 <= figure.bbox.x1 + 2, text
+        assert box.y1 <= figure.bbox.y1 + 2, text
+    for (one, box), (other, another) in combinations(boxes, 2):
+        assert not box.overlaps(another), (one, other)
+
+
 @pytest.mark.parametrize("classes", NAMES)
-def test_no_text_is_clipped_and_no_labels_overlap(classes, theme):
-    for name, figure in figures(classes, theme).items():
+def test_no_text_is_clipped_and_none_overlaps_another(classes):
+    for figure in figures(classes, "light").values():
         drawn(figure)
-        width, height = figure.canvas.get_width_height()
-        for text in texts_of(figure):
-            box = text.get_window_extent()
-            inside = box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height
-            assert inside, (name, text.get_text())
-        for axes in figure.axes:
-            for labels, low, high in ((shown_labels(axes.xaxis), 0, 2), (shown_labels(axes.yaxis), 1, 3)):
-                boxes = [label.get_window_extent().extents for label in labels]
-                if labels and not labels[0].get_rotation():
-                    ordered = sorted(boxes, key=lambda box, low=low: box[low])
-                    assert all(one[high] <= other[low] for one, other in pairwise(ordered)), name
-        titles = [text.get_window_extent() for text in texts_of(figure)[:2]]
-        assert len(titles) < 2 or not titles[0].overlaps(titles[1]), name
+        # The box of a tilted label is larger than what is drawn of it.
+        assert_separate([text for text in texts_of(figure) if not text.get_rotation()], figure)
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -275,8 +274,8 @@ def test_reliability_states_both_errors_and_the_images():
     figure = plot_reliability(curve, calibrated=better)
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == [
-        f"as it comes: calibration error {curve.calibration_error:.1%}",
-        "calibrated: calibration error 0.0%",
+        f"before calibration: calibration error {curve.calibration_error:.1%}",
+        "after calibration: calibration error 0.0%",
     ]
     (axes,) = figure.axes
     np.testing.assert_array_equal(axes.lines[1].get_xydata(), np.c_[curve.confidences, curve.accuracies])
@@ -325,71 +324,71 @@ def test_maps_are_filled_only_where_they_beat_chance():
     assert alone.get_markerfacecolor() == surface
 
 
-@pytest.mark.parametrize("layers", [1, 2, 4])
-def test_photos_and_maps_are_drawn_to_the_pixel(layers):
-    (errors, photos), maps = error_arguments(layers=layers)
+def box_of(axes):
+    return axes.get_window_extent().extents
+
+
+@pytest.mark.parametrize(
+    ("layers", "size"), [(1, (32, 32)), (3, (32, 32)), (3, (224, 160)), (2, (8, 40)), (12, (32, 32))]
+)
+@pytest.mark.parametrize("pairs", [True, False])
+def test_errors_show_each_image_and_its_maps_in_a_row(layers, size, pairs):
+    (errors, photos), maps = error_arguments(layers=layers, size=size, count=3, classes=20)
+    maps["true_maps"] = maps["true_maps"] if pairs else None
     figure = plot_errors(errors, photos, **maps, opacity=0.7)
-    pixels = drawn(figure)
-    pictures = figure.axes[0].images
-    assert len(pictures) == 3 * (1 + 2 * layers)
-    for row, photo in enumerate(photos):
-        heats = [
-            heat for pair in zip(maps["maps"][row], maps["true_maps"][row], strict=True) for heat in pair
-        ]
-        for number, heat in enumerate([None, *heats]):
-            left, right, bottom, top = pictures[row * (1 + 2 * layers) + number].get_extent()
-            scale = (right - left) // 32
-            assert scale >= 4
-            expected = (
-                enlarge_photo(photo, scale)
-                if heat is None
-                else overlay(photo, heat, opacity=0.7, scale=scale)
-            )
-            np.testing.assert_array_equal(pixels[top:bottom, left:right], expected)
-
-
-def test_photos_without_maps_are_drawn_to_the_pixel_with_both_classes():
-    (errors, photos), _ = error_arguments(count=7)
-    figure = plot_errors(errors, photos, theme="dark")
-    pixels = drawn(figure)
-    for photo, picture in zip(photos, figure.axes[0].images, strict=True):
-        left, right, bottom, top = picture.get_extent()
-        np.testing.assert_array_equal(pixels[top:bottom, left:right], enlarge_photo(photo, 10))
-    shown = [text.get_text() for text in texts_of(figure)]
-    for index in range(7):
-        first = shown.index(f"predicted, {errors.confidences[index]:.1%}")
-        assert shown[first + 1] == CIFAR[errors.predictions[index]]
-        assert shown[first + 2] == f"true, {errors.confidences[index] - errors.margins[index]:.1%}"
-        assert shown[first + 3] == CIFAR[errors.labels[index]]
-        shown = shown[first + 1 :]
-
-
-@pytest.mark.parametrize(("size", "layers"), [((224, 160), 3), ((8, 40), 2), ((32, 32), 12)])
-def test_photos_of_other_sizes_keep_their_shape_within_the_width(size, layers):
-    arguments, maps = error_arguments(size=size, layers=layers, count=2)
-    figure = plot_errors(*arguments, **maps)
     drawn(figure)
     assert figure.get_figwidth() <= 9
-    right_edges = []
-    for picture in figure.axes[0].images:
-        left, right, bottom, top = picture.get_extent()
-        assert (right - left) / (bottom - top) == pytest.approx(size[1] / size[0], rel=0.05)
-        right_edges.append(right)
-    assert max(right_edges) <= figure.get_figwidth() * 200
+    tiles = [axes for axes in figure.axes if axes.images]
+    rows = np.array(tiles).reshape(3, -1)
+    heats = [maps["maps"]] if maps["true_maps"] is None else [maps["maps"], maps["true_maps"]]
+    for number, (first, *others) in enumerate(rows):
+        np.testing.assert_array_equal(first.images[0].get_array(), photos[number])
+        expected = [heat[number, layer] for layer in range(layers) for heat in heats]
+        for axes, heat in zip(others, expected, strict=True):
+            shown = axes.images[0].get_array()
+            scale = len(shown) // size[0]
+            np.testing.assert_array_equal(shown, overlay(photos[number], heat, opacity=0.7, scale=scale))
+    # From left to right, rows below each other, nothing overlapping or out of shape.
+    for row in rows:
+        assert all(box_of(one)[2] < box_of(other)[0] for one, other in pairwise(row))
+        widths, heights = np.array([box_of(axes)[2:] - box_of(axes)[:2] for axes in row]).T
+        assert np.ptp(heights) <= 2
+        np.testing.assert_allclose(widths / heights, size[1] / size[0], rtol=0.01)
+    for upper, lower in pairwise(rows):
+        assert box_of(upper[0])[1] > box_of(lower[0])[3]
+    assert box_of(rows[-1, -1])[2] <= figure.bbox.x1
+    assert_separate(texts_of(figure), figure)
 
 
-@pytest.mark.parametrize("layers", [1, 3, 4, 6, 12])
-@pytest.mark.parametrize("pairs", [True, False])
-def test_the_words_around_the_maps_do_not_overlap(layers, pairs):
-    arguments, maps = error_arguments(layers=layers, count=2, classes=20)
-    figure = plot_errors(*arguments, **{**maps, "true_maps": maps["true_maps"] if pairs else None})
+def test_errors_without_maps_show_five_images_a_row_with_both_classes():
+    (errors, photos), _ = error_arguments(count=7)
+    figure = plot_errors(errors, photos, theme="dark")
     drawn(figure)
-    boxes = [(text.get_text(), text.get_window_extent().padded(-2)) for text in texts_of(figure)]
-    for (one, box), (other, another) in combinations(boxes, 2):
-        assert not box.overlaps(another), (one, other)
-    for _, box in boxes:
-        assert box.x0 >= 0
-        assert box.x1 <= figure.get_figwidth() * 200
+    for number, axes in enumerate(figure.axes):
+        np.testing.assert_array_equal(axes.images[0].get_array(), photos[number])
+        assert axes.get_subplotspec().rowspan.start == number // 5
+        assert [text.get_text() for text in axes.texts] == [
+            f"predicted, {errors.confidences[number]:.1%}",
+            CIFAR[errors.predictions[number]],
+            f"true, {errors.confidences[number] - errors.margins[number]:.1%}",
+            CIFAR[errors.labels[number]],
+        ]
+    assert_separate(texts_of(figure), figure)
+    boxes = [axes.get_window_extent() for axes in figure.axes]
+    assert not any(
+        text.get_window_extent().padded(-2).overlaps(box) for text in texts_of(figure) for box in boxes
+    )
+
+
+def test_a_hundred_errors_fit_into_one_figure():
+    generator = np.random.default_rng(0)
+    errors = find_errors(np.tile([0.9, 0.1], (100, 1)), np.ones(100, int))
+    photos, maps = (
+        generator.integers(0, 256, (100, 40, 8, 3), np.uint8),
+        {"maps": generator.random((100, 1, 40, 8)), "layers": ["conv"]},
+    )
+    assert plot_errors(errors, photos, **maps).get_figheight() <= 100
+    assert plot_errors(errors, photos).get_figheight() <= 100
 
 
 def test_names_with_dollar_signs_are_no_formulas():

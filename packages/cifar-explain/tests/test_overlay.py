@@ -1,4 +1,4 @@
-"""Overlays: exact at both ends, monotone between, and enlarged as promised."""
+"""Overlays: exact at both ends, monotone between, and upsampled as promised."""
 
 import matplotlib
 import numpy as np
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cifar_explain import enlarge_map, enlarge_photo, heat_colours, overlay
+from cifar_explain import heat_colours, overlay, upsample_image, upsample_map
 
 photos = arrays(np.uint8, (3, 4, 3))
 heats = arrays(np.float32, (2, 2), elements=st.floats(0, 1, width=32))
@@ -18,7 +18,7 @@ opacities = st.floats(0, 1)
 @given(photos, heats)
 def test_opacity_zero_is_the_photo_and_one_the_pure_map(photo, heat):
     np.testing.assert_array_equal(overlay(photo, heat, opacity=0), photo)
-    pure = heat_colours(enlarge_map(heat, (3, 4)))
+    pure = heat_colours(upsample_map(heat, (3, 4)))
     np.testing.assert_array_equal(overlay(photo, heat, opacity=1), pure)
     np.testing.assert_array_equal(overlay(photo, heat, opacity=1, scale=2)[::2, ::2].shape, photo.shape)
 
@@ -33,16 +33,16 @@ def test_every_pixel_moves_from_photo_to_map_without_a_jump(photo, heat, one, ot
 
 
 @given(heats, st.integers(2, 9), st.integers(2, 9))
-def test_enlarged_maps_agree_with_torch(heat, height, width):
+def test_upsampled_maps_agree_with_torch(heat, height, width):
     expected = torch.nn.functional.interpolate(
         torch.from_numpy(heat)[None, None], (height, width), mode="bilinear"
     )
-    np.testing.assert_allclose(enlarge_map(heat, (height, width)), expected[0, 0].numpy(), atol=1e-5)
+    np.testing.assert_allclose(upsample_map(heat, (height, width)), expected[0, 0].numpy(), atol=1e-5)
 
 
-def test_photos_are_enlarged_with_square_pixels():
+def test_images_are_upsampled_with_square_pixels():
     photo = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
-    np.testing.assert_array_equal(enlarge_photo(photo, 3), np.kron(photo, np.ones((3, 3, 1), np.uint8)))
+    np.testing.assert_array_equal(upsample_image(photo, 3), np.kron(photo, np.ones((3, 3, 1), np.uint8)))
 
 
 def test_the_arguments_are_left_alone():

@@ -1,11 +1,12 @@
 """Class activation maps and misclassified images for any convolutional torch module."""
 
+from typing import TypeAlias
+
 from cifar_explain.cam.explain import explain
 from cifar_explain.cam.faithfulness import PERCENTILES, RANDOM, Faithfulness, measure_faithfulness
-from cifar_explain.cam.layers import find_layers
 from cifar_explain.cam.methods import METHODS
-from cifar_explain.cam.overlay import enlarge_map, enlarge_photo, heat_colours, overlay
-from cifar_explain.cam.targets import Versus
+from cifar_explain.cam.overlay import heat_colours, overlay, upsample_image, upsample_map
+from cifar_explain.cam.targets import Versus, find_layers
 from cifar_explain.evaluation.calibration import (
     TEMPERATURES,
     ReliabilityCurve,
@@ -15,22 +16,17 @@ from cifar_explain.evaluation.calibration import (
     reliability_curve,
 )
 from cifar_explain.evaluation.errors import RANKINGS, Errors, find_errors
-from cifar_explain.evaluation.evaluate import (
-    Evaluation,
-    evaluate,
-    label_losses,
-    predict_logits,
-    predict_probabilities,
-)
+from cifar_explain.evaluation.evaluate import Evaluation, evaluate, predict_logits, predict_probabilities
 from cifar_explain.evaluation.metrics import (
     ClassReport,
     ConfusedPair,
     class_reports,
     confusion_matrix,
+    label_losses,
     most_confused,
     top_k_accuracy,
 )
-from cifar_explain.evaluation.ood import Familiarity, energy_scores, fit_familiarity
+from cifar_explain.evaluation.ood import OODDetector, energy_scores, fit_familiarity, fit_ood_detector
 from cifar_explain.gallery import Gallery, make_gallery, read_gallery, stored_images, write_gallery
 from cifar_explain.human_labels import (
     VERDICTS,
@@ -40,17 +36,22 @@ from cifar_explain.human_labels import (
     read_counts,
     read_rechecks,
 )
-from cifar_explain.plots.confusion import plot_confusion
 from cifar_explain.plots.errors import plot_errors
 from cifar_explain.plots.faithfulness import plot_faithfulness
-from cifar_explain.plots.metrics import plot_classes, plot_reliability
+from cifar_explain.plots.metrics import plot_classes, plot_confusion, plot_reliability
 from cifar_explain.plots.style import (
+    THEMES,
+    Theme,
     add_legend,
     add_title,
+    find_theme,
     make_figure,
     quiet_axes,
 )
-from cifar_explain.plots.themes import THEMES, Theme, find_theme
+
+# Former names.
+Familiarity: TypeAlias = OODDetector
+enlarge_map, enlarge_photo = upsample_map, upsample_image
 
 __all__ = [
     "METHODS",
@@ -68,6 +69,7 @@ __all__ = [
     "Familiarity",
     "Gallery",
     "HumanView",
+    "OODDetector",
     "Recheck",
     "ReliabilityCurve",
     "Theme",
@@ -87,6 +89,7 @@ __all__ = [
     "find_layers",
     "find_theme",
     "fit_familiarity",
+    "fit_ood_detector",
     "fit_temperature",
     "heat_colours",
     "judge_errors",
@@ -110,5 +113,7 @@ __all__ = [
     "reliability_curve",
     "stored_images",
     "top_k_accuracy",
+    "upsample_image",
+    "upsample_map",
     "write_gallery",
 ]

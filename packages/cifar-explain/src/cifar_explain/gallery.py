@@ -19,7 +19,7 @@ from PIL import Image
 
 from cifar_explain.evaluation.errors import Errors, find_errors
 from cifar_explain.human_labels import VERDICTS, HumanView, Recheck
-from cifar_explain.validation import as_class_names, as_labels, as_probabilities
+from cifar_explain.validation import as_class_names, as_predictions, as_probabilities, check_photos
 
 #: Version of the format, in docs/FORMATS.md.
 VERSION = 2
@@ -54,19 +54,18 @@ class Gallery:
     human: HumanView | None = None
 
     def __post_init__(self) -> None:
-        rows = as_probabilities(self.probabilities).astype(np.float32)
-        count, classes = rows.shape
+        rows, labels = as_predictions(self.probabilities, self.labels)
         if not isinstance(self.split, str) or not self.split:
             raise ValueError(f"split must be a name such as 'test', got {self.split!r}")
         for name, value in (
             ("weights_sha256", _as_sha256(self.weights_sha256)),
-            ("class_names", as_class_names(self.class_names, classes=classes)),
-            ("labels", as_labels(self.labels, count=count, classes=classes)),
-            ("probabilities", rows),
+            ("class_names", as_class_names(self.class_names, classes=rows.shape[1])),
+            ("labels", labels),
+            ("probabilities", rows.astype(np.float32)),
         ):
             object.__setattr__(self, name, value)
         if self.images is not None:
-            _check_images(self.images, len(self.tiles))
+            check_photos(self.images, len(self.tiles))
         if self.human is not None:
             _check_human(self.human, self.errors)
 
@@ -134,7 +133,7 @@ def make_gallery(
     (array([2, 0]), {'cat': 0}, 1)
     """
     rows = as_probabilities(probabilities).astype(np.float32)
-    _check_images(images, len(rows))
+    check_photos(images, len(rows))
     stored = np.asarray(images[stored_images(rows, labels)])
     return Gallery(weights_sha256, split, tuple(class_names), np.asarray(labels), rows, stored, human)
 
@@ -148,8 +147,7 @@ def stored_images(probabilities: NDArray[np.floating], labels: NDArray[np.intege
     >>> stored_images([[0.9, 0.1], [0.7, 0.3], [0.6, 0.4], [0.2, 0.8]], [0, 0, 1, 1])
     array([2, 0, 3])
     """
-    rows = as_probabilities(probabilities)
-    true = as_labels(labels, count=len(rows), classes=rows.shape[1])
+    rows, true = as_predictions(probabilities, labels)
     right = rows.argmax(axis=1) == true
     confidences = np.where(right, rows.max(axis=1), -1)
     examples = [
@@ -324,12 +322,6 @@ def _as_sha256(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[0-9a-fA-F]{64}", value):
         raise ValueError(f"weights_sha256 must be 64 hexadecimal digits, got {value!r:.100}")
     return value.lower()
-
-
-def _check_images(images: Any, count: int) -> None:
-    shape, kind = tuple(np.shape(images)), getattr(images, "dtype", None)
-    if kind != np.uint8 or len(shape) != 4 or shape[0] != count or shape[3] != 3 or 0 in shape[1:]:
-        raise ValueError(f"images must be uint8 ({count}, H, W, 3), got {kind} {shape}")
 
 
 def _check_human(human: HumanView, errors: Errors) -> None:

@@ -5,12 +5,18 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MethodType
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
 
 from cifar_explain.validation import check_module
+
+#: Called with the number of steps done and the number of all steps; an exception that it raises ends the work.
+Progress: TypeAlias = Callable[[int, int], None]
+
+#: Images per forward pass: enough to keep a few cores busy, few enough for activations to stay in their cache.
+BATCH_SIZE = 100
 
 # torch numbers hooks with one counter for the process, whose increment is not atomic; two hooks with the same
 # number on one layer would replace each other.
@@ -19,7 +25,7 @@ _HOOK_NUMBERS = threading.Lock()
 
 @contextmanager
 def hooked(hooks: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]:
-    """Run forward hooks on the modules of a private view while the context lasts, and not a moment longer.
+    """Runs forward hooks on modules of a private view while the context lasts.
 
     >>> layer = nn.ReLU()
     >>> with hooked({layer: lambda module, inputs, output: output + 1}):
@@ -40,17 +46,11 @@ def hooked(hooks: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]:
 
 
 def private_view(model: nn.Module) -> tuple[nn.Module, dict[int, nn.Module]]:
-    """Return a copy of a model's modules that shares its weights, and the way from each module to its copy.
+    """Returns a copy of a model's modules that shares its weights, and the copies by `id` of their original.
 
-    The copy is in evaluation mode and none of its parameters requires a gradient. Hooks, modes and replaced
-    layers of the copy leave the model alone, so that many threads can look into one model at once. Hooks
-    that the model already has run in the copy too. A compiled model is viewed through the module it wraps.
-
-    Args:
-        model: Any module except TorchScript.
-
-    Returns:
-        The copy, and a mapping from `id(module)` of each of the model's modules to its copy.
+    The copy is in evaluation mode and none of its parameters requires a gradient. Hooks and modes of the copy
+    leave the model alone, so that many threads can look into one model at once. Hooks that the model already
+    has run in the copy too. A compiled model is viewed through the module it wraps.
 
     Raises:
         ValueError: If `model` is no `nn.Module`, or contains TorchScript, whose layers Python cannot see.
@@ -75,11 +75,7 @@ def private_view(model: nn.Module) -> tuple[nn.Module, dict[int, nn.Module]]:
 
 
 def on_device_of(view: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Return the images where the model's weights are, as tensors that a backward pass may keep.
-
-    >>> on_device_of(nn.ReLU(), torch.zeros(1, 3, 8, 8)).device
-    device(type='cpu')
-    """
+    """Returns the images on the device of the model's weights, as tensors that a backward pass may keep."""
     parameter = next(view.parameters(), None)
     return _ordinary(images if parameter is None else images.to(parameter.device))
 
@@ -89,16 +85,20 @@ def _copied_state(module: nn.Module, copies: dict[int, nn.Module]) -> dict[str, 
     state = {name: _rebound(value, copies) for name, value in dict(module.__dict__).items()}
     # What `module.compile()` leaves behind would call the original.
     state.pop("_compiled_call_impl", None)
-    state["_parameters"] = {name: _frozen(tensor) for name, tensor in module._parameters.items()}
+    state["_parameters"] = {
+        # A detached alias: no gradient of it can be computed, and `.grad` of the original is out of reach.
+        name: tensor if tensor is None else nn.Parameter(_ordinary(tensor.detach()), requires_grad=False)
+        for name, tensor in module._parameters.items()
+    }
     state["_buffers"] = {
-        name: None if tensor is None else _ordinary(tensor) for name, tensor in module._buffers.items()
+        name: tensor if tensor is None else _ordinary(tensor) for name, tensor in module._buffers.items()
     }
     state["training"] = False
     return state
 
 
 def _rebound(value: Any, copies: dict[int, nn.Module]) -> Any:
-    """Let modules, their methods and plain containers of both point into the copy."""
+    """Returns the value with modules, their methods and plain containers of both pointing into the copy."""
     if isinstance(value, nn.Module):
         return copies.get(id(value), value)
     if isinstance(value, MethodType) and id(value.__self__) in copies:
@@ -108,13 +108,6 @@ def _rebound(value: Any, copies: dict[int, nn.Module]) -> Any:
     if type(value) in (dict, OrderedDict):
         return type(value)((key, _rebound(item, copies)) for key, item in list(value.items()))
     return value
-
-
-def _frozen(parameter: nn.Parameter | None) -> nn.Parameter | None:
-    if parameter is None:
-        return None
-    # A detached alias: no gradient of it can be computed, and `.grad` of the original is out of reach.
-    return nn.Parameter(_ordinary(parameter.detach()), requires_grad=False)
 
 
 def _ordinary(tensor: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""What several modules check at their boundary: arrays of images, labels and probabilities, and names."""
+"""Checks of arguments that several modules share."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-#: What stands for one class: its index, or its name where class names are given.
+#: One class: its index, or its name where class names are given.
 ClassKey: TypeAlias = int | str
 
 
 def known_names(name: object, allowed: Iterable[str]) -> str:
-    """Return the end of an error about an unknown name: the nearest valid names, then all of them.
+    """Returns the end of an error about an unknown name: the nearest valid names, then all of them.
 
     >>> known_names("layer", ["layer1", "stem"])
     "did you mean 'layer1'? known: 'layer1', 'stem'"
@@ -28,14 +28,7 @@ def known_names(name: object, allowed: Iterable[str]) -> str:
 
 
 def check_choice(argument: str, value: str, allowed: Iterable[str]) -> str:
-    """Return `value` if it is one of `allowed`.
-
-    Raises:
-        ValueError: If it is not, with the nearest valid names.
-
-    >>> check_choice("by", "loss", ["loss", "margin"])
-    'loss'
-    """
+    """Returns `value` if it is one of `allowed`."""
     names = list(allowed)
     if not isinstance(value, str) or value not in names:
         raise ValueError(f"{argument} is {value!r}; {known_names(value, names)}")
@@ -43,44 +36,14 @@ def check_choice(argument: str, value: str, allowed: Iterable[str]) -> str:
 
 
 def check_count(argument: str, value: Any, *, minimum: int = 1) -> int:
-    """Return `value` as an int if it is a whole number of at least `minimum`.
-
-    Raises:
-        ValueError: If it is not.
-
-    >>> check_count("bins", 15)
-    15
-    """
+    """Returns `value` as an int if it is a whole number of at least `minimum`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
         raise ValueError(f"{argument} must be a whole number of at least {minimum}, got {value!r}")
     return int(value)
 
 
-def check_module(model: Any) -> nn.Module:
-    """Return `model` if it is a module whose layers Python can see.
-
-    Raises:
-        ValueError: If it is no `nn.Module`, or contains TorchScript.
-
-    >>> check_module(nn.ReLU())
-    ReLU()
-    """
-    if not isinstance(model, nn.Module):
-        raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")  # noqa: TRY004
-    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
-        raise ValueError("model contains TorchScript, whose layers cannot be observed; give the original one")
-    return model
-
-
 def as_images(images: Any) -> torch.Tensor:
-    """Return finite floating-point images `(N, C, H, W)` as a tensor without a graph.
-
-    Raises:
-        ValueError: If there are none, or they have another shape, are not floating point, or not finite.
-
-    >>> as_images(np.zeros((1, 3, 8, 8), np.float32)).shape
-    torch.Size([1, 3, 8, 8])
-    """
+    """Returns finite floating-point images `(N, C, H, W)` as a tensor without a graph."""
     if not isinstance(images, torch.Tensor | np.ndarray):
         raise ValueError(f"images must be a tensor or an array (N, C, H, W), got {type(images).__name__}")  # noqa: TRY004
     shape = tuple(images.shape)
@@ -98,15 +61,15 @@ def as_images(images: Any) -> torch.Tensor:
     return tensor
 
 
+def check_photos(photos: Any, count: int) -> None:
+    """Raises a `ValueError` unless the images are uint8 RGB `(count, H, W, 3)`; reads none of them."""
+    shape, kind = tuple(np.shape(photos)), getattr(photos, "dtype", None)
+    if kind != np.uint8 or len(shape) != 4 or shape[0] != count or shape[3] != 3 or 0 in shape[1:]:
+        raise ValueError(f"images must be uint8 ({count}, H, W, 3), got {kind} {shape}")
+
+
 def as_logits(logits: Any, count: int) -> torch.Tensor:
-    """Return what a model gave for `count` images if it is finite logits `(count, K)`.
-
-    Raises:
-        ValueError: If it is not.
-
-    >>> as_logits(torch.zeros(2, 10), 2).shape
-    torch.Size([2, 10])
-    """
+    """Returns a model's output for `count` images if it is finite logits `(count, K)`."""
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != count or 0 in logits.shape:
         got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise ValueError(f"the model must return logits ({count}, K), but returns {got}")
@@ -116,14 +79,7 @@ def as_logits(logits: Any, count: int) -> torch.Tensor:
 
 
 def as_labels(labels: Any, *, count: int, classes: int, argument: str = "labels") -> NDArray[np.int64]:
-    """Return `count` class indices as an int64 array.
-
-    Raises:
-        ValueError: If the number, the type or a value is wrong.
-
-    >>> as_labels([0, 2], count=2, classes=3)
-    array([0, 2])
-    """
+    """Returns `count` class indices below `classes` as an int64 array."""
     array = np.asarray(labels.detach().cpu() if isinstance(labels, torch.Tensor) else labels)
     if array.shape != (count,):
         raise ValueError(f"{argument} must be {count} class indices, got the shape {array.shape}")
@@ -138,13 +94,12 @@ def as_labels(labels: Any, *, count: int, classes: int, argument: str = "labels"
 
 
 def as_probabilities(probabilities: Any) -> NDArray[np.float64]:
-    """Return class probabilities `(N, K)` as float64.
+    """Returns class probabilities `(N, K)` as float64, each row a distribution within 1e-3.
 
-    Raises:
-        ValueError: If the shape is another, there are no rows, or a row is not a distribution (within 1e-3).
-
-    >>> as_probabilities([[0.25, 0.75]])
-    array([[0.25, 0.75]])
+    >>> as_probabilities([[0.5, 0.6]])
+    Traceback (most recent call last):
+        ...
+    ValueError: probabilities must be at least 0 and sum to 1 in each row, but row 0 is [0.5 0.6]
     """
     array = np.asarray(
         probabilities.detach().cpu() if isinstance(probabilities, torch.Tensor) else probabilities
@@ -164,15 +119,14 @@ def as_probabilities(probabilities: Any) -> NDArray[np.float64]:
     return array
 
 
+def as_predictions(probabilities: Any, labels: Any) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Returns probabilities `(N, K)` and their labels `(N,)`, checked as by the two functions above."""
+    rows = as_probabilities(probabilities)
+    return rows, as_labels(labels, count=len(rows), classes=rows.shape[1])
+
+
 def as_class_names(class_names: Sequence[str] | None, *, classes: int) -> tuple[str, ...]:
-    """Return the class names, or the indices as text if there are none.
-
-    Raises:
-        ValueError: If their number is not `classes`, or they are not different strings.
-
-    >>> as_class_names(None, classes=2)
-    ('0', '1')
-    """
+    """Returns the class names, or the indices as text if there are none."""
     if class_names is None:
         return tuple(map(str, range(classes)))
     names = tuple(class_names)
@@ -186,14 +140,7 @@ def as_class_names(class_names: Sequence[str] | None, *, classes: int) -> tuple[
 def as_class_index(
     key: Any, *, classes: int, class_names: Sequence[str] | None, argument: str = "class"
 ) -> int:
-    """Return the index of a class given by index or by name.
-
-    Raises:
-        ValueError: If the index is out of range, the name unknown, or no names are given.
-
-    >>> as_class_index("cat", classes=2, class_names=["cat", "dog"])
-    0
-    """
+    """Returns the index of a class given by index or, if there are class names, by name."""
     if isinstance(key, str):
         if class_names is None:
             raise ValueError(f"{argument} is the name {key!r}, but class_names is not given; use an index")
@@ -202,3 +149,12 @@ def as_class_index(
     if isinstance(key, bool) or not isinstance(key, int | np.integer) or not 0 <= key < classes:
         raise ValueError(f"{argument} must be a class name or an index from 0 to {classes - 1}, got {key!r}")
     return int(key)
+
+
+def check_module(model: Any) -> nn.Module:
+    """Returns `model` if it is a module whose layers Python can see."""
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")  # noqa: TRY004
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise ValueError("model contains TorchScript, whose layers cannot be observed; give the original one")
+    return model

@@ -19,9 +19,6 @@ MEMORY_BYTES = 64 * 2**20
 # Pictures that are explained at once where there are many: several times quicker than one by one.
 _TOGETHER = 8
 
-# Methods that run the model once for each channel gain nothing from company.
-_SLOW = ("scorecam", "ablationcam")
-
 
 class Engine:
     """Logits and maps of single pictures, computed once and then remembered. Safe for several threads.
@@ -122,13 +119,12 @@ class Engine:
         known = {key: self._memory.get(key) for key in keys}
         # A picture may stand here twice.
         missing = list({key: number for number, key in enumerate(keys) if known[key] is None}.values())
-        together = 1 if method in _SLOW else _TOGETHER
-        for start in range(0, len(missing), together):
+        for start in range(0, len(missing), _TOGETHER):
             deadline.start(missing[start])
-            chunk = missing[start : start + together]
+            chunk = missing[start : start + _TOGETHER]
             computed = self._explained(
-                [pictures[number] for number in (chunk * together)[:together]],
-                [targets[number] for number in (chunk * together)[:together]],
+                [pictures[number] for number in (chunk * _TOGETHER)[:_TOGETHER]],
+                [targets[number] for number in (chunk * _TOGETHER)[:_TOGETHER]],
                 layer,
                 method,
                 deadline,

@@ -26,8 +26,6 @@ _TITLES = {
     "layercam": "LayerCAM",
     "xgradcam": "XGradCAM",
     "eigencam": "EigenCAM (for no particular class)",
-    "scorecam": "ScoreCAM (slow)",
-    "ablationcam": "AblationCAM (slow)",
 }
 
 #: The methods of maps, titles and names.

@@ -8,14 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cifar_explain.cam.layers import Layer, find_layers
-from cifar_explain.cam.methods import check_method, layer_map, step_count, uses_gradients
-from cifar_explain.cam.targets import Classes, Score, Versus, resolve_target
-from cifar_explain.inference import hooked, on_device_of, private_view
-from cifar_explain.validation import as_images, as_logits
-
-#: Called with the number of steps done and the number of all steps.
-Progress = Callable[[int, int], None]
+from cifar_explain.cam.methods import METHODS, layer_maps, uses_gradients
+from cifar_explain.cam.targets import Classes, Layer, Score, Versus, find_layers, resolve_target
+from cifar_explain.inference import Progress, hooked, on_device_of, private_view
+from cifar_explain.validation import as_images, as_logits, check_choice
 
 
 def explain(
@@ -28,7 +24,7 @@ def explain(
     class_names: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:
-    """Return maps `(N, L, H, W)` in [0, 1] of where each of L layers sees evidence for the target.
+    """Returns maps `(N, L, H, W)` in [0, 1] of where each of L layers sees evidence for the target.
 
     The maps are those of pytorch-grad-cam called once for each layer, but all layers share one forward and
     one backward pass. Each map is scaled to its own least and greatest value: maps tell where, not how much.
@@ -36,22 +32,18 @@ def explain(
     large sets.
 
     The model is run in evaluation mode through a private view of it: its modes, hooks, gradients and
-    `requires_grad` are neither changed nor looked at, so that several threads may explain one model at once,
-    under `torch.no_grad()` and `torch.inference_mode()` too. No gradients of parameters are computed.
+    `requires_grad` stay as they are, several threads may explain one model at once, and it works under
+    `torch.no_grad()` and `torch.inference_mode()` too.
 
     Args:
         model: Any module with spatial layers that gives logits `(N, K)`.
         images: Images `(N, C, H, W)`, normalised as the model expects. Moved to the model's device.
-        layers: Names or modules, as in `find_layers`; None for all of `model.cam_layers`. The maps come in
-            this order.
-        method: One of `METHODS`: "gradcam", "gradcam++", "hirescam", "layercam", "xgradcam", "eigencam"
-            (which ignores the target), or, slow since they run the model once for each channel, "scorecam"
-            and "ablationcam".
+        layers: Names or modules, as in `find_layers`; None for all of `model.cam_layers`.
+        method: One of `METHODS`; "eigencam" ignores the target.
         target: What to explain: "predicted", one class by name or index, a class for each image (such as
             the true labels), or `Versus(one, another)`.
         class_names: The K names, for classes given by name.
-        progress: Called with the steps done and all steps; an exception that it raises ends the work. There
-            is one step for each layer; for the slow methods one for each batch of channels.
+        progress: Called with the layers done and all layers.
 
     Raises:
         ValueError: If the images are not finite, floating-point and `(N, C, H, W)`; the method, a layer or a
@@ -65,7 +57,7 @@ def explain(
     >>> explain(model, torch.zeros(2, 3, 16, 16), layers=["0", "1"], target=3).shape
     (2, 2, 16, 16)
     """
-    check_method(method)
+    check_choice("method", method, METHODS)
     originals = find_layers(model, layers)
     # A caller's inference mode would forbid the backward pass; views and clones must be made outside it.
     with torch.inference_mode(False), torch.enable_grad():
@@ -75,49 +67,53 @@ def explain(
         logits, outputs = run_layers(view, inputs, viewed, with_graph=uses_gradients(method))
         scores = resolve_target(target, logits.detach(), class_names=class_names)
         gradients = _gradients(logits, scores, outputs) if uses_gradients(method) else {}
-        return _maps(method, view, viewed, inputs, scores, outputs, gradients, progress)
+    height, width = inputs.shape[2:]
+    maps = np.empty((len(inputs), len(outputs), height, width), np.float32)
+    for number, (name, output) in enumerate(outputs.items()):
+        gradient = _as_array(gradients[name]) if name in gradients else None
+        maps[:, number] = layer_maps(method, _as_array(output), gradient, size=(height, width))
+        if not np.isfinite(maps[:, number]).all():
+            raise ValueError(f"method {method!r} gives no finite map of layer {name!r} for these images")
+        if progress is not None:
+            progress(number + 1, len(outputs))
+    return maps
 
 
 def run_layers(
     view: nn.Module, images: Tensor, layers: dict[str, nn.Module], *, with_graph: bool = False
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the logits `(N, K)` and each layer's output `(N, channels, h, w)` from one forward pass.
+    """Returns the logits `(N, K)` and each layer's output `(N, channels, h, w)` from one forward pass.
 
     Args:
-        view: A private view of the model, which the hooks are set on for the time of the pass.
+        view: A private view of the model, which is hooked for the time of the pass.
         images: Images `(N, C, H, W)` on the model's device.
         layers: Layers of `view` by name.
         with_graph: Whether the logits can be differentiated by the outputs; the graph begins at the first
             of the layers.
-
-    Raises:
-        ValueError: If a layer does not run exactly once or its output is not spatial, or the output is not
-            finite logits `(N, K)`.
 
     >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     >>> logits, outputs = run_layers(model.requires_grad_(False), torch.zeros(2, 3, 8, 8), {"conv": model[0]})
     >>> logits.shape, outputs["conv"].shape
     (torch.Size([2, 4]), torch.Size([2, 4, 6, 6]))
     """
-    runs: dict[str, list[Any]] = {name: [] for name in layers}
+    runs: dict[nn.Module, list[Any]] = {layer: [] for layer in layers.values()}
 
-    def recorder(names: list[str]) -> Callable[..., Any]:
+    def recorder(layer: nn.Module) -> Callable[..., Any]:
         def record(module: nn.Module, inputs: Any, output: Any) -> Any:
-            if isinstance(output, Tensor) and with_graph and output.is_floating_point():
-                output = output if output.requires_grad else output.detach().requires_grad_()
-            for name in names:
-                runs[name].append(output)
+            if not isinstance(output, Tensor):
+                runs[layer].append(output)
+                return output
+            if with_graph and output.is_floating_point() and not output.requires_grad:
+                output = output.detach().requires_grad_()
+            runs[layer].append(output)
             # What runs next may change its input in place; the record keeps what the layer returned.
-            return output.clone() if isinstance(output, Tensor) else output
+            return output.clone()
 
         return record
 
-    names_of: dict[nn.Module, list[str]] = {}
-    for name, layer in layers.items():
-        names_of.setdefault(layer, []).append(name)
-    with torch.set_grad_enabled(with_graph), hooked({layer: recorder(names_of[layer]) for layer in names_of}):
+    with torch.set_grad_enabled(with_graph), hooked({layer: recorder(layer) for layer in runs}):
         logits = view(images)
-    outputs = {name: _spatial(name, values, len(images)) for name, values in runs.items()}
+    outputs = {name: _spatial(name, runs[layer], len(images)) for name, layer in layers.items()}
     return as_logits(logits, len(images)), outputs
 
 
@@ -152,44 +148,6 @@ def _gradients(logits: Tensor, scores: Sequence[Score], outputs: dict[str, Tenso
     return found
 
 
-def _maps(
-    method: str,
-    view: nn.Module,
-    layers: dict[str, nn.Module],
-    images: Tensor,
-    scores: Sequence[Score],
-    outputs: dict[str, Tensor],
-    gradients: dict[str, Tensor],
-    progress: Progress | None,
-) -> NDArray[np.float32]:
-    done = 0
-    steps = sum(
-        step_count(method, images=len(images), channels=output.shape[1]) for output in outputs.values()
-    )
-
-    def step() -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, steps)
-
-    maps = np.empty((len(images), len(layers), *images.shape[2:]), np.float32)
-    for number, name in enumerate(layers):
-        maps[:, number] = layer_map(
-            method,
-            view,
-            layer=layers[name],
-            images=images,
-            scores=scores,
-            activations=_as_array(outputs[name]),
-            gradients=_as_array(gradients[name]) if name in gradients else None,
-            step=step,
-        )
-        if not np.isfinite(maps[:, number]).all():
-            raise ValueError(f"method {method!r} gives no finite map of layer {name!r} for these images")
-    return maps
-
-
 def _as_array(tensor: Tensor) -> NDArray[np.float32]:
-    # Contiguous, since ScoreCAM fails on channels_last; float32, since NumPy has no bfloat16.
-    return np.ascontiguousarray(tensor.detach().float().cpu().numpy())
+    # float32, since NumPy has no bfloat16.
+    return tensor.detach().float().cpu().numpy()

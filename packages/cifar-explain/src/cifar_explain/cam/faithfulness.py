@@ -1,7 +1,9 @@
-"""Which map to believe: ROAD, the change of the model's confidence when pixels go by a map's order."""
+"""Faithfulness of maps (ROAD): the change of a model's confidence when pixels are removed in a map's order."""
 
+import functools
+import importlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cifar_explain.cam.explain import Progress, explain, run_layers
-from cifar_explain.cam.layers import Layer, find_layers
-from cifar_explain.cam.methods import check_method
-from cifar_explain.cam.overlay import enlarge_map
-from cifar_explain.cam.road import road_scores
-from cifar_explain.cam.targets import Classes, Score, Versus, resolve_target
-from cifar_explain.evaluation.evaluate import BATCH_SIZE
-from cifar_explain.inference import on_device_of, private_view
-from cifar_explain.validation import as_images, check_count
+from cifar_explain.cam.explain import explain, run_layers
+from cifar_explain.cam.methods import METHODS
+from cifar_explain.cam.overlay import upsample_map
+from cifar_explain.cam.targets import Classes, Layer, Score, Versus, find_layers, resolve_target
+from cifar_explain.inference import BATCH_SIZE, Progress, on_device_of, private_view
+from cifar_explain.validation import as_images, check_choice, check_count
 
 #: The method name under which random maps are scored.
 RANDOM = "random"
@@ -34,10 +33,10 @@ class Faithfulness:
     Args:
         method: Name of the method, or `RANDOM`.
         layer: Name of the layer.
-        map_size: Height and width of the layer's output, before the map is enlarged.
+        map_size: Height and width of the layer's output, before the map is upsampled.
         scores: One for each image, `(N,)`, in [-1, 1]: how much more of the confidence is left when the
-            least important pixels are removed than when the most important ones are, halved. 0 is what
-            chance gives on average.
+            least important pixels are removed than when the most important ones are, halved; 0 on average
+            for random maps.
     """
 
     method: str
@@ -61,7 +60,7 @@ class Faithfulness:
         return self.spread / math.sqrt(len(self.scores))
 
     def advantage_over(self, other: "Faithfulness") -> tuple[float, float]:
-        """Return the mean difference of the scores, image by image, and its standard error.
+        """Returns the mean difference of the scores, image by image, and its standard error.
 
         An advantage over the random maps of less than two standard errors is no reason to believe a map.
 
@@ -90,20 +89,20 @@ def measure_faithfulness(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> tuple[Faithfulness, ...]:
-    """Return how faithful each method's map of each layer is, and random maps of the same sizes.
+    """Returns how faithful each method's map of each layer is, and random maps of the same sizes.
 
-    Pixels are removed in the order of the map, by filling them from their neighbours with a little noise, and
-    the softmax probability of the target is looked at (for a `Versus`, the difference of two). Equal values
-    of a map are ordered at random, so that each map has equally many pixels removed. For small images: one
-    removal on 32x32 takes some milliseconds, and there are two for each image, map and percentile.
+    Pixels are removed in the order of the map, by filling them from their neighbours with a little noise; the
+    score is of the target's softmax probability (for a `Versus`, the difference of two). Equal values of a map
+    are ordered at random, so that each map has equally many pixels removed. For small images: one removal on
+    32x32 takes some milliseconds, and there are two for each image, map and percentile.
 
     Args:
-        model: As in `explain`.
+        model: As in `explain`, like `images`, `layers`, `target` and `class_names`.
         images: Normalised images `(N, C, H, W)`.
-        layers: As in `explain`.
+        layers: Names or modules; None for all of `model.cam_layers`.
         methods: Names of `METHODS`; random maps are always added.
-        target: As in `explain`.
-        class_names: As in `explain`.
+        target: The class or classes to explain.
+        class_names: The K names.
         percentiles: Shares of the pixels to keep, in percent, between 0 and 100; the scores are averaged.
         seed: Decides on noise, ties and random maps.
         progress: Called with the maps done and all maps, each for a batch of images.
@@ -115,9 +114,8 @@ def measure_faithfulness(
         ValueError: As `explain` does; or if no method or percentile is given, or one is out of range.
 
     Source:
-        Y. Rong et al., "A Consistent and Efficient Evaluation Strategy for Attribution Methods" (ROAD), 2022;
-        J. Gildenblat and contributors, pytorch-grad-cam, whose classes do the removing and its `ROADCombined`
-        the combining: half of least important first minus most important first.
+        Y. Rong et al., "A Consistent and Efficient Evaluation Strategy for Attribution Methods" (ROAD), 2022,
+        in pytorch-grad-cam's implementation, combined as in its `ROADCombined`.
 
     >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     >>> rows = measure_faithfulness(model, torch.rand(2, 3, 8, 8), layers="0", methods=["gradcam"])
@@ -128,91 +126,135 @@ def measure_faithfulness(
     if not methods or len(set(methods)) != len(methods):
         raise ValueError(f"methods must be at least one, each once, got {methods}")
     for method in methods:
-        check_method(method)
-    kept = _checked_percentiles(percentiles)
+        check_choice("method", method, METHODS)
+    kept = [float(value) for value in np.atleast_1d(percentiles)]
+    if not kept or not all(0 < value < 100 for value in kept):
+        raise ValueError(f"percentiles must be at least one, between 0 and 100, got {kept}")
     check_count("seed", seed, minimum=0)
     inputs = as_images(images)
     found = find_layers(model, layers)
+    results: dict[tuple[str, str], list[NDArray[np.float64]]] = {
+        (layer, method): [] for layer in found for method in (RANDOM, *methods)
+    }
+    done, total = 0, len(results) * -(-len(inputs) // BATCH_SIZE)
     with torch.inference_mode(False), torch.no_grad():
         view, copies = private_view(model)
-        inputs = on_device_of(view, inputs)
         viewed = {name: copies[id(layer)] for name, layer in found.items()}
-        sizes = {
-            name: (int(output.shape[2]), int(output.shape[3]))
-            for name, output in run_layers(view, inputs[:1], viewed)[1].items()
-        }
-        scores = _all_scores(view, inputs, target, class_names)
-        return _measure(view, inputs, viewed, sizes, methods, scores, kept, seed, progress)
-
-
-def _measure(
-    view: nn.Module,
-    images: Tensor,
-    layers: dict[str, nn.Module],
-    sizes: dict[str, tuple[int, int]],
-    methods: Sequence[str],
-    scores: Sequence[Score],
-    percentiles: Sequence[float],
-    seed: int,
-    progress: Progress | None,
-) -> tuple[Faithfulness, ...]:
-    rows = [RANDOM, *methods]
-    results: dict[tuple[str, str], list[NDArray[np.float64]]] = {
-        (layer, row): [] for layer in layers for row in rows
-    }
-    done, total = 0, len(results) * -(-len(images) // BATCH_SIZE)
-    for start in range(0, len(images), BATCH_SIZE):
-        batch = images[start : start + BATCH_SIZE]
-        own = scores[start : start + BATCH_SIZE]
-        for row in rows:
-            generator = np.random.default_rng([seed, start])
-            if row == RANDOM:
-                maps = _random_maps(len(batch), sizes, batch, generator)
-            else:
-                maps = _explained(view, batch, list(layers.values()), row, own)
-            for number, layer in enumerate(layers):
-                results[layer, row].append(
-                    road_scores(view, batch, maps[:, number], own, percentiles, generator)
-                )
-                done += 1
-                if progress is not None:
-                    progress(done, total)
+        batches = torch.split(on_device_of(view, inputs), BATCH_SIZE)
+        outputs = run_layers(view, batches[0][:1], viewed)[1]
+        sizes = {name: (int(output.shape[2]), int(output.shape[3])) for name, output in outputs.items()}
+        logits = torch.cat([run_layers(view, batch, {})[0] for batch in batches])
+        scores = resolve_target(target, logits, class_names=class_names)
+        for number, batch in enumerate(batches):
+            start = number * BATCH_SIZE
+            own = scores[start : start + len(batch)]
+            for method in (RANDOM, *methods):
+                generator = np.random.default_rng([seed, start])
+                if method == RANDOM:
+                    maps = _random_maps(batch, list(sizes.values()), generator)
+                else:
+                    maps = explain(
+                        view, batch, layers=list(viewed.values()), method=method, target=_target(own)
+                    )
+                for column, layer in enumerate(found):
+                    gains = road_scores(view, batch, maps[:, column], own, kept, generator)
+                    results[layer, method].append(gains)
+                    done += 1
+                    if progress is not None:
+                        progress(done, total)
     return tuple(
-        Faithfulness(row, layer, sizes[layer], np.concatenate(parts))
-        for (layer, row), parts in results.items()
+        Faithfulness(method, layer, sizes[layer], np.concatenate(parts))
+        for (layer, method), parts in results.items()
     )
 
 
 def _random_maps(
-    count: int, sizes: dict[str, tuple[int, int]], images: Tensor, generator: np.random.Generator
+    images: Tensor, sizes: list[tuple[int, int]], generator: np.random.Generator
 ) -> NDArray[np.float32]:
     # As coarse as the layer's own maps, since coarse maps score with a wider spread.
     full = (images.shape[2], images.shape[3])
-    drawn = [[enlarge_map(generator.random(size), full) for size in sizes.values()] for _ in range(count)]
+    drawn = [[upsample_map(generator.random(size), full) for size in sizes] for _ in images]
     return np.array(drawn, np.float32)
 
 
-def _all_scores(
-    view: nn.Module, images: Tensor, target: Classes | Versus, class_names: Sequence[str] | None
-) -> list[Score]:
-    parts = [
-        run_layers(view, images[start : start + BATCH_SIZE], {})[0]
-        for start in range(0, len(images), BATCH_SIZE)
-    ]
-    return resolve_target(target, torch.cat(parts), class_names=class_names)
+def _target(scores: Sequence[Score]) -> Classes | Versus:
+    target = [score.target for score in scores]
+    against = [score.against for score in scores if score.against is not None]
+    return Versus(target, against) if against else target
 
 
-def _explained(
-    view: nn.Module, images: Tensor, layers: list[nn.Module], method: str, scores: Sequence[Score]
-) -> NDArray[np.float32]:
-    target: Any = [score.target for score in scores]
-    if scores[0].against is not None:
-        target = Versus(target, [score.against for score in scores if score.against is not None])
-    return explain(view, images, layers=layers, method=method, target=target)
+def road_scores(
+    view: nn.Module,
+    images: Tensor,
+    maps: NDArray[np.float32],
+    scores: Sequence[Score],
+    percentiles: Sequence[float],
+    generator: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Returns the combined ROAD score of each image, `(N,)`, by its map `(N, H, W)`."""
+    metrics = _library("perturbation_confidence")
+    ranks = np.stack([ranked_map(heat, generator) for heat in maps])
+    targets = [_confidence(score) for score in scores]
+    gains = []
+    for percentile in percentiles:
+        least, most = (
+            metrics.PerturbationConfidenceMetric(removal(percentile, Imputer(generator)))(
+                images, ranks, targets, view, return_diff=False
+            )
+            for removal in (metrics.RemoveLeastRelevantFirst, metrics.RemoveMostRelevantFirst)
+        )
+        gains.append((least.astype(np.float64) - most) / 2)
+    return np.mean(gains, axis=0)
 
 
-def _checked_percentiles(percentiles: Sequence[float]) -> list[float]:
-    values = [float(value) for value in np.atleast_1d(percentiles)]
-    if not values or not all(0 < value < 100 for value in values):
-        raise ValueError(f"percentiles must be at least one, between 0 and 100, got {values}")
-    return values
+def ranked_map(heat: NDArray[np.floating], generator: np.random.Generator) -> NDArray[np.float32]:
+    """Returns the order of a map's values, spread evenly over [0, 1]; equals in random order.
+
+    Maps have large areas of exactly 0, which a threshold would remove all at once or not at all.
+
+    >>> ranked_map(np.array([[0.1, 0.9], [0.5, 0.2]]), np.random.default_rng(0))
+    array([[0.        , 1.        ],
+           [0.6666667 , 0.33333334]], dtype=float32)
+    """
+    order = np.lexsort((generator.random(heat.size), heat.ravel()))
+    ranks = np.empty(heat.size, np.float32)
+    ranks[order] = np.linspace(0, 1, heat.size, dtype=np.float32)
+    return ranks.reshape(heat.shape)
+
+
+class Imputer:
+    """ROAD's noisy linear imputation with pytorch-grad-cam's equations and a generator of its own.
+
+    The library's own class draws its noise from the process's generator.
+
+    Args:
+        generator: Source of the noise.
+        noise: Its standard deviation, in the units of the normalised images; ROAD's is 0.01.
+    """
+
+    def __init__(self, generator: np.random.Generator, *, noise: float = 0.01) -> None:
+        self.generator = generator
+        self.noise = noise
+
+    def __call__(self, image: Tensor, mask: Tensor) -> Tensor:
+        """Returns the image `(C, H, W)` with the pixels where the mask `(H, W)` is 0 filled from around."""
+        road = _library("road")
+        missing = np.flatnonzero(mask.numpy().ravel() == 0)
+        matrix, right = road.NoisyLinearImputer.setup_sparse_system(
+            mask.numpy(), image.numpy(), road.neighbors_weights
+        )
+        values = road.spsolve(road.csc_matrix(matrix), right).reshape(len(missing), len(image)).T
+        values += self.noise * self.generator.standard_normal(values.shape)
+        filled = image.flatten(1).clone()
+        filled[:, missing] = torch.from_numpy(values).to(filled.dtype)
+        return filled.reshape_as(image)
+
+
+def _confidence(score: Score) -> Callable[[Tensor], Tensor]:
+    return lambda logits: score(logits.float().softmax(dim=-1))
+
+
+@functools.cache
+def _library(name: str) -> Any:
+    # Imported when first needed, as in `methods`.
+    return importlib.import_module(f"pytorch_grad_cam.metrics.{name}")

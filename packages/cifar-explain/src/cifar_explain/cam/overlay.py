@@ -1,4 +1,4 @@
-"""Heat maps over photos: the opacity is the heat map's, and enlarging keeps pixels square and maps smooth."""
+"""Heat maps over images."""
 
 import functools
 from typing import Any
@@ -18,44 +18,41 @@ def overlay(
     colormap: str = "inferno",
     scale: int = 1,
 ) -> NDArray[np.uint8]:
-    """Return the photo with the heat map over it, uint8 `(scale * H, scale * W, 3)`.
+    """Returns the image with the heat map over it, uint8 `(scale * H, scale * W, 3)`.
 
-    Each pixel is `(1 - opacity) * photo + opacity * colour`: opacity 0 gives the photo to the bit, 1 the pure
-    map, and nothing is rescaled in between, so brightness does not jump.
+    Each pixel is `(1 - opacity) * image + opacity * colour`; nothing is rescaled, so that brightness does not
+    jump as the opacity changes.
 
     Args:
-        image: Photo, uint8 RGB `(H, W, 3)`.
-        heat: Map `(h, w)` in [0, 1] of any size; enlarged smoothly to the photo's.
-        opacity: How much the heat map hides of the photo, in [0, 1].
-        colormap: Name of one of Matplotlib's colour maps. The default is perceptually uniform: equal steps of
-            the map look equally large.
-        scale: Whole factor by which to enlarge: the photo with square pixels, the map smoothly.
+        image: uint8 RGB `(H, W, 3)`.
+        heat: Map `(h, w)` in [0, 1] of any size.
+        opacity: How much the heat map hides of the image: 0 gives the image to the bit, 1 the map alone.
+        colormap: Name of one of Matplotlib's colour maps. The default is perceptually uniform.
+        scale: Whole factor by which to upsample: the image with square pixels, the map smoothly.
 
     Raises:
         ValueError: If a shape, type or value is out of these bounds, or the colour map unknown.
 
     >>> photo = np.full((2, 2, 3), 200, np.uint8)
-    >>> bool((overlay(photo, np.eye(2), opacity=0) == photo).all())
-    True
     >>> overlay(photo, np.eye(2), opacity=0.5, scale=4).shape
     (8, 8, 3)
     """
     # A NaN fails the comparison, so it is caught too.
     if isinstance(opacity, bool) or not isinstance(opacity, int | float | np.number) or not 0 <= opacity <= 1:
-        raise ValueError(f"opacity must be a number from 0 (the photo) to 1 (the map), got {opacity!r}")
-    photo = enlarge_photo(image, scale)
-    colours = heat_colours(enlarge_map(heat, (photo.shape[0], photo.shape[1])), colormap)
-    mixed = (1 - float(opacity)) * photo + float(opacity) * colours
+        raise ValueError(f"opacity must be a number from 0 (the image) to 1 (the map), got {opacity!r}")
+    below = upsample_image(image, scale)
+    colours = heat_colours(upsample_map(heat, (below.shape[0], below.shape[1])), colormap)
+    mixed = (1 - float(opacity)) * below + float(opacity) * colours
     return np.rint(mixed).astype(np.uint8)
 
 
-def enlarge_photo(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """Return a uint8 RGB photo `(H, W, 3)` with each pixel repeated `scale` times both ways.
+def upsample_image(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    """Returns a uint8 RGB image `(H, W, 3)` with each pixel repeated `scale` times both ways.
 
     Raises:
-        ValueError: If the photo has another type or shape, or the factor is no whole number of at least 1.
+        ValueError: If the image has another type or shape, or the factor is no whole number of at least 1.
 
-    >>> enlarge_photo(np.zeros((32, 32, 3), np.uint8), 4).shape
+    >>> upsample_image(np.zeros((32, 32, 3), np.uint8), 4).shape
     (128, 128, 3)
     """
     array = np.asarray(image)
@@ -65,13 +62,13 @@ def enlarge_photo(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     return array.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def enlarge_map(heat: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Return a map `(h, w)` in [0, 1] resized bilinearly to `size`, (height, width); it stays in [0, 1].
+def upsample_map(heat: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Returns a map `(h, w)` in [0, 1] resized bilinearly to `size`, (height, width); it stays in [0, 1].
 
     Raises:
         ValueError: If the map is not two-dimensional, or not in [0, 1].
 
-    >>> enlarge_map(np.array([[0.0, 1.0]]), (1, 4))
+    >>> upsample_map(np.array([[0.0, 1.0]]), (1, 4))
     array([[0.  , 0.25, 0.75, 1.  ]], dtype=float32)
     """
     values = _as_heat(heat)
@@ -82,11 +79,10 @@ def enlarge_map(heat: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np
 
 
 def heat_colours(heat: NDArray[np.floating], colormap: str = "inferno") -> NDArray[np.uint8]:
-    """Return the colours `(h, w, 3)`, uint8, of a map `(h, w)` in [0, 1].
+    """Returns the colours `(h, w, 3)`, uint8, of a map `(h, w)` in [0, 1].
 
     Raises:
-        ValueError: If the map is not two-dimensional or not in [0, 1], or Matplotlib has no colour map of
-            this name.
+        ValueError: If the map is not two-dimensional or not in [0, 1], or the colour map unknown.
 
     >>> heat_colours(np.array([[0.0, 1.0]]), "gray")
     array([[[  0,   0,   0], [255, 255, 255]]], dtype=uint8)

@@ -1,22 +1,89 @@
-"""Which score of the model is explained: a class's logit, or the difference of two."""
+"""The layers to explain, and the score of the model that is explained: a class's logit or a difference."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from cifar_explain.validation import ClassKey, as_class_index, as_labels
+from cifar_explain.validation import ClassKey, as_class_index, as_labels, check_module, known_names
+
+#: A layer: its name in `cam_layers` or in `named_modules()`, or the module itself.
+Layer: TypeAlias = str | nn.Module
 
 #: One class for all images, one for each image (such as the true classes), or "predicted".
 Classes: TypeAlias = ClassKey | Sequence[ClassKey] | NDArray[np.integer] | Tensor
 
 
+def find_layers(model: nn.Module, layers: Layer | Sequence[Layer] | None = None) -> dict[str, nn.Module]:
+    """Returns the layers to explain by name, in the order asked for.
+
+    Args:
+        model: The model that they belong to.
+        layers: One layer or several: names (those of `model.cam_layers` come first, then those of
+            `named_modules()`) or modules. None for all of `model.cam_layers`.
+
+    Raises:
+        ValueError: If a layer is unknown, not part of the model or given twice, or there is none.
+
+    >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    >>> find_layers(model, ["1", model[0]])
+    {'1': ReLU(), '0': Conv2d(3, 4, kernel_size=(3, 3), stride=(1, 1))}
+    >>> find_layers(model, "conv")
+    Traceback (most recent call last):
+        ...
+    ValueError: layers has the unknown name 'conv'; known: '0', '1'
+    """
+    check_module(model)
+    # A compiled module keeps the original, with the names people know, in here.
+    model = model._modules.get("_orig_mod") or model
+    offered = getattr(model, "cam_layers", None)
+    # nn.ModuleDict is no Mapping, but serves as one.
+    offered = dict(offered.items()) if isinstance(offered, Mapping | nn.ModuleDict) else {}
+    # Tied modules have several names.
+    modules = {**offered, **dict(model.named_modules(remove_duplicate=False)), **offered}
+    modules.pop("", None)
+    if layers is None and not offered:
+        raise ValueError(
+            f"layers must be given, since the model has no cam_layers; {known_names('', modules)}"
+        )
+    if layers is None:
+        wanted: list[Layer] = list(offered)
+    else:
+        wanted = [layers] if isinstance(layers, str | nn.Module) else list(layers)
+    if not wanted:
+        raise ValueError("layers is empty; at least one layer is needed")
+    found: dict[str, nn.Module] = {}
+    for layer in wanted:
+        name, module = _find(layer, model, modules)
+        if not any(module is part for part in model.modules()):
+            raise ValueError(
+                f"cam_layers has {name!r}, a {type(module).__name__} that is not part of the model"
+            )
+        if name in found:
+            raise ValueError(f"layers has {name!r} twice")
+        found[name] = module
+    return found
+
+
+def _find(layer: Any, model: nn.Module, modules: Mapping[str, nn.Module]) -> tuple[str, nn.Module]:
+    if isinstance(layer, str):
+        if layer not in modules:
+            raise ValueError(f"layers has the unknown name {layer!r}; {known_names(layer, modules)}")
+        return layer, modules[layer]
+    if not isinstance(layer, nn.Module):
+        raise ValueError(f"layers must be names or modules, got {type(layer).__name__}")  # noqa: TRY004
+    for name, module in (*modules.items(), ("model", model)):
+        if module is layer:
+            return name, module
+    raise ValueError(f"layers has a {type(layer).__name__} that is not part of the model")
+
+
 @dataclass(frozen=True)
 class Versus:
-    """One class against another: their logits' difference, "why `target` and not `against`?".
+    """One class against another: the difference of their logits, "why `target` and not `against`?".
 
     Args:
         target: Class or classes to explain; "predicted" for each image's predicted class.
@@ -32,7 +99,7 @@ class Versus:
 
 @dataclass(frozen=True)
 class Score:
-    """The score of one image: a logit, or a difference of two. Called as pytorch-grad-cam calls its targets.
+    """The score of one image: a logit, or a difference of two.
 
     >>> import torch
     >>> float(Score(0, against=2)(torch.tensor([5.0, 1.0, 2.0])))
@@ -43,7 +110,7 @@ class Score:
     against: int | None = None
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """Return the score, a tensor without dimensions, of one image's logits `(K,)`."""
+        """Returns the score, a tensor without dimensions, of one image's logits `(K,)`."""
         score = logits[..., self.target]
         return score if self.against is None else score - logits[..., self.against]
 
@@ -51,23 +118,15 @@ class Score:
 def resolve_target(
     target: Classes | Versus, logits: Tensor, *, class_names: Sequence[str] | None = None
 ) -> list[Score]:
-    """Return the score to explain of each image.
-
-    Args:
-        target: "predicted", one class, a class for each image, or a `Versus` of two of these.
-        logits: The model's output `(N, K)`.
-        class_names: The K names, for classes given by name.
+    """Returns the score to explain of each image, given the logits `(N, K)`.
 
     Raises:
         ValueError: If a class is unknown or out of range, there is not one for each image, or both sides of
             a `Versus` are the same class for an image.
 
     >>> import torch
-    >>> logits = torch.tensor([[0.0, 2.0], [3.0, 1.0]])
-    >>> resolve_target("predicted", logits)
+    >>> resolve_target("predicted", torch.tensor([[0.0, 2.0], [3.0, 1.0]]))
     [Score(target=1, against=None), Score(target=0, against=None)]
-    >>> resolve_target(Versus("cat", "dog"), logits[:1], class_names=["cat", "dog"])
-    [Score(target=0, against=1)]
     """
     if not isinstance(target, Versus):
         return [Score(index) for index in _indices("target", target, logits, class_names)]

@@ -1,4 +1,4 @@
-"""Whether confidence can be believed: reliability, calibration error, temperature."""
+"""Calibration of confidence: reliability curve, expected calibration error, temperature scaling."""
 
 import math
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_explain.validation import as_labels, as_probabilities, check_count
+from cifar_explain.validation import as_predictions, as_probabilities, check_count
 
 #: Temperatures that `fit_temperature` can return.
 TEMPERATURES = (0.01, 100.0)
@@ -40,14 +40,14 @@ def reliability_curve(
     bins: int = 15,
     adaptive: bool = True,
 ) -> ReliabilityCurve:
-    """Return the accuracy of predictions by their confidence.
+    """Returns the accuracy of predictions by their confidence.
 
     Args:
         probabilities: `(N, K)`, each row a distribution.
         labels: True class indices `(N,)`.
         bins: How many bins at most.
-        adaptive: Whether bins hold equally many images (equal confidences stay together) rather than being
-            equally wide. A good model is nearly always sure, so that equally wide bins are mostly empty.
+        adaptive: Bins of equally many images (equal confidences stay together) instead of equally wide ones,
+            most of which are empty for a good model.
 
     Raises:
         ValueError: If the shapes or values do not fit together, or `bins` is less than 1.
@@ -61,8 +61,7 @@ def reliability_curve(
     >>> curve.confidences.round(2), curve.accuracies, curve.counts
     (array([0.6 , 0.85]), array([0.5, 1. ]), array([2, 2]))
     """
-    rows = as_probabilities(probabilities)
-    true = as_labels(labels, count=len(rows), classes=rows.shape[1])
+    rows, true = as_predictions(probabilities, labels)
     check_count("bins", bins)
     confidences, right = rows.max(axis=1), rows.argmax(axis=1) == true
     if adaptive:
@@ -89,12 +88,8 @@ def expected_calibration_error(
     bins: int = 15,
     adaptive: bool = True,
 ) -> float:
-    """Return the mean distance between confidence and accuracy over the bins' images, in [0, 1].
+    """Returns the mean distance between confidence and accuracy over the bins of `reliability_curve`, in [0, 1].
 
-    Arguments, `Raises:` and `Source:` are those of `reliability_curve`.
-
-    >>> round(expected_calibration_error([[0.9, 0.1]] * 10, [0] * 9 + [1]), 6)
-    0.0
     >>> round(expected_calibration_error([[0.9, 0.1]] * 10, [0] * 5 + [1] * 5), 6)
     0.4
     """
@@ -102,14 +97,14 @@ def expected_calibration_error(
 
 
 def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
-    """Return the temperature, within `TEMPERATURES`, at which the labels are most likely.
+    """Returns the temperature, within `TEMPERATURES`, at which the labels are most likely.
 
-    Above 1 the model is too sure, below 1 not sure enough. Fit on images that the model was not trained on
-    and that it is not tested on: the validation split. Images without a single error say nothing about how sure
-    to be (the surer, the likelier, without end): then it is 1, the probabilities as they are.
+    Above 1 the model is overconfident, below 1 underconfident. Fit it on the validation split: images that the
+    model is neither trained nor tested on. Without a single error the likelihood has no maximum, and the
+    temperature is 1: the probabilities stay as they are.
 
     Args:
-        probabilities: `(N, K)`, each row a distribution, as the model gives them.
+        probabilities: `(N, K)`, each row a distribution.
         labels: True class indices `(N,)`.
 
     Raises:
@@ -123,8 +118,7 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
     >>> apply_temperature(overconfident[:1], temperature).round(3)
     array([[0.75, 0.25]])
     """
-    rows = as_probabilities(probabilities)
-    true = as_labels(labels, count=len(rows), classes=rows.shape[1])
+    rows, true = as_predictions(probabilities, labels)
     if (rows.argmax(axis=1) == true).all():
         return 1.0
     logits = _log(rows)
@@ -140,7 +134,7 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
 
 
 def apply_temperature(probabilities: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
-    """Return the probabilities `(N, K)` that the logits divided by `temperature` give.
+    """Returns the probabilities `(N, K)` that the logits divided by `temperature` give.
 
     Raises:
         ValueError: If the probabilities are not `(N, K)` distributions or the temperature is not positive.
@@ -155,7 +149,7 @@ def apply_temperature(probabilities: NDArray[np.floating], temperature: float) -
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each row's probabilities, `exp(logits) / sum(exp(logits))`, `(N, K)`, without overflow.
+    """Returns each row's probabilities, `exp(logits) / sum(exp(logits))`, `(N, K)`, without overflow.
 
     >>> softmax(np.array([[0.0, 0.0], [1000.0, 0.0]]))
     array([[0.5, 0.5],

@@ -1,18 +1,17 @@
-"""The images that a model gets wrong: ranked, filtered, sampled."""
+"""Misclassified images: ranked, filtered, sampled."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_explain.evaluation.evaluate import label_losses
+from cifar_explain.evaluation.metrics import label_losses
 from cifar_explain.validation import (
     ClassKey,
     as_class_index,
     as_class_names,
-    as_labels,
-    as_probabilities,
+    as_predictions,
     check_choice,
     check_count,
 )
@@ -47,19 +46,12 @@ class Errors:
         return len(self.indices)
 
     def take(self, positions: NDArray[np.integer] | NDArray[np.bool_] | slice) -> "Errors":
-        """Return the errors at these positions of the table, in this order."""
-        return Errors(
-            self.indices[positions],
-            self.labels[positions],
-            self.predictions[positions],
-            self.confidences[positions],
-            self.losses[positions],
-            self.margins[positions],
-            self.class_names,
-        )
+        """Returns the errors at these positions of the table, in this order."""
+        arrays = {name: value[positions] for name, value in vars(self).items() if name != "class_names"}
+        return replace(self, **arrays)
 
     def ranked(self, by: str = "confidence") -> "Errors":
-        """Return the errors, worst first, by one of `RANKINGS`; equals in the order of their indices.
+        """Returns the errors, worst first, by one of `RANKINGS`; equals in the order of their indices.
 
         Raises:
             ValueError: If `by` is another word.
@@ -69,25 +61,22 @@ class Errors:
         return self.take(np.lexsort((self.indices, -values)))
 
     def filtered(self, *, true: ClassKey | None = None, predicted: ClassKey | None = None) -> "Errors":
-        """Return the errors of one true class, of one predicted class, or of both, in the same order.
+        """Returns the errors of one true class, of one predicted class, or of both, in the same order.
 
         Raises:
             ValueError: If a class is unknown.
         """
-        keep = np.ones(len(self), bool)
-        for argument, key, classes in (
+        names, keep = self.class_names, np.ones(len(self), bool)
+        for argument, key, found in (
             ("true", true, self.labels),
             ("predicted", predicted, self.predictions),
         ):
             if key is not None:
-                names = self.class_names
-                keep &= classes == as_class_index(
-                    key, classes=len(names), class_names=names, argument=argument
-                )
+                keep &= found == as_class_index(key, classes=len(names), class_names=names, argument=argument)
         return self.take(keep)
 
     def sample(self, count: int, *, seed: int = 0) -> "Errors":
-        """Return at most `count` errors, drawn without replacement by `seed`, in the same order.
+        """Returns at most `count` errors, drawn without replacement by `seed`, in the same order.
 
         Raises:
             ValueError: If `count` or `seed` is no whole number of at least 0.
@@ -103,7 +92,7 @@ def find_errors(
     *,
     class_names: Sequence[str] | None = None,
 ) -> Errors:
-    """Return all images whose most probable class is not their label, by index.
+    """Returns all images whose most probable class is not their label, by index.
 
     Args:
         probabilities: `(N, K)`, each row a distribution.
@@ -119,8 +108,7 @@ def find_errors(
     >>> len(errors.filtered(true="dog", predicted="cat")), len(errors.filtered(true="cat"))
     (2, 0)
     """
-    rows = as_probabilities(probabilities)
-    true = as_labels(labels, count=len(rows), classes=rows.shape[1])
+    rows, true = as_predictions(probabilities, labels)
     predictions = rows.argmax(axis=1)
     confidences = rows.max(axis=1)
     everything = Errors(

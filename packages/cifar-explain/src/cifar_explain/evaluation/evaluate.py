@@ -1,4 +1,4 @@
-"""Running a model over many images, in micro-batches, and what comes out of it."""
+"""Predictions of a model for many images, in micro-batches."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,20 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cifar_explain.cam.explain import Progress
 from cifar_explain.evaluation.calibration import softmax
-from cifar_explain.inference import on_device_of, private_view
+from cifar_explain.evaluation.metrics import label_losses
+from cifar_explain.inference import BATCH_SIZE, Progress, on_device_of, private_view
 from cifar_explain.validation import (
     as_class_names,
     as_images,
-    as_labels,
     as_logits,
-    as_probabilities,
+    as_predictions,
     check_count,
 )
-
-#: Images per forward pass: enough to keep a few cores busy, few enough for activations to stay in their cache.
-BATCH_SIZE = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +43,10 @@ class Evaluation:
     class_names: Sequence[str] = field(default=())
 
     def __post_init__(self) -> None:
-        probabilities = as_probabilities(self.probabilities)
-        count, classes = probabilities.shape
-        object.__setattr__(self, "probabilities", probabilities)
-        object.__setattr__(self, "labels", as_labels(self.labels, count=count, classes=classes))
-        names = as_class_names(tuple(self.class_names) or None, classes=classes)
-        object.__setattr__(self, "class_names", names)
+        probabilities, labels = as_predictions(self.probabilities, self.labels)
+        names = as_class_names(tuple(self.class_names) or None, classes=probabilities.shape[1])
+        for name, value in (("probabilities", probabilities), ("labels", labels), ("class_names", names)):
+            object.__setattr__(self, name, value)
 
     @property
     def predictions(self) -> NDArray[np.int64]:
@@ -70,24 +64,6 @@ class Evaluation:
         return float(label_losses(self.probabilities, self.labels).mean())
 
 
-def label_losses(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return each image's cross-entropy, `-ln p(label)`, in nats; `(N,)`.
-
-    A probability of 0 counts as the smallest normal number of its precision, so that losses stay finite: 708
-    nats for float64.
-
-    Raises:
-        ValueError: If the shapes or values do not fit together.
-
-    >>> label_losses([[0.5, 0.5], [1.0, 0.0]], [1, 0]).round(3)
-    array([0.693, 0.   ])
-    """
-    rows = as_probabilities(probabilities)
-    chosen = as_labels(labels, count=len(rows), classes=rows.shape[1])
-    # Not `-log`: the loss of a certain and right prediction is 0, not -0.
-    return 0 - np.log(np.maximum(rows[np.arange(len(rows)), chosen], np.finfo(np.float64).tiny))
-
-
 def predict_logits(
     model: nn.Module,
     images: Any,
@@ -96,7 +72,7 @@ def predict_logits(
     batch_size: int = BATCH_SIZE,
     progress: Progress | None = None,
 ) -> NDArray[np.float64]:
-    """Return what the model gives to each image before any softmax, in double precision, `(N, K)`.
+    """Returns the logits of each image in double precision, `(N, K)`.
 
     The model runs in evaluation mode through a private view, as in `explain`; its own modes stay.
 
@@ -140,14 +116,7 @@ def predict_probabilities(
     batch_size: int = BATCH_SIZE,
     progress: Progress | None = None,
 ) -> NDArray[np.float64]:
-    """Return the softmax of the model's logits in double precision, `(N, K)`.
-
-    Arguments and `Raises:` are those of `predict_logits`.
-
-    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
-    >>> predict_probabilities(model, torch.zeros(5, 3, 8, 8)).sum(axis=1).round(6)
-    array([1., 1., 1., 1., 1.])
-    """
+    """Returns the softmax of the logits in double precision, `(N, K)`; arguments as in `predict_logits`."""
     return softmax(
         predict_logits(model, images, preprocess=preprocess, batch_size=batch_size, progress=progress)
     )
@@ -163,14 +132,14 @@ def evaluate(
     batch_size: int = BATCH_SIZE,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Return the probabilities of labelled images, from which errors, metrics and calibration follow.
+    """Returns the probabilities of labelled images, from which errors, metrics and calibration follow.
 
     Args:
-        model: Any module that gives logits `(N, K)`.
-        images: As in `predict_logits`.
+        model: As in `predict_logits`, like `images`, `preprocess`, `batch_size` and `progress`.
+        images: Anything that `predict_logits` takes.
         labels: True class indices `(N,)`.
         class_names: The K names.
-        preprocess: As in `predict_logits`.
+        preprocess: Makes normalised images of a slice of `images`.
         batch_size: Images per micro-batch.
         progress: Called with the images done and all images.
 

@@ -1,4 +1,4 @@
-"""Counts and rates of right and wrong predictions."""
+"""Loss, confusion, precision, recall and top-k accuracy of predictions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_explain.validation import as_class_names, as_labels, as_probabilities, check_count
+from cifar_explain.validation import as_class_names, as_labels, as_predictions, check_count
 
 
 @dataclass(frozen=True)
 class ClassReport:
-    """How well one class is recognised.
+    """Precision and recall of one class.
 
     Args:
         name: The class.
@@ -32,14 +32,7 @@ class ClassReport:
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """One kind of error.
-
-    Args:
-        true: Name of the true class.
-        predicted: Name of the predicted class.
-        count: Images of the one predicted as the other.
-        share: `count` by the images of the true class, in [0, 1].
-    """
+    """One kind of error: `count` images of class `true` predicted as `predicted`, and their `share` of the class."""
 
     true: str
     predicted: str
@@ -47,10 +40,26 @@ class ConfusedPair:
     share: float
 
 
+def label_losses(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Returns each image's cross-entropy, `-ln p(label)`, in nats; `(N,)`.
+
+    A probability of 0 counts as the smallest normal number, so that losses stay finite: at most 708 nats.
+
+    Raises:
+        ValueError: If the shapes or values do not fit together.
+
+    >>> label_losses([[0.5, 0.5], [1.0, 0.0]], [1, 0]).round(3)
+    array([0.693, 0.   ])
+    """
+    rows, chosen = as_predictions(probabilities, labels)
+    # Not `-log`: the loss of a certain and right prediction is 0, not -0.
+    return 0 - np.log(np.maximum(rows[np.arange(len(rows)), chosen], np.finfo(np.float64).tiny))
+
+
 def confusion_matrix(
     labels: NDArray[np.integer], predictions: NDArray[np.integer], *, classes: int
 ) -> NDArray[np.int64]:
-    """Return how many images of each true class (row) are predicted as each class (column), `(K, K)`.
+    """Returns how many images of each true class (row) are predicted as each class (column), `(K, K)`.
 
     Raises:
         ValueError: If the lengths differ or a class is out of range.
@@ -69,7 +78,7 @@ def confusion_matrix(
 def class_reports(
     confusion: NDArray[np.integer], *, class_names: Sequence[str] | None = None
 ) -> tuple[ClassReport, ...]:
-    """Return precision, recall and F1 of each class, from a confusion matrix `(K, K)`.
+    """Returns precision, recall and F1 of each class, from a confusion matrix `(K, K)`.
 
     Raises:
         ValueError: If the matrix is not square with whole numbers of at least 0, or the names do not fit.
@@ -95,7 +104,7 @@ def class_reports(
 def most_confused(
     confusion: NDArray[np.integer], *, count: int = 10, class_names: Sequence[str] | None = None
 ) -> tuple[ConfusedPair, ...]:
-    """Return at most `count` kinds of error that occur, the most frequent first.
+    """Returns at most `count` kinds of error that occur, the most frequent first.
 
     Raises:
         ValueError: If the matrix is not square with whole numbers of at least 0, the names do not fit, or
@@ -112,15 +121,19 @@ def most_confused(
     order = np.argsort(-errors, axis=None, kind="stable")[:count]
     pairs = [divmod(int(position), len(matrix)) for position in order]
     return tuple(
-        ConfusedPair(names[true], names[predicted], int(errors[true, predicted]), share)
+        ConfusedPair(
+            names[true],
+            names[predicted],
+            int(errors[true, predicted]),
+            float(errors[true, predicted] / matrix[true].sum()),
+        )
         for true, predicted in pairs
         if errors[true, predicted]
-        for share in [float(errors[true, predicted] / matrix[true].sum())]
     )
 
 
 def top_k_accuracy(probabilities: NDArray[np.floating], labels: NDArray[np.integer], *, k: int = 5) -> float:
-    """Return the share of images whose label is among their `k` most probable classes, in [0, 1].
+    """Returns the share of images whose label is among their `k` most probable classes, in [0, 1].
 
     A class that ties with the label comes first if its index is lower, as in `argmax`: top-1 is the accuracy.
 
@@ -130,34 +143,21 @@ def top_k_accuracy(probabilities: NDArray[np.floating], labels: NDArray[np.integ
     >>> top_k_accuracy([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]], [1, 2], k=2)
     0.5
     """
-    rows = as_probabilities(probabilities)
-    count, classes = rows.shape
+    rows, true = as_predictions(probabilities, labels)
+    classes = rows.shape[1]
     if check_count("k", k) > classes:
         raise ValueError(f"k must be from 1 to {classes}, the number of classes, got {k}")
-    true = as_labels(labels, count=count, classes=classes)
-    own = rows[np.arange(count), true][:, None]
+    own = rows[np.arange(len(rows)), true][:, None]
     earlier = np.arange(classes) < true[:, None]
     rank = ((rows > own) | ((rows == own) & earlier)).sum(axis=1)
     return float((rank < k).mean())
 
 
 def as_confusion(confusion: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Return a confusion matrix `(K, K)` as int64.
-
-    Raises:
-        ValueError: If it is not square with whole numbers of at least 0.
-
-    >>> as_confusion([[1, 0], [0, 2]])
-    array([[1, 0],
-           [0, 2]])
-    """
+    """Returns a confusion matrix `(K, K)` as int64, if it is square with whole numbers of at least 0."""
     matrix = np.asarray(confusion)
-    if (
-        matrix.ndim != 2
-        or matrix.shape[0] != matrix.shape[1]
-        or not len(matrix)
-        or matrix.dtype.kind not in "iu"
-    ):
+    square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] > 0
+    if not square or matrix.dtype.kind not in "iu":
         raise ValueError(f"confusion must be whole numbers (K, K), got {matrix.dtype} {matrix.shape}")
     if (matrix < 0).any():
         raise ValueError(f"confusion must hold counts of at least 0, got {matrix.min()}")

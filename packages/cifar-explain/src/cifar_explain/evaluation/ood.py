@@ -1,4 +1,4 @@
-"""Whether an image is like none of the classes: calibrated confidence and energy, with thresholds."""
+"""Out-of-distribution (OOD) detection by calibrated confidence and energy, with thresholds from validation images."""
 
 import dataclasses
 import math
@@ -13,42 +13,42 @@ from numpy.typing import NDArray
 from cifar_explain.evaluation.calibration import fit_temperature, softmax
 from cifar_explain.validation import check_count, known_names
 
-# What each number may be: a test and its words.
+# Allowed values of each number: a test and its words.
 _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "temperature": (lambda value: 0 < value < math.inf, "greater than 0 and finite"),
     "lowest_confidence": (lambda value: 0 <= value <= 1, "from 0 to 1"),
     "highest_energy": (math.isfinite, "that is finite"),
-    "false_alarm_rate": (lambda value: 0 <= value < 1, "at least 0 and less than 1"),
+    "false_positive_rate": (lambda value: 0 <= value < 1, "at least 0 and less than 1"),
 }
 
 
 @dataclass(frozen=True)
-class Familiarity:
-    """Which images count as unfamiliar: those that the model is less sure of than of nearly all it knows.
+class OODDetector:
+    """Thresholds beyond which an image counts as out of distribution.
 
-    An image is unfamiliar if its calibrated confidence is too low or its energy too high. Calibration makes
-    the one comparable between models, such as those trained with label smoothing, which are never sure before
-    it; the energy is that of the logits as they are, and means something only beside its own model's limit.
+    An image is out of distribution if its calibrated confidence is too low or its energy too high. Calibration
+    makes confidence comparable between models, such as those trained with label smoothing; energy is that of
+    the logits as they are, and comparable only within one model.
 
     Args:
-        temperature: What logits are divided by for the confidence; greater than 0.
-        lowest_confidence: Probability of the predicted class, in [0, 1], below which an image is unfamiliar.
-        highest_energy: Energy (`energy_scores` at temperature 1) above which an image is unfamiliar.
-        false_alarm_rate: Share of the validation images that count as unfamiliar, in [0, 1).
-        images: How many validation images there were.
+        temperature: Divisor of the logits for the confidence; greater than 0.
+        lowest_confidence: Probability of the predicted class, in [0, 1], below which an image is OOD.
+        highest_energy: Energy (`energy_scores` at temperature 1) above which an image is OOD.
+        false_positive_rate: Share of the validation images that count as OOD, in [0, 1).
+        images: Number of validation images.
 
     Raises:
         ValueError: If a value is no finite number or out of its range.
 
-    >>> limits = Familiarity(1.0, lowest_confidence=0.6, highest_energy=0.0, false_alarm_rate=0.05, images=500)
-    >>> limits.is_unfamiliar([[5.0, 0.0], [5.0, 4.9], [-5.0, -9.0]])
+    >>> detector = OODDetector(1.0, lowest_confidence=0.6, highest_energy=0.0, false_positive_rate=0.05, images=500)
+    >>> detector.is_ood([[5.0, 0.0], [5.0, 4.9], [-5.0, -9.0]])
     array([False,  True,  True])
     """
 
     temperature: float
     lowest_confidence: float
     highest_energy: float
-    false_alarm_rate: float
+    false_positive_rate: float
     images: int
 
     def __post_init__(self) -> None:
@@ -56,36 +56,37 @@ class Familiarity:
             object.__setattr__(self, name, _as_number(name, getattr(self, name)))
         object.__setattr__(self, "images", check_count("images", self.images))
 
-    def is_unfamiliar(self, logits: Any) -> NDArray[np.bool_]:
-        """Return which images count as like none of the classes, `(N,)`.
-
-        Args:
-            logits: What the model gives before any softmax, `(N, K)`.
+    def is_ood(self, logits: Any) -> NDArray[np.bool_]:
+        """Returns which images count as out of distribution, `(N,)`, by their logits `(N, K)`.
 
         Raises:
             ValueError: If the logits are not finite numbers `(N, K)` with at least one row and two classes.
         """
-        confidences, energies = _measures(as_logit_rows(logits), self.temperature)
+        confidences, energies = _measures(_as_logit_rows(logits), self.temperature)
         return (confidences < self.lowest_confidence) | (energies > self.highest_energy)
 
+    # Former names.
+    is_unfamiliar = is_ood
+    false_alarm_rate = property(lambda self: self.false_positive_rate)
+
     def to_dict(self) -> dict[str, float]:
-        """Return the fields as plain numbers, which JSON keeps to the bit."""
-        return dataclasses.asdict(self)
+        """Returns plain numbers, which JSON keeps to the bit, under the names that weights files have."""
+        return {_STORED.get(name, name): value for name, value in dataclasses.asdict(self).items()}
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> "Familiarity":
-        """Return what `to_dict` gave.
+    def from_dict(cls, fields: Mapping[str, Any]) -> "OODDetector":
+        """Returns the detector of `to_dict`.
 
         Raises:
             ValueError: If a field is missing, unknown, no number, or out of its range.
 
-        >>> limits = Familiarity(1.5, 0.4, -2.0, 0.05, 500)
-        >>> Familiarity.from_dict(limits.to_dict()) == limits
+        >>> detector = OODDetector(1.5, 0.4, -2.0, 0.05, 500)
+        >>> OODDetector.from_dict(detector.to_dict()) == detector
         True
         """
         if not isinstance(fields, Mapping):
             raise ValueError(f"familiarity must be a mapping, got {type(fields).__name__}")  # noqa: TRY004
-        names = [field.name for field in dataclasses.fields(cls)]
+        names = {_STORED.get(field.name, field.name): field.name for field in dataclasses.fields(cls)}
         missing = [name for name in names if name not in fields]
         if missing:
             raise ValueError(f"familiarity has no {', '.join(missing)}")
@@ -94,18 +95,19 @@ class Familiarity:
                 raise ValueError(
                     f"familiarity has the unknown field {name!r:.100}; {known_names(name, names)}"
                 )
-        return cls(**fields)
+        return cls(**{names[name]: value for name, value in fields.items()})
+
+
+# In weights files since version 1.
+_STORED = {"false_positive_rate": "false_alarm_rate"}
 
 
 def energy_scores(logits: Any, *, temperature: float = 1.0) -> NDArray[np.float64]:
-    """Return each image's energy, `-T * ln(sum(exp(logits / T)))`, `(N,)`; higher is less familiar.
+    """Returns each image's energy, `-T * ln(sum(exp(logits / T)))`, `(N,)`; the higher, the less familiar.
 
-    In the units of the logits. Adding a constant to all logits of an image lowers its energy by as much,
-    whereas its probabilities stay, so that energies can be compared only within one model.
-
-    Args:
-        logits: What the model gives before any softmax, `(N, K)`.
-        temperature: T, greater than 0. Near 0 the energy is minus the greatest logit.
+    In the units of the logits `(N, K)`. Adding a constant to all logits of an image lowers its energy by as
+    much, whereas its probabilities stay: energies can be compared only within one model. With a temperature T
+    near 0 the energy is minus the greatest logit.
 
     Raises:
         ValueError: If the logits are not finite numbers `(N, K)` with at least one row and two classes, or
@@ -117,23 +119,23 @@ def energy_scores(logits: Any, *, temperature: float = 1.0) -> NDArray[np.float6
     >>> energy_scores([[0.0, 0.0], [10.0, 0.0]]).round(3)
     array([ -0.693, -10.   ])
     """
-    rows = as_logit_rows(logits)
+    rows = _as_logit_rows(logits)
     scale = _as_number("temperature", temperature)
     greatest = rows.max(axis=1)
     return -greatest - scale * np.log(np.exp((rows - greatest[:, None]) / scale).sum(axis=1))
 
 
-def fit_familiarity(logits: Any, labels: Any, *, false_alarm_rate: float = 0.05) -> Familiarity:
-    """Return thresholds at which few validation images count as unfamiliar.
+def fit_ood_detector(logits: Any, labels: Any, *, false_positive_rate: float = 0.05) -> OODDetector:
+    """Returns thresholds at which few validation images count as out of distribution.
 
     The two thresholds are chosen together: each by itself flags equally many images, as many as leave the
-    share that either of them flags at most `false_alarm_rate`. The rate says nothing of how many strange
-    images are found; nobody can know them all beforehand.
+    share that either of them flags at most `false_positive_rate`. The rate says nothing of how many OOD images
+    are found, which depends on the images.
 
     Args:
-        logits: What the model gives to validation images, `(N, K)`, which it was not trained on.
+        logits: Of validation images that the model was not trained on, `(N, K)`.
         labels: Their true class indices `(N,)`, for the temperature.
-        false_alarm_rate: Share of the validation images that may be flagged, at least 0 and less than 1.
+        false_positive_rate: Share of the validation images that may be flagged, at least 0 and less than 1.
 
     Raises:
         ValueError: If shapes or values do not fit together, or the rate is out of range.
@@ -143,12 +145,12 @@ def fit_familiarity(logits: Any, labels: Any, *, false_alarm_rate: float = 0.05)
         Examples", 2017; its calibration: C. Guo et al., 2017. Energy: W. Liu et al., 2020.
 
     >>> logits = np.random.default_rng(0).normal(size=(1000, 10)) * 3
-    >>> limits = fit_familiarity(logits, logits.argmax(axis=1))
-    >>> limits.false_alarm_rate <= 0.05, limits.images, limits.is_unfamiliar(np.zeros((1, 10)))
+    >>> detector = fit_ood_detector(logits, logits.argmax(axis=1))
+    >>> detector.false_positive_rate <= 0.05, detector.images, detector.is_ood(np.zeros((1, 10)))
     (True, 1000, array([ True]))
     """
-    rows = as_logit_rows(logits)
-    rate = _as_number("false_alarm_rate", false_alarm_rate)
+    rows = _as_logit_rows(logits)
+    rate = _as_number("false_positive_rate", false_positive_rate)
     temperature = fit_temperature(softmax(rows), labels)
     confidences, energies = _measures(rows, temperature)
     # The most doubtful image first, by each measure.
@@ -163,20 +165,17 @@ def fit_familiarity(logits: Any, labels: Any, *, false_alarm_rate: float = 0.05)
     allowed = min(math.floor(rate * len(rows) + 1e-9), len(rows) - 1)
     k = int(np.sort(reached)[allowed]) - 1
     # Halfway to the next image, so that rounding in another batch changes nothing.
-    least_sure, highest = ((row[max(k - 1, 0)] + row[k]) / 2 for row in ordered)
-    fitted = Familiarity(temperature, -least_sure, highest, 0.0, len(rows))
-    return dataclasses.replace(fitted, false_alarm_rate=float(fitted.is_unfamiliar(rows).mean()))
+    least_confident, highest = ((row[max(k - 1, 0)] + row[k]) / 2 for row in ordered)
+    fitted = OODDetector(temperature, -least_confident, highest, 0.0, len(rows))
+    return dataclasses.replace(fitted, false_positive_rate=float(fitted.is_ood(rows).mean()))
 
 
-def as_logit_rows(logits: Any) -> NDArray[np.float64]:
-    """Return logits `(N, K)` as float64.
+def fit_familiarity(logits: Any, labels: Any, *, false_alarm_rate: float = 0.05) -> OODDetector:
+    """Former name of `fit_ood_detector`."""
+    return fit_ood_detector(logits, labels, false_positive_rate=false_alarm_rate)
 
-    Raises:
-        ValueError: If they are not finite numbers of this shape, with at least one row and two classes.
 
-    >>> as_logit_rows([[1, 2]])
-    array([[1., 2.]])
-    """
+def _as_logit_rows(logits: Any) -> NDArray[np.float64]:
     # NumPy knows no bfloat16.
     array = np.asarray(logits.detach().cpu().double() if isinstance(logits, torch.Tensor) else logits)
     if array.ndim != 2 or not len(array) or array.shape[1] < 2 or array.dtype.kind not in "fiu":
@@ -192,7 +191,7 @@ def as_logit_rows(logits: Any) -> NDArray[np.float64]:
 def _measures(
     rows: NDArray[np.float64], temperature: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return each image's calibrated confidence and its energy, both `(N,)`."""
+    """Returns each image's calibrated confidence and its energy, both `(N,)`."""
     return softmax(rows / temperature).max(axis=1), energy_scores(rows)
 
 

@@ -1,4 +1,4 @@
-"""A figure of which maps to believe."""
+"""A figure of the faithfulness of maps (ROAD)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from cifar_explain.plots.style import (
     FIGURE_WIDTH,
     NAME_LENGTH,
     TEXT_SIZE,
+    Theme,
     add_title,
+    find_theme,
     make_figure,
     quiet_axes,
     shorten,
 )
-from cifar_explain.plots.themes import Theme, find_theme
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def plot_faithfulness(rows: Sequence[Faithfulness], *, theme: str | Theme = "light") -> Figure:
-    """Return a figure of how far each method's maps beat random ones, by layer, with two standard errors.
+    """Returns a figure of how far each method's maps beat random ones, by layer, with two standard errors.
 
     Args:
         rows: As `measure_faithfulness` returns: of each layer its random maps and at least one method.
@@ -49,9 +50,9 @@ def plot_faithfulness(rows: Sequence[Faithfulness], *, theme: str | Theme = "lig
     axes = quiet_axes(figure.subplots(), theme=colours, grid="x")
     add_title(
         axes,
-        "Which map to believe",
-        f"Advantage over random maps of the same size (ROAD), {len(rows[0].scores)} images, "
-        "with two standard errors\nFilled: better than chance. Hollow: no reason to believe it",
+        "Faithfulness of the maps (ROAD)",
+        f"Advantage over random maps of the same size, {len(rows[0].scores)} images, with two standard errors\n"
+        "Filled: better than random. Hollow: not",
         theme=colours,
     )
     labels: list[tuple[str, bool]] = []

@@ -1,4 +1,4 @@
-"""Figures of how well each class is recognised and whether confidence can be believed."""
+"""Figures of a confusion matrix, of precision and recall by class, and of reliability."""
 
 from __future__ import annotations
 
@@ -9,26 +9,105 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cifar_explain.evaluation.calibration import ReliabilityCurve
-from cifar_explain.evaluation.metrics import ClassReport
+from cifar_explain.evaluation.metrics import ClassReport, as_confusion
 from cifar_explain.plots.style import (
     FIGURE_WIDTH,
     NAME_LENGTH,
     TEXT_SIZE,
+    Theme,
     add_legend,
     add_title,
+    find_theme,
     make_figure,
     quiet_axes,
     shorten,
 )
-from cifar_explain.plots.themes import Theme, find_theme
+from cifar_explain.validation import as_class_names
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 
+def plot_confusion(
+    matrix: NDArray[np.integer], *, class_names: Sequence[str] | None = None, theme: str | Theme = "light"
+) -> Figure:
+    """Returns a figure of a confusion matrix `(K, K)`: right predictions teal, wrong ones orange.
+
+    Colours are shares of the true class, on a scale of their own for each of the two hues, since errors would
+    vanish beside the diagonal. Numbers are counts, left out with more than 20 classes.
+
+    Args:
+        matrix: Counts, true classes in rows, as `confusion_matrix` returns.
+        class_names: The K names; without them the indices.
+        theme: Name of one of `THEMES`, or a theme.
+
+    Raises:
+        ValueError: If the matrix is not square with whole numbers of at least 0, or the names do not fit.
+
+    >>> figure = plot_confusion(np.array([[8, 2], [1, 9]]), class_names=["cat", "dog"])
+    >>> figure.axes[0].texts[0].get_text()
+    '17 of 20 right, 85.00%'
+    """
+    counts = as_confusion(matrix)
+    classes = len(counts)
+    names = [shorten(name, NAME_LENGTH) for name in as_class_names(class_names, classes=classes)]
+    colours = find_theme(theme)
+    figure = make_figure(FIGURE_WIDTH, min(2.0 + 0.45 * classes, 9.5), theme=colours)
+    axes = quiet_axes(figure.subplots(), theme=colours, grid="none")
+    right, everything = int(counts.trace()), int(counts.sum())
+    add_title(
+        axes,
+        f"{right:,} of {everything:,} right" + (f", {right / everything:.2%}" if everything else ""),
+        "Each row is a true class; orange is the classes that its images are wrongly predicted as",
+        theme=colours,
+    )
+    cells = _cell_colours(counts, colours)
+    axes.imshow(cells, aspect="auto", interpolation="nearest")
+    axes.hlines(np.arange(classes - 1) + 0.5, -0.5, classes - 0.5, color=colours.surface, linewidth=2)
+    axes.vlines(np.arange(classes - 1) + 0.5, -0.5, classes - 0.5, color=colours.surface, linewidth=2)
+    pale, dark = (colours.surface, colours.ink) if colours.name == "light" else (colours.ink, colours.surface)
+    size = TEXT_SIZE if classes <= 12 else TEXT_SIZE - 2
+    if classes <= 20:
+        # Out of the layout, which would measure each of them.
+        for row, column in np.argwhere(counts):
+            # Whichever of the theme's two extremes stands out from the cell.
+            bright = cells[row, column, :3] ** 2.2 @ [0.2126, 0.7152, 0.0722] > 0.18
+            axes.text(
+                column, row, _compact(int(counts[row, column])), ha="center", va="center", size=size,
+                color=dark if bright else pale, weight="bold" if row == column else "normal",
+            ).set_in_layout(False)  # fmt: skip
+    axes.spines[:].set_visible(False)
+    # A letter takes about 0.08 of the size; a cell is what is left of the width.
+    tilted = max(map(len, names)) * 0.08 * (size - 1) / 10 > 7.6 / classes
+    # No more names than there is room for.
+    step = -(-classes // 40)
+    axes.set_xticks(range(0, classes, step), names[::step], size=size - 1)
+    if tilted:
+        for label in axes.get_xticklabels():
+            label.set(rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(0, classes, step), names[::step], size=size)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    return figure
+
+
+def _cell_colours(counts: NDArray[np.int64], theme: Theme) -> NDArray[np.float64]:
+    """Returns the cells' colours `(K, K, 4)` in [0, 1]."""
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    own = np.eye(len(counts), dtype=bool)
+    worst = max(float(shares[~own].max(initial=0)), 1e-9)
+    # The darkest colour is left to neither: the scale of errors ends where a tenth of a class is lost, or more.
+    wrong = theme.colormap_second(0.8 * shares / max(worst, 0.1))
+    return np.where(own[..., None], theme.colormap(0.85 * shares), wrong)
+
+
+def _compact(count: int) -> str:
+    return f"{count}" if count < 10_000 else f"{count / 1000:.0f}k"
+
+
 def plot_classes(reports: Sequence[ClassReport], *, theme: str | Theme = "light") -> Figure:
-    """Return a figure of the precision and the recall of each class, in the order given.
+    """Returns a figure of the precision and the recall of each class, in the order given.
 
     Args:
         reports: As `class_reports` returns; at least one.
@@ -82,7 +161,7 @@ def plot_classes(reports: Sequence[ClassReport], *, theme: str | Theme = "light"
 def plot_reliability(
     curve: ReliabilityCurve, *, calibrated: ReliabilityCurve | None = None, theme: str | Theme = "light"
 ) -> Figure:
-    """Return a figure of accuracy by confidence, with the calibration error and the images behind each point.
+    """Returns a figure of accuracy by confidence, with the calibration error and the images behind each point.
 
     Args:
         curve: As `reliability_curve` returns.
@@ -104,15 +183,15 @@ def plot_reliability(
     shown = [("the model", curve, colours.accent, "o")]
     if calibrated is not None:
         shown = [
-            ("as it comes", curve, colours.second, "D"),
-            ("calibrated", calibrated, colours.accent, "o"),
+            ("before calibration", curve, colours.second, "D"),
+            ("after calibration", calibrated, colours.accent, "o"),
         ]
     figure = make_figure(FIGURE_WIDTH, 5.2, theme=colours)
     axes = quiet_axes(figure.subplots(), theme=colours, grid="both")
     add_title(
         axes,
-        "Can its confidence be believed?",
-        "On the dashed line it can; below it the model is too sure, above it not sure enough\n"
+        "Reliability diagram",
+        "On the dashed line confidence is right; below it the model is overconfident, above it underconfident\n"
         + _behind_marks([points.counts for _, points, _, _ in shown]),
         theme=colours,
     )
@@ -138,7 +217,7 @@ def plot_reliability(
     axes.set_ylim(start, 1.02)
     add_legend(figure, theme=colours, loc="outside lower center", ncols=2)
     _percent(axes.xaxis, axes.yaxis)
-    axes.set_ylabel("share that is right")
+    axes.set_ylabel("accuracy")
     axes.set_xlabel("confidence: probability of the predicted class")
     return figure
 
@@ -153,7 +232,6 @@ def _behind_marks(counts: Sequence[NDArray[np.integer]]) -> str:
 
 def _percent(*axes: Axis) -> None:
     """Label an axis of shares in whole percent, with no tick between two of them."""
-    # As in `make_figure`: a second that whoever draws nothing is spared.
     from matplotlib.ticker import MaxNLocator
 
     for axis in axes:

@@ -1,14 +1,18 @@
-"""What all figures share: figures without pyplot, quiet axes, titles and legends."""
+"""The style of all figures: a light and a dark theme, quiet axes, titles and legends, without pyplot."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from cifar_explain.plots.themes import Theme, find_theme
 from cifar_explain.validation import check_choice
 
+# Matplotlib is imported when first needed, so that importing the package stays quick.
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
 
 #: Inches: at 200 dots per inch 1800 pixels, which a README shows at half that and a dense screen in full.
@@ -23,8 +27,100 @@ TEXT_SIZE = 10.0
 SMALL_SIZE = 8.5
 
 
+@dataclass(frozen=True)
+class Theme:
+    """Colours of figures, as hexadecimal RGB; teal and orange differ for the colour-blind too.
+
+    Args:
+        name: "light" or "dark".
+        surface: Background.
+        ink: Text and what matters most.
+        muted: Secondary text and lines.
+        grid: Grid lines and frames.
+        accent: First series, and what went well: teal.
+        second: Second series, and what went wrong: orange.
+        sequential: Stops of a colour map from little to much, in the accent's hue.
+        sequential_second: The same in the second colour's hue.
+    """
+
+    name: str
+    surface: str
+    ink: str
+    muted: str
+    grid: str
+    accent: str
+    second: str
+    sequential: tuple[str, ...]
+    sequential_second: tuple[str, ...]
+
+    @property
+    def good(self) -> str:
+        """The accent, for what went well."""
+        return self.accent
+
+    @property
+    def bad(self) -> str:
+        """The second colour, for what went wrong."""
+        return self.second
+
+    @property
+    def colormap(self) -> LinearSegmentedColormap:
+        """`sequential` as a colour map of Matplotlib's, not registered anywhere."""
+        return _colormap(self.sequential)
+
+    @property
+    def colormap_second(self) -> LinearSegmentedColormap:
+        """`sequential_second` as a colour map of Matplotlib's, not registered anywhere."""
+        return _colormap(self.sequential_second)
+
+
+def _colormap(stops: tuple[str, ...]) -> LinearSegmentedColormap:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("sequential", stops)
+
+
+_LIGHT = Theme(
+    name="light",
+    surface="#ffffff",
+    ink="#1b2430",
+    muted="#5a6675",
+    grid="#e3e8ee",
+    accent="#0f766e",
+    second="#c2500a",
+    sequential=("#f3f8f8", "#b5dcd7", "#5cb3a9", "#0f766e", "#0a4f4a"),
+    sequential_second=("#fdf7f1", "#fbd3ac", "#f19a52", "#c2500a", "#7f3306"),
+)
+_DARK = Theme(
+    name="dark",
+    surface="#10161d",
+    ink="#e8edf2",
+    muted="#9aa8b6",
+    grid="#28323d",
+    accent="#2dd4bf",
+    second="#fb923c",
+    sequential=("#18212b", "#124a4a", "#127c74", "#2dd4bf", "#b9f7ec"),
+    sequential_second=("#1b212a", "#573012", "#a35314", "#fb923c", "#fedcb8"),
+)
+
+#: The themes by name.
+THEMES: Mapping[str, Theme] = MappingProxyType({"light": _LIGHT, "dark": _DARK})
+
+
+def find_theme(name: str | Theme) -> Theme:
+    """Returns the theme of this name; a theme as it is.
+
+    Raises:
+        ValueError: If there is none of this name.
+
+    >>> find_theme("dark").accent
+    '#2dd4bf'
+    """
+    return name if isinstance(name, Theme) else THEMES[check_choice("theme", name, THEMES)]
+
+
 def make_figure(width: float = FIGURE_WIDTH, height: float = 4.5, *, theme: str | Theme = "light") -> Figure:
-    """Return an empty figure with the theme's background, whose `savefig` gives 200 dots per inch.
+    """Returns an empty figure with the theme's background, whose `savefig` gives 200 dots per inch.
 
     It belongs to its caller alone: pyplot and `rcParams` are not touched, so that threads can each make their
     own. Its layout is constrained: labels take the room they need.
@@ -44,7 +140,6 @@ def make_figure(width: float = FIGURE_WIDTH, height: float = 4.5, *, theme: str 
     for argument, value in (("width", width), ("height", height)):
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 100:
             raise ValueError(f"{argument} must be inches, greater than 0 and at most 100, got {value!r}")
-    # Imported when first needed, so that importing the package stays quick.
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -55,13 +150,12 @@ def make_figure(width: float = FIGURE_WIDTH, height: float = 4.5, *, theme: str 
 def quiet_axes(
     axes: Axes, *, theme: str | Theme = "light", grid: Literal["x", "y", "both", "none"] = "y"
 ) -> Axes:
-    """Return the axes with a thin grid, small muted tick labels and no frame but the bottom and left lines.
+    """Returns the axes with a thin grid, small muted tick labels and no frame but the bottom and left lines.
 
     Raises:
         ValueError: If the theme or `grid` is unknown.
 
-    >>> axes = quiet_axes(make_figure(4, 3).subplots())
-    >>> axes.spines["top"].get_visible()
+    >>> quiet_axes(make_figure(4, 3).subplots()).spines["top"].get_visible()
     False
     """
     colours = find_theme(theme)
@@ -88,7 +182,7 @@ def quiet_axes(
 
 
 def add_title(axes: Axes, title: str, subtitle: str = "", *, theme: str | Theme = "light") -> None:
-    """Write a bold title above the axes, left-aligned, with a quieter line below it.
+    """Writes a bold title above the axes, left-aligned, with a quieter subtitle below it.
 
     Raises:
         ValueError: If the theme is unknown.
@@ -115,28 +209,17 @@ def add_title(axes: Axes, title: str, subtitle: str = "", *, theme: str | Theme 
 
 
 def add_legend(place: Axes | Figure, *, theme: str | Theme = "light", **options: Any) -> None:
-    """Add a legend without frame to axes or below a figure.
-
-    Args:
-        place: Axes or figure whose labelled lines are listed.
-        theme: Name of one of `THEMES`, or a theme.
-        options: Those of Matplotlib's `legend`, such as `ncols` and `loc`, in a figure "outside lower center".
+    """Adds a legend without frame to axes or a figure; `options` are those of Matplotlib's `legend`.
 
     Raises:
         ValueError: If the theme is unknown.
-
-    >>> axes = make_figure(4, 3).subplots()
-    >>> _ = axes.plot([0, 1], label="loss")
-    >>> add_legend(axes, loc="upper right")
-    >>> [text.get_text() for text in axes.get_legend().get_texts()]
-    ['loss']
     """
     colours = find_theme(theme)
     place.legend(frameon=False, labelcolor=colours.ink, fontsize=TEXT_SIZE - 0.5, **options)
 
 
 def shorten(text: str, limit: int) -> str:
-    """Return the text on one line of at most `limit` characters, a longer one with an ellipsis at its end.
+    """Returns the text on one line of at most `limit` characters, a longer one with an ellipsis at its end.
 
     >>> shorten("hummingbird", 8), shorten("bird", 8)
     ('humming…', 'bird')

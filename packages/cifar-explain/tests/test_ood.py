@@ -9,7 +9,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cifar_explain import Familiarity, apply_temperature, energy_scores, fit_familiarity, fit_temperature
+from cifar_explain import (
+    Familiarity,
+    OODDetector,
+    apply_temperature,
+    energy_scores,
+    fit_familiarity,
+    fit_ood_detector,
+    fit_temperature,
+)
 
 
 @st.composite
@@ -61,10 +69,10 @@ def test_tensors_of_any_precision_are_taken():
 @settings(deadline=None)
 def test_no_more_validation_images_are_flagged_than_asked_for(case, rate):
     logits, labels = case
-    fitted = fit_familiarity(logits, labels, false_alarm_rate=rate)
-    flagged = fitted.is_unfamiliar(logits)
+    fitted = fit_ood_detector(logits, labels, false_positive_rate=rate)
+    flagged = fitted.is_ood(logits)
     assert flagged.mean() <= rate + 1e-12
-    assert fitted.false_alarm_rate == flagged.mean()
+    assert fitted.false_positive_rate == flagged.mean()
     assert fitted.images == len(logits)
 
 
@@ -73,13 +81,13 @@ def test_no_more_validation_images_are_flagged_than_asked_for(case, rate):
 def test_the_thresholds_are_as_strict_as_the_rate_allows(case, rate):
     # By brute force: let each measure flag its k most doubtful images, for the greatest k that is allowed.
     logits, labels = case
-    fitted = fit_familiarity(logits, labels, false_alarm_rate=rate)
+    fitted = fit_ood_detector(logits, labels, false_positive_rate=rate)
     probabilities = torch.from_numpy(logits / fitted.temperature).softmax(1).numpy()
     unsure = np.argsort(probabilities.max(1), kind="stable")
     energetic = np.argsort(torch.logsumexp(torch.from_numpy(logits), 1).numpy())
     unions = [{*unsure[:k].tolist(), *energetic[:k].tolist()} for k in range(len(logits))]
     expected = [union for union in unions if len(union) <= rate * len(logits) + 1e-9][-1]
-    flagged = set(np.flatnonzero(fitted.is_unfamiliar(logits)).tolist())
+    flagged = set(np.flatnonzero(fitted.is_ood(logits)).tolist())
     # Saturated confidences tie, and of equals none is flagged.
     if len(np.unique(probabilities.max(1))) == len(logits):
         assert flagged == expected
@@ -89,20 +97,22 @@ def test_the_thresholds_are_as_strict_as_the_rate_allows(case, rate):
 
 @pytest.mark.parametrize("sure", [2.5, 20.0])
 def test_small_logits_of_label_smoothing_work_as_well_as_large_ones(sure):
-    fitted = fit_familiarity(*smoothed_logits(sure=sure))
+    fitted = fit_ood_detector(*smoothed_logits(sure=sure))
     again, _ = smoothed_logits(sure=sure, seed=1)
-    assert fitted.is_unfamiliar(again).mean() == pytest.approx(fitted.false_alarm_rate, abs=0.015)
-    assert 0.04 < fitted.false_alarm_rate <= 0.05
+    assert fitted.is_ood(again).mean() == pytest.approx(fitted.false_positive_rate, abs=0.015)
+    assert 0.04 < fitted.false_positive_rate <= 0.05
     # No evidence for any class, and evidence for two at once.
     nothing, torn = np.zeros((1, 10)), np.zeros((1, 10))
     torn[0, :2] = sure * 1.5
-    assert fitted.is_unfamiliar(np.concatenate([nothing, torn])).all()
+    assert fitted.is_ood(np.concatenate([nothing, torn])).all()
 
 
 def test_each_measure_finds_what_the_other_misses():
-    limits = Familiarity(2.0, lowest_confidence=0.6, highest_energy=-1.0, false_alarm_rate=0.05, images=100)
+    limits = OODDetector(
+        2.0, lowest_confidence=0.6, highest_energy=-1.0, false_positive_rate=0.05, images=100
+    )
     familiar, torn, faint = [8.0, 0.0, 0.0], [8.0, 8.0, 0.0], [-4.0, -20.0, -20.0]
-    assert limits.is_unfamiliar([familiar, torn, faint]).tolist() == [False, True, True]
+    assert limits.is_ood([familiar, torn, faint]).tolist() == [False, True, True]
     assert energy_scores([torn])[0] < -1  # only its confidence gives it away
     assert apply_temperature([[1 - 1e-6, 1e-6]], 2.0).max() > 0.6  # only the energy of `faint` does
 
@@ -110,24 +120,32 @@ def test_each_measure_finds_what_the_other_misses():
 def test_the_temperature_is_that_of_calibration():
     logits, labels = smoothed_logits(sure=3.0)
     probabilities = torch.from_numpy(logits).softmax(1).numpy()
-    assert fit_familiarity(logits, labels).temperature == pytest.approx(
+    assert fit_ood_detector(logits, labels).temperature == pytest.approx(
         fit_temperature(probabilities, labels)
     )
 
 
 def test_of_images_that_are_all_alike_none_is_flagged():
-    fitted = fit_familiarity(np.tile([3.0, 0.0], (40, 1)), [0] * 30 + [1] * 10, false_alarm_rate=0.5)
-    assert fitted.false_alarm_rate == 0
-    assert fitted.is_unfamiliar([[3.0, 0.0], [0.5, 0.0]]).tolist() == [False, True]
+    fitted = fit_ood_detector(np.tile([3.0, 0.0], (40, 1)), [0] * 30 + [1] * 10, false_positive_rate=0.5)
+    assert fitted.false_positive_rate == 0
+    assert fitted.is_ood([[3.0, 0.0], [0.5, 0.0]]).tolist() == [False, True]
 
 
 @given(validation())
 @settings(deadline=None)
 def test_travels_through_json_to_the_bit(case):
-    fitted = fit_familiarity(*case)
-    again = Familiarity.from_dict(json.loads(json.dumps(fitted.to_dict(), allow_nan=False)))
+    fitted = fit_ood_detector(*case)
+    again = OODDetector.from_dict(json.loads(json.dumps(fitted.to_dict(), allow_nan=False)))
     assert again == fitted
     assert {type(value) for value in again.to_dict().values()} == {float, int}
+
+
+def test_former_names_stay_importable():
+    logits, labels = smoothed_logits(sure=3.0, count=100)
+    detector = fit_familiarity(logits, labels, false_alarm_rate=0.1)
+    assert detector == fit_ood_detector(logits, labels, false_positive_rate=0.1)
+    assert isinstance(detector, Familiarity)
+    assert detector.false_alarm_rate == detector.false_positive_rate == detector.is_unfamiliar(logits).mean()
 
 
 GOOD = {
@@ -149,7 +167,7 @@ GOOD = {
         ({**GOOD, "lowest_confidence": math.nan}, "got nan"),
         ({**GOOD, "highest_energy": math.nan}, "highest_energy must be a number that is finite, got nan"),
         ({**GOOD, "highest_energy": None}, "got None"),
-        ({**GOOD, "false_alarm_rate": 1}, "false_alarm_rate must be .* less than 1, got 1"),
+        ({**GOOD, "false_alarm_rate": 1}, "false_positive_rate must be .* less than 1, got 1"),
         ({**GOOD, "false_alarm_rate": True}, "got True"),
         ({**GOOD, "images": 0}, "images must be a whole number of at least 1, got 0"),
         ({**GOOD, "images": 10.5}, "got 10.5"),
@@ -160,7 +178,7 @@ GOOD = {
 )
 def test_fields_that_do_not_fit(fields, message):
     with pytest.raises(ValueError, match=message):
-        Familiarity.from_dict(fields)
+        OODDetector.from_dict(fields)
 
 
 @pytest.mark.parametrize(
@@ -173,11 +191,11 @@ def test_fields_that_do_not_fit(fields, message):
         (lambda: energy_scores([[0, 1], [0, np.nan]]), "row 1 has NaN"),
         (lambda: energy_scores([[0, 1]], temperature=0), "temperature must be"),
         (lambda: energy_scores([[0, 1]], temperature=np.nan), "temperature must be"),
-        (lambda: Familiarity(**GOOD).is_unfamiliar([[np.inf, 0]]), "row 0 has NaN or infinity"),
-        (lambda: fit_familiarity([[0, 1]], [2]), "labels must be from 0 to 1"),
-        (lambda: fit_familiarity([[0, 1]], [0, 1]), "labels must be 1 class indices"),
-        (lambda: fit_familiarity([[0, 1]], [0], false_alarm_rate=1), "false_alarm_rate must be"),
-        (lambda: fit_familiarity([[0, 1]], [0], false_alarm_rate=-0.1), "got -0.1"),
+        (lambda: OODDetector.from_dict(GOOD).is_ood([[np.inf, 0]]), "row 0 has NaN or infinity"),
+        (lambda: fit_ood_detector([[0, 1]], [2]), "labels must be from 0 to 1"),
+        (lambda: fit_ood_detector([[0, 1]], [0, 1]), "labels must be 1 class indices"),
+        (lambda: fit_ood_detector([[0, 1]], [0], false_positive_rate=1), "false_positive_rate must be"),
+        (lambda: fit_ood_detector([[0, 1]], [0], false_positive_rate=-0.1), "got -0.1"),
     ],
 )
 def test_bad_input(call, message):
