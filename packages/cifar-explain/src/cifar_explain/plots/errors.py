@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # Inches.
 _MARGIN = 0.15
 _TITLE, _HEADER = 0.7, 0.5
-_CAPTION_WIDTH, _CAPTION_HEIGHT = 1.45, 0.75
+_CAPTION_WIDTH, _CAPTION_HEIGHT = 1.45, 0.8
 # Of a column with one map, at most; and of all rows, within the height of 100 that a figure can have.
 _COLUMN, _ROWS = 1.05, 95.0
 
