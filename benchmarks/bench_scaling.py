@@ -1,189 +1,185 @@
-"""How the cost of training grows: with threads, processes, images and width.
+"""The cost of training over threads, processes, images and width, each against its own first point.
 
     uv run python benchmarks/bench_scaling.py --out docs/results/scaling.json --figures docs/figures
     uv run python benchmarks/bench_scaling.py --redraw docs/results/scaling.json --figures docs/figures
 
 Each point is a slice of the recipe `fast` through cifar-train, in a process of its own; the points take turns.
-`cores`: one thread, two threads, and two processes (Lightning's `ddp`) of one thread each, with the same number of
-images a step. `images`: the time of the whole process, from start to end, to train on a quarter, a half and all images
-of an epoch; a straight line is fitted, whose beginning is the start-up. `width`: images per second of whitenet with the
-widths w, 4w, 4w. `--quick` makes the slices short and takes a sixteenth, an eighth and a quarter of an epoch.
+`cores`: images per second of one thread, two threads, and two processes (strategy `ddp`) of one thread each, with equal
+images per step. `images`: seconds of the whole process to train on a quarter, a half and all images of an epoch, with a
+fitted line that begins at the start-up time. `width`: images per second of whitenet with the widths w, 4w, 4w.
 """
 
 import argparse
 import json
-import os
-import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import harness
 import numpy as np
-from machine import headline, start_report, write_json
-from processes import python, run_process
-from rounds import interleave, markdown_table, spread, summarize
 
-RECIPE = "fast"
+from cifar_explain import THEMES, add_title, find_theme, make_figure, quiet_axes
 
-#: Base widths of whitenet; `fast` has 32, `best` 64.
-WIDTHS = (16, 24, 32, 48, 64)
+Sides = dict[str, Callable[[], float]]
 
-# Images of a step, those of all processes together.
+# Unit of a part's values, and their digits in the table.
+PARTS = {"cores": ("images/s", 0), "images": ("seconds of the process", 1), "width": ("images/s", 0)}
+
+# Images of a step, over all processes.
 _BATCH = 250
 
 
-def slice_command(limits: Sequence[str], arguments: Sequence[str], *, source: str) -> list[str]:
-    """Return the command that trains a slice of the recipe."""
-    ours = ["--recipe", RECIPE, "--data.source", source, *arguments]
-    return python("lightning_slice.py", *limits, "--", *ours)
-
-
-def pace_of(
-    limits: Sequence[str], arguments: Sequence[str], *, threads: int, source: str
-) -> Callable[[], float]:
-    """Return what measures the images per second of a slice with so many threads a process."""
-    command = slice_command(limits, arguments, source=source)
+def pace(*arguments: str, threads: int, steps: int, source: str, batch: int = _BATCH) -> Callable[[], float]:
+    """Returns a measurement of the images per second of a slice."""
+    fields = [f"--data.source={source}", f"--data.batch_size={batch}", *arguments]
 
     def measured() -> float:
-        result = run_process(command, environment={"OMP_NUM_THREADS": str(threads)}).last_json()
-        return float(result["images_per_second"])
+        finished = harness.run_slice("fast", *fields, steps=steps, threads=threads)
+        return float(finished.last_json()["images_per_second"])
 
     return measured
 
 
-def core_sides(*, cores: int, steps: int, source: str) -> dict[str, Callable[[], float]]:
-    """Return what measures one thread, all threads, and as many processes; images per second."""
-    limits = ["--steps", str(steps)]
-    together = ["--data.batch_size", str(_BATCH)]
-    several = ["--data.batch_size", str(_BATCH // cores), "--trainer.accelerator", "cpu"]
-    several += ["--trainer.devices", str(cores), "--trainer.strategy", "ddp"]
-    sides = {"1 thread": pace_of(limits, together, threads=1, source=source)}
+def seconds(images: int, *, threads: int, source: str) -> Callable[[], float]:
+    """Returns a measurement of the seconds of a process that trains on so many images."""
+    fields = [f"--data.source={source}", f"--data.batch_size={_BATCH}"]
+    # The warm-up trains on a batch, too.
+    steps = max(1, images // _BATCH - 1)
+    return lambda: harness.run_slice("fast", *fields, warmup=1, steps=steps, threads=threads).wall_seconds
+
+
+def make_sides(options: argparse.Namespace) -> dict[str, Sides]:
+    """Returns the measurements of each part, by the names of their points."""
+    cores = min(2, harness.describe_machine()["cores"] or 1)
+    slices = {"steps": options.steps, "source": options.source}
+    sides: dict[str, Sides] = {"cores": {"1 thread": pace(threads=1, **slices)}}
     if cores > 1:
-        sides[f"{cores} threads"] = pace_of(limits, together, threads=cores, source=source)
-        sides[f"{cores} processes"] = pace_of(limits, several, threads=1, source=source)
+        ddp = ["--trainer.accelerator=cpu", f"--trainer.devices={cores}", "--trainer.strategy=ddp"]
+        sides["cores"] |= {
+            f"{cores} threads": pace(threads=cores, **slices),
+            f"{cores} processes": pace(*ddp, threads=1, batch=_BATCH // cores, **slices),
+        }
+    sides["images"] = {
+        str(count): seconds(count, threads=cores, source=options.source) for count in options.images
+    }
+    sides["width"] = {
+        str(width): pace(widths_argument(width), threads=cores, **slices) for width in options.widths
+    }
     return sides
 
 
-def width_sides(
-    widths: Sequence[int], *, threads: int, steps: int, source: str
-) -> dict[int, Callable[[], float]]:
-    """Return what measures whitenet at each base width; images per second."""
-    sides = {}
-    for width in widths:
-        widened = ["--model.arguments", json.dumps({"widths": [width, 4 * width, 4 * width]})]
-        limits = ["--steps", str(steps)]
-        sides[width] = pace_of(limits, widened, threads=threads, source=source)
-    return sides
+def widths_argument(width: int) -> str:
+    """Returns the argument of cifar-train for whitenet with the widths w, 4w, 4w."""
+    return f"--model.arguments={json.dumps({'widths': [width, 4 * width, 4 * width]})}"
 
 
-def image_sides(images: Sequence[int], *, threads: int, source: str) -> dict[int, Callable[[], float]]:
-    """Return what measures the training on so many images: seconds of the whole process."""
+def fit_line(x: Sequence[float], y: Sequence[float]) -> dict[str, float]:
+    """Returns the least-squares line of seconds over images, and its largest deviation as a share of y.
 
-    def side(count: int) -> Callable[[], float]:
-        # One batch more than counts, since the first is the warm-up.
-        limits = ["--warmup", "1", "--steps", str(max(1, count // _BATCH - 1))]
-        command = slice_command(limits, ["--data.batch_size", str(_BATCH)], source=source)
-        variables = {"OMP_NUM_THREADS": str(threads)}
-        return lambda: run_process(command, environment=variables).wall_seconds
-
-    return {count: side(count) for count in images}
-
-
-def fit_line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float]:
-    """Return intercept and slope of the least-squares line, and the largest deviation from it as a share of y.
-
-    >>> intercept, slope, deviation = fit_line([1, 2, 3], [5, 7, 9])
-    >>> round(intercept, 6), round(slope, 6), round(deviation, 6)
-    (3.0, 2.0, 0.0)
+    >>> line = fit_line([1, 2, 3], [5, 7, 9])
+    >>> round(line["start_up_seconds"], 6), round(line["seconds_per_image"], 6)
+    (3.0, 2.0)
     """
-    slope, intercept = np.polyfit(x, y, 1)
-    deviation = np.abs(np.asarray(y) - (intercept + slope * np.asarray(x))) / np.asarray(y)
-    return float(intercept), float(slope), float(deviation.max())
+    slope, start = np.polyfit(x, y, 1)
+    deviation = np.abs(start + slope * np.asarray(x) - y) / y
+    return {
+        "start_up_seconds": float(start),
+        "seconds_per_image": float(slope),
+        "largest_deviation": float(deviation.max()),
+    }
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure all three parts and return the report; JSON's keys are texts."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cores = min(2, cores)
-    sides = {
-        "cores": core_sides(cores=cores, steps=options.steps, source=options.source),
-        "images": image_sides(options.images, threads=cores, source=options.source),
-        "width": width_sides(options.widths, threads=cores, steps=options.steps, source=options.source),
-    }
-    report = start_report("bench_scaling", ("torch", "lightning", "numpy", "cifar-train"))
-    report |= {"recipe": RECIPE, "batch_size": _BATCH, "rounds": options.rounds}
+    """Measures the parts asked for and returns the report, which is written after each part."""
+    report = harness.start_report("bench_scaling", ("torch", "lightning", "numpy", "cifar-train"))
+    report |= {"recipe": "fast", "batch_size": _BATCH, "rounds": options.rounds}
+    sides = make_sides(options)
     for part in options.parts:
-        found = interleave(sides[part], rounds=options.rounds)
-        report[part] = {str(name): {**summarize(values), "values": values} for name, values in found.items()}
-        if options.out:
-            write_json(options.out, report)
-    if "images" in report:
-        counts = [int(count) for count in report["images"]]
-        medians = [one["median"] for one in report["images"].values()]
-        if len(counts) > 1:
-            start, slope, deviation = fit_line(counts, medians)
-            report["line"] = {
-                "start_up_seconds": start,
-                "seconds_per_image": slope,
-                "largest_deviation": deviation,
-            }
+        found = harness.interleave(sides[part], rounds=options.rounds)
+        report[part] = {
+            name: {**harness.summarize(values), "values": values} for name, values in found.items()
+        }
+        if part == "images" and len(found) > 1:
+            medians = [one["median"] for one in report[part].values()]
+            report["line"] = fit_line(options.images, medians)
+        harness.write_json(options.out, report)
     return report
 
 
 def tables(report: dict[str, Any]) -> str:
-    """Return the Markdown tables of a report."""
-    parts = []
-    units = {"cores": ("images/s", 0), "images": ("seconds of the process", 1), "width": ("images/s", 0)}
-    for part, (unit, digits) in units.items():
-        if part not in report:
-            continue
-        base = statistics.median(next(iter(report[part].values()))["values"])
-        rows = [
-            [name, str(one["n"]), spread(one["values"], digits), f"{one['median'] / base:.2f}"]
-            for name, one in report[part].items()
-        ]
-        parts.append(markdown_table([part, "n", unit, "x the first"], rows))
-    if "line" in report:
-        line = report["line"]
-        parts.append(
-            f"seconds = {line['start_up_seconds']:.1f} + {1000 * line['seconds_per_image']:.3f} for each 1,000 images; "
-            f"largest deviation from that line {line['largest_deviation']:.1%}"
+    """Returns the Markdown tables of a report, and its line."""
+    texts = []
+    for part, (unit, digits) in PARTS.items():
+        if part in report:
+            base = next(iter(report[part].values()))["median"]
+            rows = [
+                [name, str(one["n"]), harness.spread(one["values"], digits), f"{one['median'] / base:.2f}"]
+                for name, one in report[part].items()
+            ]
+            texts.append(harness.markdown_table([part, "n", unit, "x the first"], rows))
+    if line := report.get("line"):
+        per_thousand = 1000 * line["seconds_per_image"]
+        text = f"seconds = {line['start_up_seconds']:.1f} + {per_thousand:.3f} for each 1,000 images; "
+        texts.append(f"{text}largest deviation from that line {line['largest_deviation']:.1%}")
+    return "\n\n".join(texts)
+
+
+def write_figures(report: dict[str, Any], folder: Path) -> None:
+    """Draws `scaling.png` and `scaling-dark.png`: dots are medians, thin lines reach from lowest to highest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, theme in zip(("scaling.png", "scaling-dark.png"), THEMES, strict=True):
+        look, figure = find_theme(theme), make_figure(height=3.6, theme=theme)
+        panels = dict(zip(PARTS, figure.subplots(1, 3), strict=True))
+        for part, axes in panels.items():
+            quiet_axes(axes, theme=look)
+            unit = "seconds of the whole process" if part == "images" else "images per second"
+            add_title(axes, part.capitalize(), unit, theme=look)
+            points = list(report[part].values())
+            # The names of the points are numbers, but for the cores.
+            x = range(len(points)) if part == "cores" else [int(key) for key in report[part]]
+            y = [one["median"] for one in points]
+            axes.vlines(
+                x, *([one[end] for one in points] for end in ("lowest", "highest")), color=look.accent
+            )
+            axes.plot(x, y, "o-" if part == "width" else "o", color=look.accent, markersize=5, clip_on=False)
+            axes.set_ylim(0, 1.05 * max(one["highest"] for one in points))
+            axes.set_xticks(x, [f"{key}".replace(" ", "\n") for key in report[part]])
+        for place, one in enumerate(report["cores"].values()):
+            ratio = one["median"] / next(iter(report["cores"].values()))["median"]
+            label = {"xytext": (8, 0), "textcoords": "offset points", "va": "center", "color": look.ink}
+            panels["cores"].annotate(f"{ratio:.2f}x", (place, one["median"]), size=9, **label)
+        panels["cores"].set_xlim(-0.4, len(report["cores"]) - 0.3)
+        line, last = report["line"], max(int(count) for count in report["images"])
+        start, end = line["start_up_seconds"], line["start_up_seconds"] + last * line["seconds_per_image"]
+        panels["images"].plot([0, last], [start, end], "--", color=look.muted, linewidth=1)
+        panels["images"].annotate(
+            f"start-up {start:.0f} s", (0.02 * last, 0.85 * start), size=9, color=look.muted, va="top"
         )
-    return "\n\n".join(parts)
+        panels["images"].set_xlim(0, 1.05 * last)
+        panels["images"].set_xlabel("images")
+        panels["width"].set_xlabel("channels w of w, 4w, 4w")
+        figure.savefig(folder / name)
 
 
 def main() -> None:
-    """Run the benchmark, or draw an earlier one again."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    integers: Callable[[str], list[int]] = lambda text: [int(one) for one in text.split(",")]  # noqa: E731
-    parser.add_argument("--parts", type=lambda text: text.split(","), default=["cores", "images", "width"])
-    parser.add_argument("--steps", type=int, default=80, help="that count in a slice (default: %(default)s)")
-    parser.add_argument("--images", type=integers, default=[12_000, 24_000, 48_000])
-    parser.add_argument("--widths", type=integers, default=list(WIDTHS))
-    parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
-    parser.add_argument("--source", default="auto", help="of the images (default: %(default)s)")
-    parser.add_argument("--quick", action="store_true", help="short slices, 2 rounds, 3 widths")
-    parser.add_argument("--out", type=Path, help="write the measurements here, as JSON")
-    parser.add_argument(
-        "--figures", type=Path, metavar="DIR", help="draw scaling.png and scaling-dark.png there"
-    )
-    parser.add_argument("--redraw", type=Path, metavar="FILE", help="measure nothing, take this JSON")
+    """Measures, or redraws an earlier measurement."""
+    parser = harness.make_parser(__doc__, rounds=5, data=True)
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--steps", type=int, default=80, help="of a slice (default: %(default)s)")
+    parser.add_argument("--images", nargs="+", type=int, default=[12_000, 24_000, 48_000])
+    parser.add_argument("--widths", nargs="+", type=int, default=[16, 24, 32, 48, 64])
+    parser.add_argument("--figures", type=Path, metavar="DIR", help="draw the figures here")
+    parser.add_argument("--redraw", type=Path, metavar="FILE", help="measure nothing, read this JSON")
     options = parser.parse_args()
     if options.figures and not options.redraw and (len(options.parts) < 3 or len(options.images) < 2):
-        parser.error("--figures needs all three parts, and two numbers of images at least")
+        parser.error("--figures needs all three parts and at least two numbers of images")
     if options.quick:
         options.steps, options.rounds = 15, 2
         options.images, options.widths = [3_000, 6_000, 12_000], [16, 32, 64]
     report = json.loads(options.redraw.read_text(encoding="utf-8")) if options.redraw else measure(options)
-    print(f"{headline(report)}\n\n{tables(report)}")
-    if options.out and not options.redraw:
-        write_json(options.out, report)
+    print(f"{harness.headline(report)}\n\n{tables(report)}")
     if options.figures:
-        from scaling_figure import write_scaling
-
-        write_scaling(report, options.figures)
+        write_figures(report, options.figures)
 
 
 if __name__ == "__main__":

@@ -1,36 +1,206 @@
-"""One step of training: images per second, and the share of what the machine's matrix products reach.
+"""One training step against the machine's own matrix products, and Lightning against the plainest loop.
 
-    uv run python benchmarks/bench_step.py [--quick] [--recipes fast,best,era] [--parts step,convolutions,lightning]
+    uv run python benchmarks/bench_step.py [--quick] [--recipes fast best] [--parts step convolutions lightning]
 
-`step` is forward pass, backward pass and optimizer of a recipe on images in memory, without a loader: at the recipe's
-own settings, and with one of them changed at a time: batch size, threads, memory format, number format, micro-batches
-side by side, `torch.compile`. `convolutions` are those of the network, each alone, forward and backward. `lightning`
-is a recipe's training through cifar-train's trainer against the plainest loop of the same steps. All that is compared
-takes turns; a share is of the best square matrix product in the same format, with the same threads, in the same round.
-Operations are counted by torch, of the network alone: the optimizer's and the norms' count as time only.
+`step`: forward pass, backward pass and optimizer of a recipe on images in memory, at the recipe's settings and with one
+setting changed at a time: batch size, threads, memory format, number format, micro-batches. `convolutions`: each
+convolution of the network alone, forward and backward. `lightning`: `cifar-train fit` against a bare loop of the same
+steps. All rivals take turns. A share of products is relative to the best square matrix product in the same number
+format, with the same threads, in the same round; only the network's operations are counted.
 """
 
-import argparse
+import contextlib
+import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
+import harness
 import torch
 from arithmetic import DTYPES, convolve, count_flops, find_convolutions, product_rate, step_flops, time_work
-from lightning_slice import fit_slice
-from machine import headline, start_report, write_json
-from pace import Pace
-from recipe_parts import Recipe, make_net, read_recipe, train_bare
-from rounds import interleave, markdown_table, ratios, spread, summarize
-from step_points import Point, choose_points, has_compiler, make_step
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from cifar_train import list_recipes
+from cifar_data import CIFAR10DataModule
+from cifar_train import LitClassifier, recipe_path
+from cifar_train.runs.hardware import quickest_precision
 
-Rows = list[list[str]]
+PARTS = ("step", "convolutions", "lightning")
+RATES = ["GFLOP/s", "share of products"]
+
+
+class Recipe(LightningCLI):
+    """Module and data of a recipe, made from its configuration and further arguments, without a run."""
+
+    def __init__(self, name: str, *arguments: str) -> None:
+        for package in ("pytorch", "fabric"):
+            logging.getLogger(f"lightning.{package}").setLevel(logging.WARNING)
+        quiet = ["--trainer.logger=false", "--trainer.enable_checkpointing=false"]
+        super().__init__(
+            LitClassifier,
+            CIFAR10DataModule,
+            args=["--config", str(recipe_path(name)), *arguments, *quiet],
+            run=False,
+            save_config_callback=None,
+            auto_configure_optimizers=False,
+        )
+        self.micro_batch: int | None = self.config.model.micro_batch
+        precision = self.config.trainer.precision or quickest_precision("cpu")
+        #: Of the factors of convolutions and products.
+        self.number_format = "bfloat16" if precision == "bf16-mixed" else "float32"
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Accepts the field in which a recipe names itself."""
+        parser.add_argument("--recipe")
+
+
+class BareLoop:
+    """The steps of a recipe without Lightning's trainer: nothing is logged, validated or saved.
+
+    Args:
+        recipe: Gives the module and its optimizer.
+        data: Of the recipe, if the module is to be initialised from it.
+        total_steps: Length of the learning rate's schedule.
+    """
+
+    def __init__(
+        self, recipe: Recipe, *, data: CIFAR10DataModule | None = None, total_steps: int = 1000
+    ) -> None:
+        self.module: Any = recipe.model.train()
+        self.module.log = lambda *_, **__: None
+        self._trainer = SimpleNamespace(
+            datamodule=data, estimated_stepping_batches=total_steps, global_step=0
+        )
+        self.module.trainer = self._trainer
+        self.module.setup("fit")
+        made = self.module.configure_optimizers()
+        self._optimizer, self._scheduler = made["optimizer"], made["lr_scheduler"]["scheduler"]
+
+    def step(self, images: torch.Tensor, labels: torch.Tensor, *, number_format: str) -> None:
+        """Makes one step of the optimizer."""
+        with autocast(number_format):
+            loss = self.module.training_step((images, labels), 0)
+        loss.backward()
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self._scheduler.step()
+
+
+def autocast(number_format: str) -> contextlib.AbstractContextManager[Any]:
+    """Returns the context of a number format, float32 or bfloat16."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=number_format == "bfloat16")
+
+
+def train_bare(recipe: Recipe, pace: harness.Pace) -> BareLoop:
+    """Trains until `pace` has seen enough batches or all epochs are over, and returns the loop."""
+    data, epochs = recipe.datamodule, recipe.config.trainer.max_epochs
+    data.setup("fit")
+    loader = data.train_dataloader()
+    loop = BareLoop(recipe, data=data, total_steps=epochs * len(loader))
+    for epoch in range(epochs):
+        loader.sampler.set_epoch(epoch)
+        for images, labels in loader:
+            loop.step(images, labels, number_format=recipe.number_format)
+            if pace.step(len(labels)):
+                return loop
+    return loop
+
+
+@dataclass(frozen=True)
+class Point:
+    """The settings that a step is measured at; without `micro_batch` all cores share each operation."""
+
+    recipe: str
+    batch: int
+    threads: int
+    number_format: str
+    micro_batch: int | None = None
+    channels_last: bool = True
+
+    def __str__(self) -> str:
+        parts = [self.recipe, f"batch {self.batch}"]
+        parts += [f"{self.micro_batch} a core"] if self.micro_batch else []
+        parts += [f"{self.threads} threads" if self.threads > 1 else "1 thread", self.number_format]
+        return ", ".join(parts + ([] if self.channels_last else ["contiguous"]))
+
+
+def choose_points(base: Point, *, batches: Sequence[int]) -> list[Point]:
+    """Returns the base and the points that differ from it in one setting, without repetitions.
+
+    >>> for point in choose_points(Point("fast", 125, 2, "float32"), batches=[250]):
+    ...     print(point)
+    fast, batch 125, 2 threads, float32
+    fast, batch 250, 2 threads, float32
+    fast, batch 125, 1 thread, float32
+    fast, batch 125, 2 threads, bfloat16
+    fast, batch 125, 2 threads, float32, contiguous
+    fast, batch 250, 125 a core, 2 threads, float32
+    """
+    if base.micro_batch is None:
+        other_split = replace(base, batch=base.batch * base.threads, micro_batch=base.batch)
+    else:
+        other_split = replace(base, micro_batch=None)
+    points = [
+        base,
+        *(replace(base, batch=batch) for batch in batches),
+        replace(base, threads=1),
+        replace(base, number_format="bfloat16" if base.number_format == "float32" else "float32"),
+        replace(base, channels_last=False),
+        other_split,
+    ]
+    return list(dict.fromkeys(points))
+
+
+@dataclass(frozen=True)
+class Work:
+    """Something to be timed: its operations, the images that it takes, and the settings it runs with."""
+
+    label: str
+    run: Callable[[], object]
+    flops: float
+    images: int
+    number_format: str
+    threads: int
+
+
+def step_work(point: Point) -> Work:
+    """Returns a training step at a point, on random images."""
+    fields = {"micro_batch": point.micro_batch or "null", "channels_last": str(point.channels_last).lower()}
+    recipe = Recipe(
+        point.recipe, "--model.low_resolution.until=0", *(f"--model.{k}={v}" for k, v in fields.items())
+    )
+    flops = point.batch * step_flops(recipe.model.net)
+    memory = torch.channels_last if point.channels_last else torch.contiguous_format
+    images = torch.randn(point.batch, 3, 32, 32).to(memory_format=memory)
+    labels = torch.arange(point.batch) % 10
+    # Longer than any measurement, or the schedule would end.
+    loop = BareLoop(recipe, total_steps=10**6)
+    step = lambda: loop.step(images, labels, number_format=point.number_format)  # noqa: E731
+    return Work(str(point), step, flops, point.batch, point.number_format, point.threads)
+
+
+def convolution_works(name: str, *, batch: int | None = None) -> list[Work]:
+    """Returns each distinct convolution of a recipe's network, and all of them as often as the network uses them.
+
+    Where each core works on a micro-batch, they run on one core.
+    """
+    recipe = Recipe(name)
+    threads = torch.get_num_threads() if recipe.micro_batch is None else 1
+    batch = batch or recipe.micro_batch or recipe.datamodule.batch_size
+    settings = (batch, recipe.number_format, threads)
+    works, passes, total = [], [], 0
+    for layer, count in find_convolutions(recipe.model.net).items():
+        flops = count_flops(convolve(layer, batch=batch))
+        run = convolve(layer, batch=batch, dtype=DTYPES[recipe.number_format])
+        works.append(Work(f"{name}: {layer}", run, flops, *settings))
+        passes += [run] * count
+        total += flops * count
+    together = Work(f"{name}: all of them", lambda: [run() for run in passes], total, *settings)
+    return [*works, together]
 
 
 def with_threads(threads: int, measure: Callable[[], float]) -> Callable[[], float]:
-    """Return `measure` as it is with so many threads of torch."""
+    """Returns `measure`, run with this number of torch's threads."""
 
     def measured() -> float:
         before = torch.get_num_threads()
@@ -43,181 +213,90 @@ def with_threads(threads: int, measure: Callable[[], float]) -> Callable[[], flo
     return measured
 
 
-def product_sides(kinds: Sequence[tuple[str, int]], *, seconds: float) -> dict[Any, Callable[[], float]]:
-    """Return what measures the rate of matrix products in each number format with so many threads."""
-    return {
-        (name, threads): with_threads(threads, lambda name=name: product_rate(DTYPES[name], seconds=seconds))
-        for name, threads in dict.fromkeys(kinds)
-    }
-
-
-def measure_steps(points: Sequence[Point], *, rounds: int, seconds: float) -> tuple[Rows, dict[str, Any]]:
-    """Measure all points in rounds; return the rows of the table and the report."""
-    flops = {name: step_flops(make_net(read_recipe(name))) for name in {point.recipe for point in points}}
-    kinds = [(point.format, point.threads) for point in points]
-    sides: dict[Any, Callable[[], float]] = product_sides(kinds, seconds=seconds / 3)
-    for point in points:
-        step = make_step(point)
-        sides[point] = with_threads(point.threads, lambda step=step: time_work(step, seconds=seconds))
-    found = interleave(sides, rounds=rounds)
-    rows, report = [], []
-    for point in points:
-        speeds = [point.batch / value for value in found[point]]
-        rate = [flops[point.recipe] * speed for speed in speeds]
-        shares = ratios(rate, found[point.format, point.threads])
-        rows.append([str(point), spread(speeds), spread([r / 1e9 for r in rate]), spread(shares, 2)])
-        report.append(
-            {
-                **vars(point),
-                "flops_per_image": flops[point.recipe],
-                "images_per_second": summarize(speeds),
-                "share_of_products": summarize(shares),
-            }
-        )
-    return rows, {"points": report, "products_gflops": _in_gflops(found, kinds)}
-
-
-def measure_convolutions(recipe: Recipe, *, rounds: int, seconds: float) -> tuple[Rows, dict[str, Any]]:
-    """Measure each convolution of a recipe's network alone; return the rows of the table and the report.
-
-    The last row is all of them together, each as often as the network uses it. Where each core works on a micro-batch
-    of its own, both sides are those of one core.
-    """
-    layers = find_convolutions(make_net(recipe))
-    name = recipe.number_format
-    threads = torch.get_num_threads() if recipe.micro_batch is None else 1
-    batch = recipe.micro_batch or recipe.batch_size
-    sides: dict[Any, Callable[[], float]] = product_sides([(name, threads)], seconds=seconds)
-    flops = {}
-    for layer in layers:
-        flops[layer] = count_flops(convolve(layer, batch=batch))
-        work = convolve(layer, batch=batch, dtype=DTYPES[name])
-        sides[layer] = with_threads(threads, lambda work=work: time_work(work, seconds=seconds))
-    found = interleave(sides, rounds=rounds)
-    products = found[name, threads]
-    rates = {str(layer): [flops[layer] / value for value in found[layer]] for layer in layers}
-    total = sum(flops[layer] * count for layer, count in layers.items())
-    rates["all of them"] = [
-        total / sum(found[layer][number] * count for layer, count in layers.items())
-        for number in range(rounds)
-    ]
+def measure_works(
+    works: Sequence[Work], *, rounds: int, seconds: float
+) -> tuple[harness.Rows, dict[str, Any]]:
+    """Measures all works and the matrix products of the same settings; returns rows and report."""
+    sides: dict[Any, Callable[[], float]] = {}
+    for one in works:
+        product = lambda dtype=DTYPES[one.number_format]: product_rate(dtype, seconds=seconds / 3)  # noqa: E731
+        sides[one.number_format, one.threads] = with_threads(one.threads, product)
+    for one in works:
+        timed = lambda run=one.run: time_work(run, seconds=seconds)  # noqa: E731
+        sides[one] = with_threads(one.threads, timed)
+    found = harness.interleave(sides, rounds=rounds)
     rows, report = [], {}
-    for label, rate in rates.items():
-        shares = ratios(rate, products)
-        rows.append([f"{recipe.name}: {label}", spread([r / 1e9 for r in rate]), spread(shares, 2)])
-        report[label] = {
-            "gflops": summarize([r / 1e9 for r in rate]),
-            "share_of_products": summarize(shares),
-        }
-    settings = {"batch": batch, "threads": threads, "format": name}
-    return rows, {**settings, "layers": report, "products_gflops": _in_gflops(found, [(name, threads)])}
+    for one in works:
+        speeds = [one.images / value for value in found[one]]
+        rates = [one.flops / value for value in found[one]]
+        shares = harness.ratios(rates, found[one.number_format, one.threads])
+        gflops = [rate / 1e9 for rate in rates]
+        rows.append([one.label, *map(harness.spread, (speeds, gflops)), harness.spread(shares, 2)])
+        values = {"images_per_second": speeds, "gflops": gflops, "share_of_products": shares}
+        report[one.label] = {name: harness.summarize(values[name]) for name in values}
+    return rows, report
 
 
 def measure_lightning(
-    recipe: Recipe, *, rounds: int, seconds: float, source: str = "auto"
-) -> tuple[Rows, dict[str, Any]]:
-    """Measure a recipe through Lightning and in a bare loop; return the row of the table and the report."""
+    name: str, *, rounds: int, seconds: float, source: str
+) -> tuple[harness.Rows, dict[str, Any]]:
+    """Measures a recipe through cifar-train and in the bare loop; returns the row of the table and the report."""
+    field = f"--data.source={source}"
 
     def through_lightning() -> float:
-        pace = Pace(seconds=seconds)
-        arguments = ["--recipe", recipe.name, "--data.source", source]
-        fit_slice(arguments, pace)
-        return pace.images_per_second
+        return float(harness.run_slice(name, field, seconds=seconds).last_json()["images_per_second"])
 
     def bare() -> float:
-        pace = Pace(seconds=seconds)
-        train_bare(recipe, pace, source=source)
+        pace = harness.Pace(seconds=seconds, warmup=5)
+        train_bare(Recipe(name, field, "--model.low_resolution.until=0"), pace)
         return pace.images_per_second
 
-    found = interleave({"lightning": through_lightning, "bare": bare}, rounds=rounds)
-    shares = ratios(found["lightning"], found["bare"])
-    row = [recipe.name, *(spread(found[name]) for name in ("lightning", "bare")), spread(shares, 3)]
-    report = {name: summarize(values) for name, values in found.items()}
-    return [row], {**report, "ratio": summarize(shares), "left_out_of_the_bare_loop": recipe.left_out}
-
-
-def _in_gflops(found: dict[Any, list[float]], kinds: Sequence[tuple[str, int]]) -> dict[str, Any]:
-    return {
-        f"{name}, {threads} threads": summarize([rate / 1e9 for rate in found[name, threads]])
-        for name, threads in dict.fromkeys(kinds)
-    }
+    found = harness.interleave({"lightning": through_lightning, "bare": bare}, rounds=rounds)
+    _, report = harness.compare(found, "bare")
+    ratios = harness.ratios(found["lightning"], found["bare"])
+    return [[name, *map(harness.spread, found.values()), harness.spread(ratios, 3)]], report
 
 
 def main() -> None:
-    """Run the benchmark as the arguments say and print its tables."""
-    known = [name for name in ("fast", "best", "resnet9", "era") if name in list_recipes()]
-    # The last two are the same network.
-    usual = [name for name in known if name != "era" or "resnet9" not in known]
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--recipes", type=lambda text: text.split(","), default=usual)
+    """Runs the parts asked for and prints a table of each."""
+    parser = harness.make_parser(__doc__, rounds=7, data=True)
+    parser.add_argument("--recipes", nargs="+", default=["fast", "best", "resnet9"])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--batches", nargs="+", type=int, default=[32, 64, 125, 250, 500, 1000])
+    parser.add_argument("--seconds", type=float, default=2, help="of one measurement (default: %(default)s)")
     parser.add_argument(
-        "--parts", type=lambda text: text.split(","), default=["step", "convolutions", "lightning"]
+        "--slice-seconds", type=float, default=15, help="of a training (default: %(default)s)"
     )
-    parser.add_argument(
-        "--batches",
-        type=lambda text: [int(batch) for batch in text.split(",")],
-        default=[32, 64, 125, 250, 500, 1000],
-    )
-    parser.add_argument("--rounds", type=int, default=7, help="measurements of each (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=2, help="of one of them (default: %(default)s)")
-    parser.add_argument(
-        "--slice-seconds", type=float, default=15, help="of a slice through Lightning (default: %(default)s)"
-    )
-    parser.add_argument("--source", default="auto", help="of the images of part lightning")
-    parser.add_argument(
-        "--quick", action="store_true", help="3 short rounds, 2 batch sizes, nothing compiled"
-    )
-    parser.add_argument("--out", type=Path, help="write the measurements here, as JSON")
     options = parser.parse_args()
     if options.quick:
-        options.rounds, options.seconds, options.slice_seconds = 3, 0.3, 5.0
-        options.batches = [64, 250]
-    report = start_report("bench_step", ("torch", "lightning", "numpy", "cifar-models", "cifar-train"))
-    report |= {"threads": torch.get_num_threads(), "rounds": options.rounds}
-    print(headline(report))
-    timing = {"rounds": options.rounds, "seconds": options.seconds}
-    recipes = [read_recipe(name) for name in options.recipes]
+        options.rounds, options.seconds, options.slice_seconds, options.batches = 3, 0.3, 5.0, [64, 250]
+    report = harness.start_report(
+        "bench_step", ("torch", "lightning", "numpy", "cifar-models", "cifar-train")
+    )
+    threads, timing = torch.get_num_threads(), {"rounds": options.rounds, "seconds": options.seconds}
+    print(harness.headline(report | {"threads": threads}))
     for part in options.parts:
-        if part == "step":
-            compiler = has_compiler() and not options.quick
-            if not compiler:
-                print("\ncompiled: skipped, " + ("--quick" if options.quick else "there is no C++ compiler"))
-            points = []
-            for recipe in recipes:
+        rows, report[part] = [], {}
+        for name in options.recipes:
+            if part == "lightning":
+                timing["seconds"] = options.slice_seconds
+                header = ["recipe", "Lightning, images/s", "bare loop, images/s", "ratio"]
+                more, report[part][name] = measure_lightning(name, source=options.source, **timing)
+            elif part == "convolutions":
+                header = ["convolution, forward and backward", "images/s", *RATES]
+                more, report[part][name] = measure_works(convolution_works(name), **timing)
+            else:
+                header = ["step", "images/s", *RATES]
+                recipe = Recipe(name)
                 base = Point(
-                    recipe.name,
-                    recipe.batch_size,
-                    torch.get_num_threads(),
-                    recipe.number_format,
-                    recipe.micro_batch,
+                    name, recipe.datamodule.batch_size, threads, recipe.number_format, recipe.micro_batch
                 )
-                points += choose_points(base, batches=options.batches, compiler=compiler)
-            rows, report[part] = measure_steps(points, **timing)
-            header = ["step", "images/s", "GFLOP/s", "share of products"]
-        elif part == "convolutions":
-            rows, report[part] = [], {}
-            for recipe in recipes:
-                more, report[part][recipe.name] = measure_convolutions(recipe, **timing)
-                rows += more
-            header = ["convolution, forward and backward", "GFLOP/s", "share of products"]
-        elif part == "lightning":
-            rows, report[part] = [], {}
-            for recipe in recipes:
-                more, report[part][recipe.name] = measure_lightning(
-                    recipe, rounds=options.rounds, seconds=options.slice_seconds, source=options.source
-                )
-                rows += more
-                if recipe.left_out:
-                    print(f"\n{recipe.name}: the bare loop leaves out {', '.join(recipe.left_out)}")
-            header = ["recipe", "Lightning, images/s", "bare loop, images/s", "ratio"]
-        else:
-            parser.error(f"--parts has {part!r}; the parts are step, convolutions and lightning")
-        print("\n" + markdown_table(header, rows), flush=True)
-        if options.out:
-            # After each part, so that an interruption loses one at most.
-            write_json(options.out, report)
+                works = [step_work(point) for point in choose_points(base, batches=options.batches)]
+                more, report[part][name] = measure_works(works, **timing)
+            rows += more
+        print("\n" + harness.markdown_table(header, rows), flush=True)
+        # After each part, so that an interruption loses one at most.
+        harness.write_json(options.out, report)
 
 
 if __name__ == "__main__":

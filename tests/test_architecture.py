@@ -1,11 +1,16 @@
-"""Who imports whom: the arrows of docs/ARCHITECTURE.md and no other."""
+"""Who imports whom: the arrows of docs/ARCHITECTURE.md and no other, and few floors inside each member."""
 
+import runpy
 import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+SIZE = runpy.run_path(str(ROOT / "tests" / "size.py"))
+MEMBERS = SIZE["MEMBERS"]
+
+#: From the bottom up: a member imports none that stands below it here.
 ALLOWED = {
     "cifar_models": set(),
     "cifar_data": set(),
@@ -13,46 +18,62 @@ ALLOWED = {
     "cifar_train": {"cifar_models", "cifar_data", "cifar_explain"},
     "cifar_space": {"cifar_models", "cifar_explain"},
 }
-#: What the app must not ship.
+#: Packages that the app must not ship.
 TRAINING = {"lightning", "pytorch_lightning", "pl_bolts", "albumentations"}
-
-
-def source(package):
-    return next(ROOT.glob(f"*/*/src/{package}"))
+#: The longest chain of imports inside each member.
+FLOORS = {"cifar_models": 6, "cifar_data": 8, "cifar_explain": 11, "cifar_train": 10, "cifar_space": 11}
 
 
 @pytest.fixture
 def imported(imported_modules):
-    """A function: the top-level names of all modules that a package imports."""
-    return lambda package: set().union(*map(imported_modules, source(package).rglob("*.py")))
+    """The top-level names of all modules that a member imports, wherever in a file."""
+    return lambda member: set().union(*map(imported_modules, MEMBERS[member].rglob("*.py")))
 
 
-@pytest.mark.parametrize("package", ALLOWED)
-def test_no_other_arrow(imported, package):
-    assert imported(package) & (set(ALLOWED) - {package}) <= ALLOWED[package]
+def test_every_member_has_its_place():
+    assert {*MEMBERS} == {*ALLOWED} == {*FLOORS}
 
 
-@pytest.mark.parametrize("package", ["cifar_models", "cifar_explain", "cifar_space"])
-def test_no_training_code_outside_data_and_train(imported, package):
-    assert not imported(package) & TRAINING
-
-
-@pytest.mark.parametrize("package", ALLOWED)
-def test_declared_dependencies_cover_the_arrows(imported, package):
-    project = tomllib.loads((source(package).parent.parent / "pyproject.toml").read_text())["project"]
+@pytest.mark.parametrize("member", ALLOWED)
+def test_member_imports_only_allowed_and_declared_members(imported, member):
+    found = imported(member) & (set(ALLOWED) - {member})
+    assert found <= ALLOWED[member]
+    project = tomllib.loads((MEMBERS[member].parents[1] / "pyproject.toml").read_text())["project"]
     declared = {name.split("[")[0].split(">")[0].replace("-", "_") for name in project["dependencies"]}
-    assert imported(package) & (set(ALLOWED) - {package}) <= declared
+    assert found <= declared
 
 
-def test_no_circles_between_packages(imported):
-    order = ["cifar_models", "cifar_data", "cifar_explain", "cifar_train", "cifar_space"]
-    for position, package in enumerate(order):
-        assert not imported(package) & set(order[position + 1 :])
+@pytest.mark.parametrize("member", ["cifar_models", "cifar_explain", "cifar_space"])
+def test_training_packages_stay_in_data_and_train(imported, member):
+    assert not imported(member) & TRAINING
 
 
-@pytest.mark.parametrize("package", ALLOWED)
-def test_every_package_is_typed_and_licensed(package):
-    assert (source(package) / "py.typed").is_file()
-    member = source(package).parent.parent
-    assert (member / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
-    assert (member / "README.md").read_text().strip().count("\n") > 3
+@pytest.mark.parametrize("member", FLOORS)
+def test_member_has_few_import_floors(member):
+    chain = SIZE["longest_chain"](MEMBERS[member])
+    assert len(chain) <= FLOORS[member], " > ".join(chain)
+
+
+def test_floors_count_modules_but_neither_rooms_nor_type_checking(tmp_path):
+    member = tmp_path / "member"
+    files = {
+        "__init__": "from member.top import x",
+        "top": "from member.room import y\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import member.far",
+        "room/__init__": "from member.room.middle import y",
+        "room/middle": "try:\n    from member import low\nexcept ImportError:\n    pass",
+        "low": "def f():\n    import member.far",
+        "far": "import member.low",
+    }
+    for name, text in files.items():
+        path = member / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert SIZE["longest_chain"](member) == ["member.top", "member.room.middle", "member.low"]
+
+
+@pytest.mark.parametrize("member", ALLOWED)
+def test_member_is_typed_licensed_and_described(member):
+    assert (MEMBERS[member] / "py.typed").is_file()
+    folder = MEMBERS[member].parents[1]
+    assert (folder / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+    assert (folder / "README.md").read_text().strip().count("\n") > 3
