@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from cifar_data.augmentation.policy import Augmentation
-from cifar_data.loaders.albumentations import AlbumentationsDataset, ArraySamples
+from cifar_data.dataset.arrays import Split
+from cifar_data.loaders.albumentations import AlbumentationsDataset
 from cifar_data.loaders.tensor import TensorLoader
 
 COUNT = 3000
@@ -55,7 +56,7 @@ def draws() -> dict[str, dict[str, np.ndarray]]:
     augmentation = Augmentation(padding=PADDING, cutout=CUTOUT)
     options = {"mean": MEAN, "std": STD, "augmentation": augmentation, "seed": 0}
     tensor = TensorLoader(images, labels, batch_size=COUNT, **options)
-    dataset = AlbumentationsDataset(ArraySamples(images, labels, np.arange(COUNT)), **options)
+    dataset = AlbumentationsDataset(Split(images, labels), **options)
     return {
         "tensor": read_back(tensor.batch(torch.arange(COUNT), epoch=0)),
         "albumentations": read_back(torch.stack([dataset[(0, position)][0] for position in range(COUNT)])),

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from cifar_data.augmentation.policy import Augmentation
-from cifar_data.loaders.albumentations import AlbumentationsDataset, ArraySamples, make_albumentations_loader
+from cifar_data.dataset.arrays import Split
+from cifar_data.loaders.albumentations import AlbumentationsDataset, make_albumentations_loader
 from cifar_data.loaders.tensor import TensorLoader
 
 COUNT = 21
@@ -23,7 +24,7 @@ forks = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:Depreca
 
 
 def make_dataset(augmentation: Augmentation | None = None, *, seed: int = 0) -> AlbumentationsDataset:
-    samples = ArraySamples(IMAGES, LABELS, np.arange(COUNT))
+    samples = Split(IMAGES, LABELS)
     return AlbumentationsDataset(samples, mean=MEAN, std=STD, augmentation=augmentation, seed=seed)
 
 
@@ -76,12 +77,12 @@ def test_workers_that_live_on_see_each_epoch_and_change_nothing():
 def test_workers_forked_after_threads_have_run_do_not_hang():
     code = """
 import numpy as np, torch
-from cifar_data.loaders.albumentations import AlbumentationsDataset, ArraySamples, make_albumentations_loader
+from cifar_data.loaders.albumentations import AlbumentationsDataset, make_albumentations_loader
 from cifar_data.augmentation.policy import Augmentation
 torch.set_num_threads(2)
 torch.randn(600, 600) @ torch.randn(600, 600)
 torch.nn.functional.conv2d(torch.randn(64, 3, 32, 32), torch.randn(8, 3, 3, 3)).exp().sum()
-samples = ArraySamples(np.zeros((8, 32, 32, 3), np.uint8), np.arange(8), np.arange(8))
+samples = Split(np.zeros((8, 32, 32, 3), np.uint8), np.arange(8))
 dataset = AlbumentationsDataset(samples, mean=(.5, .5, .5), std=(.2, .2, .2), augmentation=Augmentation())
 loader = make_albumentations_loader(dataset, batch_size=4, num_workers=2)
 print(sum(len(labels) for _, labels in loader))
@@ -137,7 +138,7 @@ def test_the_import_asks_no_network_and_restores_the_environment(before):
     code = """
 import os, sys
 before = os.environ.get("NO_ALBUMENTATIONS_UPDATE")
-from cifar_data.loaders.pipeline import import_albumentations
+from cifar_data.loaders.albumentations import import_albumentations
 assert "albumentations" not in sys.modules
 import socket
 asked = []

@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cifar_data.augmentation.batch_ops import (
-    apply_parameters,
     crop_batch,
     cutout_batch,
     flip_batch,
@@ -14,7 +13,8 @@ from cifar_data.augmentation.batch_ops import (
     pad_batch,
 )
 from cifar_data.augmentation.policy import Augmentation, AugmentationParameters, draw_parameters, mean_colour
-from cifar_data.loaders.pipeline import import_albumentations, make_pipeline
+from cifar_data.loaders.albumentations import import_albumentations, make_pipeline
+from cifar_data.loaders.tensor import augment_batch
 
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2470, 0.2435, 0.2616)
@@ -53,8 +53,13 @@ def test_a_batch_is_what_its_images_are_one_by_one(count, size, padding, mode, f
     drawn = draw_parameters(count, augmentation, seed=seed, epoch=1, size=size)
     order = torch.from_numpy(np.random.default_rng(seed).permutation(count))
     padded = pad_batch(images, padding, mode=mode)
-    result = apply_parameters(
-        padded, order, parameters=drawn[order], cutout=cutout, fill=(1, 2, 3), size=size
+    result = augment_batch(
+        padded,
+        order,
+        augmentation=augmentation,
+        parameters=drawn.take(order),
+        fill=(1, 2, 3),
+        size=size,
     )
     for position, image in zip(order.tolist(), result, strict=True):
         expected = one_by_one(
@@ -93,11 +98,11 @@ def test_equal_to_albumentations_to_the_bit_for_the_same_parameters(mode):
     drawn = AugmentationParameters(
         torch.tensor(crops), torch.tensor(flips), torch.tensor(holes), brightness=ones, contrast=ones
     )
-    result = apply_parameters(
+    result = augment_batch(
         pad_batch(images, 4, mode=mode),
         torch.arange(64),
+        augmentation=augmentation,
         parameters=drawn,
-        cutout=8,
         fill=mean_colour(MEAN),
     )
     assert torch.equal(normalize_batch(result, MEAN, std=STD), torch.stack(expected))

@@ -121,7 +121,7 @@ def test_read_only_memory_maps_are_fine(tmp_path):
         ({"num_replicas": 2, "rank": 2}, "rank must be a whole number from 0 to 1, got 2"),
         ({"num_replicas": 0}, "num_replicas must be a whole number of at least 1, got 0"),
         ({"indices": np.array([], dtype=np.int64)}, "indices must name at least one image, got none"),
-        ({"seed": -1}, "seed must be from 0 to"),
+        ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
     ],
 )
 def test_an_argument_out_of_range_is_named(options, message):

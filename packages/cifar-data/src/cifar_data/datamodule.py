@@ -14,9 +14,8 @@ from cifar_data.dataset.arrays import ImageDataset
 from cifar_data.loaders.albumentations import default_workers
 from cifar_data.loaders.factory import Batches, Indices, make_loader, split_indices
 from cifar_data.seeding import derive_generator
-from cifar_data.settings import check_settings, check_sizes
 from cifar_data.sources.open import open_dataset
-from cifar_data.validation import check_integer
+from cifar_data.validation import check_integer, check_settings, check_sizes
 
 
 class CIFAR10DataModule(L.LightningDataModule):
@@ -25,32 +24,32 @@ class CIFAR10DataModule(L.LightningDataModule):
     Batches are pairs of float32 (B, 3, 32, 32) images, normalised per channel, in the memory format
     torch.channels_last, and int64 (B,) labels. Training batches are all of one size: the images left over
     at the end of an epoch are dropped, others each time. Evaluation keeps every image, in order. The test
-    images are not looked at before they are asked for.
+    images are not accessed before the test.
 
     Args:
-        root: Folder or file the images are read from. If not given: the environment variable
-            CIFAR_DATA_DIR, else the user's cache, else a download.
-        source: Kind of data: auto (found by looking), parquet, batches, tarball, folder or synthetic.
+        root: Folder or file of the images. If not given: the environment variable CIFAR_DATA_DIR, else the
+            user's cache, else a download.
+        source: Kind of data: auto (any that is found), parquet, batches, tarball, folder or synthetic.
         loader: tensor (whole batches in memory, fastest), albumentations (image by image) or bolts
             (Lightning Bolts loads and splits, Albumentations augments).
         batch_size: Training images per process and step, from 1 to the number trained on.
         eval_batch_size: Validation or test images per process and step, at least 1, and at most 10000 if CIFAR-10
-            is downloaded. On a processor about a hundred are quickest, whose activations stay in its cache; a GPU
-            takes more.
+            is downloaded. On a CPU about a hundred are fastest, whose activations stay in its cache; a GPU takes
+            more.
         val_size: Training images held out for validation, from 0 (none) to 49999 of CIFAR-10's 50000.
         split_seed: Seed of the choice of the images held out, 0 to 4294967295.
         seed: Seed of the order and the augmentation, 0 to 4294967295.
         num_workers: Worker processes of the loaders albumentations and bolts, 0 = none. If not given:
             the CPUs of this machine divided among the training processes, 1 to 4. The batches do not
             depend on it.
-        augmentation: What is done to the training images.
-        cache_dir: Folder for the decoded images. If not given: CIFAR_CACHE_DIR, else the user's cache.
-        train_limit: Use only so many training images, chosen in proportion to the classes, for quick
-            looks; from 1 to the number not held out. All if not given.
+        augmentation: Augmentation of the training images.
+        cache_dir: Folder of the decoded images. If not given: CIFAR_CACHE_DIR, else the user's cache.
+        train_limit: Train on this many images only, chosen in proportion to the classes, for quick
+            tries; from 1 to the number not held out. All if not given.
 
     Raises:
         ValueError: If an argument is out of its range; raised before any data is read. Sizes that depend on the
-            images found are checked by the first that needs them, at the latest by `setup("fit")`.
+            images are checked once they are found, at the latest by `setup("fit")`.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class CIFAR10DataModule(L.LightningDataModule):
         super().__init__()
         # Not logged: Lightning refuses to merge them with a model's if, say, both have a `seed`.
         self.save_hyperparameters(logger=False)
-        if isinstance(augmentation, Mapping):  # as a checkpoint keeps it
+        if isinstance(augmentation, Mapping):  # from a checkpoint
             augmentation = Augmentation(**augmentation)
         self.hparams["augmentation"] = asdict(augmentation)
         self.root = root
@@ -120,29 +119,28 @@ class CIFAR10DataModule(L.LightningDataModule):
 
     @property
     def train_indices(self) -> Indices:
-        """(train_size,), which images of the source's training split are trained on."""
+        """(train_size,), the images of the source's training split to train on."""
         return self._split()[0]
 
     @property
     def val_indices(self) -> Indices:
-        """(val_size,), which images of the source's training split are held out."""
+        """(val_size,), the images of the source's training split held out for validation."""
         return self._split()[1]
 
     @property
     def train_size(self) -> int:
-        """How many images are trained on."""
+        """The number of images to train on."""
         return len(self.train_indices)
 
     def prepare_data(self) -> None:
-        """Download and decode what the cache lacks; Lightning calls it in one process per machine."""
+        """Downloads and decodes what the cache lacks; Lightning calls it in one process per machine."""
         open_dataset(self.root, source=self.source, cache_dir=self.cache_dir)
 
     def setup(self, stage: str) -> None:
-        """Open the images and, except for testing, split the training images.
+        """Opens the images and, except for testing, splits the training images.
 
         Raises:
-            ValueError: If a size asked for does not fit the training images found. A test uses none of them, so
-                there sizes do not matter.
+            ValueError: If a size does not fit the training images found. A test uses none of them.
         """
         if stage == "test":
             _ = self.dataset  # opened here, where errors are expected, and not at the first batch
@@ -150,7 +148,7 @@ class CIFAR10DataModule(L.LightningDataModule):
             self._split()
 
     def train_dataloader(self) -> Batches:
-        """Shuffled, augmented batches of one size.
+        """Returns shuffled, augmented batches of one size.
 
         Raises:
             ValueError: If a process's share of the images is smaller than a batch.
@@ -164,15 +162,15 @@ class CIFAR10DataModule(L.LightningDataModule):
         return self._make_loader("train", self.train_indices)
 
     def val_dataloader(self) -> Batches:
-        """The images held out, in order; if there are none an empty list, and Lightning does not validate."""
+        """Returns the images held out, in order; if there are none an empty list, and Lightning does not validate."""
         return self._make_loader("val", self.val_indices) if len(self.val_indices) else []
 
     def test_dataloader(self) -> Batches:
-        """The source's test images, in order."""
+        """Returns the source's test images, in order."""
         return self._make_loader("test", np.arange(len(self.dataset.test)))
 
     def train_inputs(self, count: int, *, seed: int = 0) -> Tensor:
-        """Some training images, normalised but not augmented, to initialise a model from.
+        """Returns training images, normalised but not augmented, to initialise a model from.
 
         Returns:
             float32 (count, 3, 32, 32), distinct images, a function of the seed and the images alone.
@@ -208,13 +206,13 @@ class CIFAR10DataModule(L.LightningDataModule):
             indices=indices,
             loader=self.loader,
             augmentation=self.augmentation,
-            batch_size=self.batch_size if part == "train" else self.eval_batch_size,
+            num_workers=workers,
             seed=self.seed,
+            batch_size=self.batch_size if part == "train" else self.eval_batch_size,
             num_replicas=replicas,
             rank=rank,
-            num_workers=workers,
         )
 
     def _processes(self) -> tuple[int, int]:
-        """How many processes train, and which of them this is."""
+        """Returns the number of training processes, and the number of this one."""
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer is not None else (1, 0)

@@ -1,40 +1,30 @@
-"""Random generators derived from a seed and a purpose, so that no two uses of one seed share numbers."""
+"""Random generators and orders, derived from a seed and a purpose so that no two uses share numbers."""
+
+from typing import Any, cast
 
 import numpy as np
+from torch.utils.data import Dataset
+from torch.utils.data.distributed import DistributedSampler
 
+# The position of a purpose is part of the seed: append new ones, and leave unused ones in.
 _PURPOSES = (
-    "split",
-    "order",
-    "crop",
-    "flip",
-    "side",
-    "hole",
-    "pipeline",
-    "inputs",
-    "preview",
-    "brightness",
-    "contrast",
+    *("split", "order", "crop", "flip", "side", "hole", "pipeline", "inputs", "preview"),
+    *("brightness", "contrast"),
 )
-
-SEED_LIMIT = 2**32
-"""Seeds lie below this, so that one fits every generator in use (numpy's legacy one being the narrowest)."""
 
 
 def derive_generator(seed: int, purpose: str, *keys: int) -> np.random.Generator:
-    """A generator that depends on all arguments, and on nothing else.
+    """Returns a new generator that depends on all arguments, and on nothing else.
 
-    Deriving by addition, as in `seed + epoch`, would make epoch 1 of seed 0 equal epoch 0 of seed 1.
+    Adding them up, as in `seed + epoch`, would make epoch 1 of seed 0 equal epoch 0 of seed 1.
 
     Args:
-        seed: From 0 to 2**32 - 1.
-        purpose: What is drawn, one of the names in this module.
+        seed: 0 or above.
+        purpose: One of the names in this module.
         *keys: Non-negative integers, such as the epoch and the image's position.
 
-    Returns:
-        A new generator in its initial state.
-
     Raises:
-        ValueError: If the seed is out of range or the purpose unknown.
+        ValueError: If the seed is negative or the purpose unknown.
 
     Source: `numpy.random.SeedSequence`, whose spawn keys give independent streams.
 
@@ -43,9 +33,29 @@ def derive_generator(seed: int, purpose: str, *keys: int) -> np.random.Generator
     >>> draws[0] == draws[1], draws[0] == draws[2]
     (True, False)
     """
-    if not 0 <= seed < SEED_LIMIT:
-        raise ValueError(f"seed must be from 0 to {SEED_LIMIT - 1}, got {seed}")
-    if purpose not in _PURPOSES:
-        raise ValueError(f"purpose must be one of {', '.join(_PURPOSES)}, got {purpose!r}")
     sequence = np.random.SeedSequence(seed, spawn_key=(_PURPOSES.index(purpose), *keys))
     return np.random.Generator(np.random.PCG64(sequence))
+
+
+def make_sampler(
+    count: int,
+    *,
+    shuffle: bool,
+    seed: int = 0,
+    num_replicas: int = 1,
+    rank: int = 0,
+    kind: type[DistributedSampler[Any]] = DistributedSampler,
+) -> DistributedSampler[Any]:
+    """Returns the order in which process `rank` of `num_replicas` visits the positions 0 to count - 1.
+
+    All processes shuffle alike and take turns: together their batches of size b are the batches of size
+    b * num_replicas of a single process. If count is no multiple of num_replicas, the first positions of the order
+    are visited twice. `set_epoch` of the sampler, which Lightning calls, chooses the order.
+
+    >>> [list(make_sampler(5, shuffle=False, num_replicas=2, rank=rank)) for rank in (0, 1)]
+    [[0, 2, 4], [1, 3, 0]]
+    """
+    # DistributedSampler shuffles by seed + epoch: mixed first, neighbouring seeds share no orders.
+    order_seed = int(derive_generator(seed, "order").integers(2**62))
+    positions = cast("Dataset[int]", range(count))
+    return kind(positions, num_replicas=num_replicas, rank=rank, shuffle=shuffle, seed=order_seed)

@@ -56,7 +56,7 @@ def test_batches_in_any_order_come_out_in_canonical_order(mini, as_canonical):
     for order in itertools.permutations(range(5)):
         images = np.concatenate([as_canonical[place].images for place in order])
         labels = np.concatenate([as_canonical[place].labels for place in order])
-        train, _ = content.canonical_order(Split(images, labels), mini.test, origin="x")
+        train, _ = content.canonical_order(Split(images, labels), mini.test, classes=mini.classes, origin="x")
         np.testing.assert_array_equal(train.images, mini.train.images)
         np.testing.assert_array_equal(train.labels, mini.train.labels)
 
@@ -70,15 +70,21 @@ def test_altered_content_is_refused(mini, as_canonical, split, field):
     splits[split] = dataclasses.replace(splits[split], **{field: altered})
     expected = content.CANONICAL_SHA256[split]
     with pytest.raises(DataError, match=f"the {split} split .* expected sha256 {expected}.* found "):
-        content.canonical_order(splits["train"], splits["test"], origin="x")
+        content.canonical_order(splits["train"], splits["test"], classes=mini.classes, origin="x")
 
 
 def test_a_repeated_batch_is_refused(mini, as_canonical):
     images = np.concatenate([mini.train.images[:40], *[batch.images for batch in as_canonical[:4]]])
     labels = np.concatenate([mini.train.labels[:40], *[batch.labels for batch in as_canonical[:4]]])
     with pytest.raises(DataError, match="train split"):
-        content.canonical_order(Split(images, labels), mini.test, origin="x")
+        content.canonical_order(Split(images, labels), mini.test, classes=mini.classes, origin="x")
 
 
 def test_data_of_another_size_claims_nothing(mini):
-    assert not content.claims_canonical(mini.train, mini.test, mini.classes)
+    splits = mini.train, mini.test
+    assert content.canonical_order(*splits, classes=mini.classes, origin="x") == splits
+
+
+def test_the_fingerprint_of_cifar10_follows_from_the_hashes_of_its_splits(monkeypatch):
+    monkeypatch.setattr(content, "split_sha256", content.CANONICAL_SHA256.get)
+    assert content.fingerprint("train", "test", content.CANONICAL_CLASSES) == content.CANONICAL_FINGERPRINT

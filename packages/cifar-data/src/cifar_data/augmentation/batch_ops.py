@@ -1,6 +1,7 @@
-"""Padding, cropping, mirroring, jittering, punching and normalising of whole batches, with parameters drawn before.
+"""Pad, crop, flip, jitter, cut out and normalise whole batches, with parameters drawn before.
 
-Images are uint8 in the layout (N, height, width, 3) until `normalize_batch`, the last step.
+Images are uint8 (N, height, width, channels) until `normalize_batch`, the last step. Every function returns a new
+tensor.
 """
 
 from collections.abc import Sequence
@@ -9,55 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cifar_data.augmentation.policy import AugmentationParameters
-
 # Shares of red, green and blue in the grey of an image (ITU-R BT.601).
 _GREY = (0.299, 0.587, 0.114)
 
 
-def apply_parameters(
-    padded: Tensor,
-    indices: Tensor,
-    *,
-    parameters: AugmentationParameters,
-    cutout: int,
-    fill: Sequence[int],
-    jitter: bool = False,
-    size: int = 32,
-) -> Tensor:
-    """Crop, mirror, jitter and punch the images at `indices` of the padded store.
-
-    Args:
-        padded: uint8 (N, H, W, 3).
-        indices: int64 (B,).
-        parameters: Of the B images, in the same order.
-        cutout: Side of the hole in pixels; 0 = none.
-        fill: Colour of the hole, three values of 0 to 255.
-        jitter: Whether to apply the factors of brightness and contrast.
-        size: Side of the result in pixels.
-
-    Returns:
-        uint8 (B, size, size, 3), a new tensor.
-
-    >>> from cifar_data.augmentation.policy import Augmentation, draw_parameters
-    >>> padded = pad_batch(torch.zeros(2, 32, 32, 3, dtype=torch.uint8), 4)
-    >>> drawn = draw_parameters(2, Augmentation(), seed=0, epoch=0)
-    >>> holes = apply_parameters(padded, torch.tensor([0, 1]), parameters=drawn, cutout=8, fill=(1, 1, 1))
-    >>> holes.sum((1, 2, 3)).tolist()
-    [192, 192]
-    """
-    images = crop_batch(padded, indices, corners=parameters.crop, size=size)
-    images = flip_batch(images, parameters.flip)
-    if jitter:
-        images = jitter_batch(images, parameters.brightness, contrast=parameters.contrast)
-    return cutout_batch(images, parameters.hole, size=cutout, fill=fill)
-
-
 def pad_batch(images: Tensor, padding: int, *, mode: str = "constant") -> Tensor:
-    """Add `padding` pixels on each side, black (`constant`) or mirrored (`reflect`).
-
-    Returns:
-        uint8 (N, H + 2 * padding, W + 2 * padding, 3).
+    """Adds `padding` pixels on each side, black (`constant`) or mirrored (`reflect`).
 
     >>> row = torch.tensor([1, 2, 3], dtype=torch.uint8).expand(1, 3, 3).reshape(1, 3, 3, 1)
     >>> pad_batch(row, 2, mode="reflect")[0, 0, :, 0].tolist()
@@ -69,16 +27,16 @@ def pad_batch(images: Tensor, padding: int, *, mode: str = "constant") -> Tensor
 
 
 def crop_batch(padded: Tensor, indices: Tensor, *, corners: Tensor, size: int) -> Tensor:
-    """Cut one window out of each of the images at `indices`.
+    """Crops one window out of each of the images at `indices`.
 
     Args:
-        padded: uint8 (N, H, W, C), contiguous.
+        padded: (N, H, W, C), contiguous.
         indices: int64 (B,).
         corners: int64 (B, 2), top and left of each window, 0 to H - size and 0 to W - size.
         size: Side of the windows in pixels.
 
     Returns:
-        uint8 (B, size, size, C).
+        (B, size, size, C).
 
     Raises:
         ValueError: If a window does not lie inside its image.
@@ -89,7 +47,7 @@ def crop_batch(padded: Tensor, indices: Tensor, *, corners: Tensor, size: int) -
     """
     _, height, width, channels = padded.shape
     _check_corners(corners, (height - size, width - size))
-    # numpy copies whole rows of such a view; torch's index goes byte by byte, 20 times slower.
+    # NumPy copies whole rows of such a view; torch's index goes byte by byte, 20 times slower.
     array = np.ascontiguousarray(padded.numpy())
     image, row, pixel, byte = array.strides
     windows = np.lib.stride_tricks.as_strided(
@@ -103,31 +61,27 @@ def crop_batch(padded: Tensor, indices: Tensor, *, corners: Tensor, size: int) -
 
 
 def flip_batch(images: Tensor, flip: Tensor) -> Tensor:
-    """Mirror the images at which `flip` (B,) is true, left to right.
-
-    Returns:
-        The shape and dtype of the images, (B, H, W, C), a new tensor.
+    """Flips the images at which `flip` (B,) is true, left to right.
 
     >>> flip_batch(torch.tensor([[[[1], [2]]], [[[3], [4]]]]), torch.tensor([True, False])).flatten().tolist()
     [2, 1, 3, 4]
     """
     chosen = flip.nonzero().flatten()
-    # Seen as (B, C, H, W) in channels_last, the case for which torch mirrors with vector instructions.
-    mirrored = images.index_select(0, chosen).permute(0, 3, 1, 2).flip(-1).permute(0, 2, 3, 1)
-    return images.index_copy(0, chosen, mirrored)
+    # Seen as (B, C, H, W) in channels_last, the case for which torch flips with vector instructions.
+    flipped = images.index_select(0, chosen).permute(0, 3, 1, 2).flip(-1).permute(0, 2, 3, 1)
+    return images.index_copy(0, chosen, flipped)
 
 
 def jitter_batch(images: Tensor, brightness: Tensor, *, contrast: Tensor) -> Tensor:
-    """Change the brightness and the contrast of each image.
+    """Changes brightness and contrast of each image.
+
+    Both changes are rounded once and clipped to 0 to 255 at the end, so that they commute. Up to rounding and
+    clipping in between, this is ColorJitter in either of its orders.
 
     Args:
-        images: uint8 (B, H, W, 3), contiguous.
+        images: (B, H, W, 3), contiguous.
         brightness: float32 (B,), factors of the pixels.
         contrast: float32 (B,), factors of the pixels' distance from the image's mean grey.
-
-    Returns:
-        uint8 (B, H, W, 3), rounded once and kept within 0 to 255. Without the latter both changes commute, so
-        that it is ColorJitter in either of its orders, up to the rounding between them.
 
     Source: torchvision's `adjust_brightness` and `adjust_contrast`; grey by ITU-R BT.601.
 
@@ -143,16 +97,13 @@ def jitter_batch(images: Tensor, brightness: Tensor, *, contrast: Tensor) -> Ten
 
 
 def cutout_batch(images: Tensor, corners: Tensor, *, size: int, fill: Sequence[int]) -> Tensor:
-    """Fill one square of each image with one colour.
+    """Fills one square of each image with one colour.
 
     Args:
         images: (B, H, W, C), contiguous.
         corners: int64 (B, 2), top and left of each square, 0 to H - size and 0 to W - size.
         size: Side of the squares in pixels; 0 = none.
         fill: C values.
-
-    Returns:
-        The shape and dtype of the images, a new tensor.
 
     Raises:
         ValueError: If a square does not lie inside its image.
@@ -177,7 +128,7 @@ def cutout_batch(images: Tensor, corners: Tensor, *, size: int, fill: Sequence[i
 
 
 def normalize_batch(images: Tensor, mean: Sequence[float], *, std: Sequence[float]) -> Tensor:
-    """Turn pixels of 0 to 255 into (pixel / 255 - mean) / std.
+    """Turns pixels of 0 to 255 into (pixel / 255 - mean) / std.
 
     Args:
         images: uint8 (B, H, W, 3).
@@ -185,8 +136,8 @@ def normalize_batch(images: Tensor, mean: Sequence[float], *, std: Sequence[floa
         std: Per channel, above 0.
 
     Returns:
-        float32 (B, 3, H, W), contiguous in torch.channels_last. Equal to Albumentations' Normalize to the
-        bit, since the operations and their order are the same: (pixel - 255 mean) * (1 / (255 std)).
+        float32 (B, 3, H, W), contiguous in torch.channels_last. The operations and their order are those of
+        Albumentations' Normalize, (pixel - 255 mean) * (1 / (255 std)), so the values are equal to the bit.
 
     >>> pixel = torch.tensor([[[[0, 51, 255]]]], dtype=torch.uint8)
     >>> normalize_batch(pixel, (0.5, 0.2, 0.5), std=(0.5, 0.5, 0.25)).flatten().tolist()

@@ -1,7 +1,8 @@
-"""What may be done to a training image, and the drawing of what is done to each."""
+"""The augmentation policy, and the random parameters of each image and epoch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,18 +18,19 @@ FLIPS = ("random", "alternate", "none")
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training images are varied. The defaults are the ones of Page's DAWNBench entry.
+    """How training images are varied. The defaults are those of Page's DAWNBench entry.
 
     Attributes:
-        padding: Pixels added on each side before a window of the image's own size is cut out at a
-            random place, 0 to 31; 0 = no shift.
-        padding_mode: What is added: `constant` (black) or `reflect` (mirrored, border not repeated).
-        flip: Left-right mirroring: `random` (each image and epoch with probability 1/2), `alternate`
+        padding: Pixels added on each side before a random window of the original size is cropped, 0 to 31;
+            0 = no crop.
+        padding_mode: Value of the added pixels: `constant` (black) or `reflect` (mirrored, border not
+            repeated).
+        flip: Horizontal flip: `random` (each image and epoch with probability 1/2), `alternate`
             (a random half in the first epoch, the other half in the next, and so on) or `none`.
         cutout: Side in pixels of the square hole, wholly inside the image and filled with the training
             set's mean colour, 0 to 32; 0 = no hole.
-        brightness: How far the pixels' factor may be from 1, in [0, 1): 0.1 = from 0.9 to 1.1 times as bright.
-        contrast: How far the factor of a pixel's distance from the image's mean grey may be from 1, in [0, 1).
+        brightness: Largest change of the pixels' factor, in [0, 1): 0.1 = 0.9 to 1.1 times as bright.
+        contrast: Largest change of the factor of a pixel's distance from the image's mean grey, in [0, 1).
 
     Raises:
         ValueError: If a field is out of its range.
@@ -36,9 +38,6 @@ class Augmentation:
     Source: D. Page, "How to train your ResNet", 2018; T. DeVries and G. Taylor, arXiv:1708.04552 (CutOut);
         K. Jordan, arXiv:2404.00498 (alternating flip); brightness and contrast as torchvision's and
         Albumentations' ColorJitter have them.
-
-    >>> Augmentation(padding=2, padding_mode="reflect", flip="alternate", cutout=0)
-    Augmentation(padding=2, padding_mode='reflect', flip='alternate', cutout=0, brightness=0.0, contrast=0.0)
     """
 
     padding: int = 4
@@ -62,14 +61,13 @@ class Augmentation:
         return self.brightness > 0 or self.contrast > 0
 
 
-@dataclass(frozen=True)
-class AugmentationParameters:
-    """What was drawn for each of N images.
+class AugmentationParameters(NamedTuple):
+    """The random parameters of N images.
 
     Attributes:
         crop: (N, 2) int64, top and left of the window in the padded image, each 0 to 2 * padding.
-        flip: (N,) bool, whether the window is mirrored.
-        hole: (N, 2) int64, top and left of the hole in the mirrored window, each 0 to 32 - cutout.
+        flip: (N,) bool, whether the window is flipped.
+        hole: (N, 2) int64, top and left of the hole in the flipped window, each 0 to 32 - cutout.
         brightness: (N,) float32, factor of the pixels.
         contrast: (N,) float32, factor of their distance from the image's mean grey.
     """
@@ -80,22 +78,15 @@ class AugmentationParameters:
     brightness: Tensor
     contrast: Tensor
 
-    def __getitem__(self, positions: Tensor) -> "AugmentationParameters":
-        """The parameters of the images at (B,) positions."""
-        return AugmentationParameters(
-            self.crop[positions],
-            self.flip[positions],
-            self.hole[positions],
-            self.brightness[positions],
-            self.contrast[positions],
-        )
+    def take(self, positions: Tensor) -> "AugmentationParameters":
+        """Returns the parameters of the images at (B,) positions."""
+        return AugmentationParameters(*(values[positions] for values in self))
 
 
 def alternating_flips(count: int, *, seed: int, epoch: int) -> npt.NDArray[np.bool_]:
-    """Which of `count` images to mirror, such that any two consecutive epochs show both sides of each.
+    """Returns which of `count` images to flip, so that any two consecutive epochs show both sides of each.
 
-    Returns:
-        (count,). An image's first side is drawn from the seed and its position; then the sides alternate.
+    An image's first side is drawn from the seed and its position; then the sides alternate.
 
     Source: K. Jordan, arXiv:2404.00498, section 3.6.
 
@@ -110,13 +101,11 @@ def alternating_flips(count: int, *, seed: int, epoch: int) -> npt.NDArray[np.bo
 def draw_parameters(
     count: int, augmentation: Augmentation, *, seed: int, epoch: int, size: int = 32
 ) -> AugmentationParameters:
-    """Draw the parameters of `count` images of `size` x `size` pixels for one epoch.
+    """Draws the parameters of `count` images of `size` x `size` pixels for one epoch.
 
-    Each kind of parameter has its own stream, so that switching one off leaves the others as they were.
-
-    Returns:
-        The parameters, a function of the arguments alone. They are distributed as in Albumentations'
-        RandomCrop, HorizontalFlip, CoarseDropout and ColorJitter: all places uniform, borders included.
+    Each kind of parameter has its own stream, so that switching one off leaves the others as they were. All are
+    distributed as in Albumentations' RandomCrop, HorizontalFlip, CoarseDropout and ColorJitter: all places uniform,
+    borders included.
 
     >>> drawn = draw_parameters(5, Augmentation(padding=2), seed=0, epoch=3)
     >>> drawn.crop.shape, drawn.crop.min() >= 0, drawn.crop.max() <= 4
@@ -134,13 +123,11 @@ def draw_parameters(
         derive_generator(seed, name, epoch).uniform(1 - reach, 1 + reach, count).astype(np.float32)
         for name, reach in (("brightness", augmentation.brightness), ("contrast", augmentation.contrast))
     )
-    return AugmentationParameters(
-        *(torch.from_numpy(array) for array in (crop, flip, hole, brightness, contrast))
-    )
+    return AugmentationParameters(*map(torch.from_numpy, (crop, flip, hole, brightness, contrast)))
 
 
 def mean_colour(mean: Sequence[float]) -> tuple[int, ...]:
-    """The colour nearest to a mean of [0, 1] per channel, in whole steps of 0 to 255.
+    """Returns the colour nearest to a mean of [0, 1] per channel, in whole steps of 0 to 255.
 
     >>> mean_colour((0.4914, 0.4822, 0.4465))
     (125, 123, 114)

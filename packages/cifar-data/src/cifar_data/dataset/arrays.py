@@ -1,17 +1,26 @@
-"""The two nouns of this package: a split of labelled images, and a dataset of two splits."""
+"""The nouns of this package: a split of labelled images, a dataset of two splits, the files of one, its error."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+#: Height and width of all images in pixels.
+SIDE = 32
+
+
+class DataError(ValueError):
+    """Images that are missing, damaged or not as asked; the message says what was found and what to do."""
+
 
 @dataclass(frozen=True)
 class Split:
-    """Images and their labels, in a fixed order. The arrays may be read-only memory maps.
+    """Images and their labels, in a fixed order: a map-style dataset for torch.
 
     Attributes:
-        images: (N, 32, 32, 3), red, green, blue, each 0 to 255.
+        images: (N, 32, 32, 3), red, green, blue, each 0 to 255; may be a read-only memory map.
         labels: (N,), indices into the dataset's class names.
     """
 
@@ -22,20 +31,24 @@ class Split:
         """The number of images."""
         return len(self.labels)
 
+    def __getitem__(self, index: int) -> tuple[npt.NDArray[np.uint8], int]:
+        """Image and label at an index."""
+        return self.images[index], int(self.labels[index])
+
 
 @dataclass(frozen=True)
 class ImageDataset:
-    """A training and a test split with what is known about both.
+    """A training and a test split, with statistics of the training images per channel.
 
     Attributes:
-        train: The images to learn from.
-        test: The images to judge with.
+        train: Images to train on.
+        test: Images to evaluate on.
         classes: Class names; a label is an index into them.
-        mean: Of the training images, per channel (red, green, blue), in [0, 1].
-        std: Population standard deviation of the training images, per channel, in [0, 1].
-        fingerprint: SHA-256, in hex, over the decoded content: images, labels and class names.
-            Two sources that decode to the same pixels have the same fingerprint.
-        origin: Where the images came from, for people to read.
+        mean: Red, green and blue, in [0, 1].
+        std: Population standard deviation of red, green and blue, in [0, 1].
+        fingerprint: SHA-256, in hex, of the decoded images, labels and class names: equal for two sources that
+            decode to the same pixels.
+        origin: A description of the source.
     """
 
     train: Split
@@ -45,3 +58,39 @@ class ImageDataset:
     std: tuple[float, float, float]
     fingerprint: str
     origin: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of a dataset, found but not yet read.
+
+    Attributes:
+        kind: `parquet`, `batches`, `tarball` or `folder`.
+        root: The folder or file in which they were found.
+        train: Files of the training split, in reading order.
+        test: Files of the test split, in reading order.
+        extra: Further files, such as the one with the class names.
+    """
+
+    kind: str
+    root: Path
+    train: tuple[Path, ...]
+    test: tuple[Path, ...]
+    extra: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files, each once: a tarball holds both splits."""
+        return tuple(dict.fromkeys(self.train + self.test + self.extra))
+
+    @property
+    def origin(self) -> str:
+        """Kind and place, such as `tarball data/cifar-10-python.tar.gz`."""
+        return f"{self.kind} {self.root}"
+
+
+def join_splits(parts: Sequence[Split]) -> Split:
+    """Returns all images and labels of the parts in one split."""
+    if len(parts) == 1:  # without a copy
+        return parts[0]
+    return Split(np.concatenate([p.images for p in parts]), np.concatenate([p.labels for p in parts]))

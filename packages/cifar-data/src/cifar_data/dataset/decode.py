@@ -1,27 +1,25 @@
-"""Encoded images to arrays of 32x32 RGB pixels, on all cores."""
+"""Encoded images to arrays of 32x32 RGB pixels, on all cores and with a progress bar."""
 
 import io
 import os
 import struct
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from tqdm import tqdm  # type: ignore[import-untyped]
 
-from cifar_data.dataset.errors import DataError
-from cifar_data.dataset.progress import ProgressBar
+from cifar_data.dataset.arrays import SIDE, DataError
 
-#: Height and width in pixels.
-SIDE = 32
+_CHUNK = 128  # images per task: few enough for a smooth bar, many enough to be cheap to schedule
 
-_CHUNK = 128  # images per task: small enough for a smooth progress bar, large enough to be cheap to schedule
-
-# What the EXIF orientation asks a viewer to do. Source: EXIF 2.3, table 4 (tag 0x0112).
+# The transposition for each EXIF orientation. Source: EXIF 2.3, table 4 (tag 0x0112).
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -35,29 +33,41 @@ _UPRIGHT = {
 Item = TypeVar("Item")
 
 
+class ProgressBar(tqdm):
+    """A progress bar on stderr that starts no thread of its own."""
+
+    # tqdm's monitor thread would outlive the bar, and forking loader workers beside a thread is unsafe.
+    monitor_interval = 0
+
+
+def progress_bar(*, enabled: bool, **options: Any) -> ProgressBar:
+    """Returns a bar with the options of tqdm, to be used in a `with` statement; a disabled one shows nothing."""
+    return ProgressBar(disable=not enabled, file=sys.stderr, mininterval=0.5, **options)
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Return the image upright (by its EXIF orientation), opaque over white, in RGB.
+    """Returns the image upright (by its EXIF orientation), opaque over white, in RGB.
 
     Damaged EXIF data is ignored with a warning that names the file.
 
     Raises:
-        ValueError: If values are out of range: 0 to 65535 in the modes "I" and "F".
+        ValueError: If a grey image has values outside of 0 to 65535.
         OSError: If the image's file is damaged.
 
     >>> to_rgb(Image.new("LA", (1, 1), (0, 0))).getpixel((0, 0))
     (255, 255, 255)
     """
-    # Step by step what cifar_models does with a picture that a model is shown later, and as tolerant: one that it
-    # takes there must not stop a data set here, nor be other pixels. Neither package may import the other.
+    # Step by step what cifar_models does with an image to classify: the same file gives the same pixels in training
+    # and in use. Neither package may import the other; a test across packages compares them.
     return _opaque(_upright(image))
 
 
 def decode_exact(data: bytes) -> npt.NDArray[np.uint8]:
-    """Return the pixels (32, 32, 3) of an encoded image that has this size already.
+    """Returns the pixels (32, 32, 3) of an encoded image of this size.
 
     Raises:
         ValueError: If the size is another.
-        OSError: If the bytes are no intact image. (Pillow has further exceptions for damaged ones.)
+        OSError: If the image is damaged. (Pillow has further exceptions for damaged images.)
     """
     with Image.open(io.BytesIO(data)) as image:
         if image.size != (SIDE, SIDE):
@@ -66,55 +76,52 @@ def decode_exact(data: bytes) -> npt.NDArray[np.uint8]:
 
 
 def decode_fitted(path: Path) -> npt.NDArray[np.uint8]:
-    """Return the pixels (32, 32, 3) of an image file of any size: the central square, scaled bicubically.
+    """Returns the pixels (32, 32, 3) of an image file of any size: the central square, scaled bicubically.
 
     Raises:
-        OSError: If the file is no intact image. (Pillow has further exceptions for damaged ones.)
+        OSError: If the file is damaged or no image. (Pillow has further exceptions for damaged images.)
     """
     with Image.open(path) as image:
-        fitted = ImageOps.fit(to_rgb(image), (SIDE, SIDE), method=Image.Resampling.BICUBIC)
-        return np.asarray(fitted)
+        return np.asarray(ImageOps.fit(to_rgb(image), (SIDE, SIDE), method=Image.Resampling.BICUBIC))
 
 
 def decode_images(
     items: Sequence[Item],
     decode: Callable[[Item], npt.NDArray[np.uint8]],
     *,
-    out: npt.NDArray[np.uint8],
     place: Callable[[int], str],
     bar: ProgressBar,
-) -> None:
-    """Decode each item into its place in `out`, several at a time (Pillow decodes without the GIL).
+) -> npt.NDArray[np.uint8]:
+    """Decodes all items, several at a time: Pillow decodes without the GIL.
 
     Args:
-        items: What `decode` takes, one per image.
+        items: Arguments of `decode`, one per image.
         decode: Returns the pixels (32, 32, 3).
-        out: (N, 32, 32, 3), written to.
         place: Names the image of an index in errors.
         bar: Advanced by one per image.
+
+    Returns:
+        (N, 32, 32, 3).
 
     Raises:
         DataError: Naming the first image that cannot be decoded, and why.
     """
+    images = np.empty((len(items), SIDE, SIDE, 3), dtype=np.uint8)
 
     def work(start: int) -> int:
-        stop = min(start + _CHUNK, len(items))
-        for index in range(start, stop):
+        chunk = items[start : start + _CHUNK]
+        for index, item in enumerate(chunk, start):
             try:
-                out[index] = decode(items[index])
+                images[index] = decode(item)
             except Exception as error:
                 # Pillow raises many types on damaged files, from SyntaxError to struct.error.
                 raise DataError(f"{place(index)}: cannot decode the image: {_reason(error)}") from error
-        return stop - start
+        return len(chunk)
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        tasks = [pool.submit(work, start) for start in range(0, len(items), _CHUNK)]
-        try:
-            for task in tasks:
-                bar.update(task.result())
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for count in pool.map(work, range(0, len(items), _CHUNK)):
+            bar.update(count)
+    return images
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -122,8 +129,7 @@ def _upright(image: Image.Image) -> Image.Image:
     image.load()  # a TIFF is turned while loading, and loses its orientation tag then
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except (SyntaxError, struct.error, ValueError) as error:  # what Pillow raises on damaged EXIF
-        # The pixels are whole, so the image is taken as any viewer would show it.
+    except (SyntaxError, struct.error, ValueError) as error:  # raised by Pillow on damaged EXIF data
         name = getattr(image, "filename", "") or "image"
         warnings.warn(f"{name} has unreadable EXIF data, its orientation is ignored: {error}", stacklevel=3)
         return image
@@ -142,9 +148,9 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    """Return a grey image of more than 8 bits as mode "L", scaled instead of clipped.
+    """Returns a grey image of more than 8 bits as mode "L", scaled instead of clipped.
 
-    "I;16" counts from 0 to 65535. "I" and "F" do not tell their range, so white is the first of 1 (only "F"),
+    "I;16" has values from 0 to 65535. "I" and "F" do not tell their range, so white is the first of 1 (only "F"),
     255 (Pillow's own convention) and 65535 that no value exceeds.
     """
     values = np.asarray(image).astype(np.float64)
@@ -164,7 +170,7 @@ def _grey(image: Image.Image) -> Image.Image:
 
 
 def _reason(error: Exception) -> str:
-    # Pillow names the memory address of the buffer in this one, which tells nothing.
+    # Pillow names the memory address of the buffer in this one.
     if isinstance(error, UnidentifiedImageError):
         return "not an image, or damaged from the start"
     return str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""What the decoded images must satisfy, what they hash to, and whether they are the canonical CIFAR-10."""
+"""Statistics and hashes of the decoded images, and the check that CIFAR-10 is CIFAR-10."""
 
 import hashlib
 import json
@@ -6,21 +6,12 @@ import json
 import numpy as np
 import numpy.typing as npt
 
-from cifar_data.dataset.arrays import ImageDataset, Split
-from cifar_data.dataset.errors import DataError
+from cifar_data.dataset.arrays import DataError, ImageDataset, Split, join_splits
 
 #: The ten classes in the order of their labels. Source: `label_names` of batches.meta, Krizhevsky 2009.
 CANONICAL_CLASSES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
 )
 #: Images per split. Source: Krizhevsky, "Learning multiple layers of features from tiny images", 2009.
 CANONICAL_SIZES = {"train": 50_000, "test": 10_000}
@@ -38,46 +29,32 @@ CANONICAL_BATCH_SHA256 = (
     "894a3fc10589cd2905c03c1da1fb4322a157a63c3cf1126c763c8f79d089d5b6",
     "fe2d07d13456ba4fa93bafc942aafed888109eb86fa15852d9b872761aeb1c74",
 )
+#: `fingerprint` of the whole canonical dataset.
+CANONICAL_FINGERPRINT = "3d57b2acb89a63d3a546046add5f5a50b04c902922494195a40aae3f3480c628"
+#: Name and MD5 of the authors' tarball. Source: https://www.cs.toronto.edu/~kriz/cifar.html
+TARBALL = "cifar-10-python.tar.gz"
+TARBALL_MD5 = "c58f30108f718f92721af3b95e74349a"
 
 
 def split_sha256(split: Split) -> str:
-    """Return the SHA-256 in hex of all pixels, then all labels as little-endian int64.
-
-    >>> empty = Split(np.zeros((0, 32, 32, 3), np.uint8), np.zeros(0, np.int64))
-    >>> split_sha256(empty)[:12]
-    'e3b0c44298fc'
-    """
+    """Returns the SHA-256 in hex of all pixels, then all labels as little-endian int64."""
     digest = hashlib.sha256(np.ascontiguousarray(split.images).data)
     digest.update(np.ascontiguousarray(split.labels, dtype="<i8").data)
     return digest.hexdigest()
 
 
-def dataset_fingerprint(*, train_sha256: str, test_sha256: str, classes: tuple[str, ...]) -> str:
-    """Return one SHA-256 in hex over both splits' hashes and the class names.
-
-    >>> dataset_fingerprint(train_sha256="a", test_sha256="b", classes=("cat", "dog"))[:12]
-    'f22b8d688321'
-    """
-    content = {"classes": list(classes), "test": test_sha256, "train": train_sha256}
+def fingerprint(train: Split, test: Split, classes: tuple[str, ...]) -> str:
+    """Returns one SHA-256 in hex over both splits' hashes and the class names."""
+    content = {"classes": list(classes), "test": split_sha256(test), "train": split_sha256(train)}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-#: Of the whole canonical dataset.
-CANONICAL_FINGERPRINT = dataset_fingerprint(
-    train_sha256=CANONICAL_SHA256["train"], test_sha256=CANONICAL_SHA256["test"], classes=CANONICAL_CLASSES
-)
-
-
 def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[list[float], list[float]]:
-    """Return the means and population standard deviations of the three channels, in [0, 1].
+    """Returns the means and population standard deviations of the three channels of (N, H, W, 3), in [0, 1].
 
     Counts how often each of the 256 values occurs, so the sums are exact at any size.
 
-    Args:
-        images: (N, H, W, 3) with at least one pixel.
-
-    >>> pixels = np.array([0, 255], np.uint8).reshape(1, 1, 2, 1).repeat(3, axis=3)
-    >>> channel_statistics(pixels)
+    >>> channel_statistics(np.array([0, 255], np.uint8).reshape(1, 1, 2, 1).repeat(3, axis=3))
     ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
     """
     counts = np.zeros((3, 256), dtype=np.int64)
@@ -93,7 +70,7 @@ def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[list[float], list
 
 
 def describe_dataset(train: Split, test: Split, *, classes: tuple[str, ...], origin: str) -> ImageDataset:
-    """Return both splits with their statistics and fingerprint.
+    """Returns both splits with their statistics and fingerprint.
 
     Raises:
         DataError: If a split is empty, has a label out of range, or lacks a class.
@@ -101,35 +78,33 @@ def describe_dataset(train: Split, test: Split, *, classes: tuple[str, ...], ori
     for name, split in (("training", train), ("test", test)):
         _check_labels(split, classes, place=f"{origin}: {name} split")
     means, stds = channel_statistics(train.images)
-    fingerprint = dataset_fingerprint(
-        train_sha256=split_sha256(train), test_sha256=split_sha256(test), classes=classes
-    )
     return ImageDataset(
         train=train,
         test=test,
         classes=classes,
         mean=(means[0], means[1], means[2]),
         std=(stds[0], stds[1], stds[2]),
-        fingerprint=fingerprint,
+        fingerprint=fingerprint(train, test, classes),
         origin=origin,
     )
 
 
-def claims_canonical(train: Split, test: Split, classes: tuple[str, ...]) -> bool:
-    """Return whether the class names and sizes are those of CIFAR-10."""
-    sizes = {"train": len(train), "test": len(test)}
-    return classes == CANONICAL_CLASSES and sizes == CANONICAL_SIZES
+def canonical_order(
+    train: Split, test: Split, *, classes: tuple[str, ...], origin: str
+) -> tuple[Split, Split]:
+    """Checks data with the class names and sizes of CIFAR-10 pixel for pixel; returns other data unchanged.
 
+    The five batches of the training split may come in any order: a conversion that follows the order of the authors'
+    tarball starts with data_batch_4.
 
-def canonical_order(train: Split, test: Split, *, origin: str) -> tuple[Split, Split]:
-    """Return CIFAR-10 in canonical order, after checking that it is CIFAR-10, pixel for pixel.
-
-    The five batches of the training split may come in any order: a conversion that reads them as they lie in
-    the authors' tarball starts with data_batch_4.
+    Returns:
+        Both splits, CIFAR-10 in canonical order.
 
     Raises:
-        DataError: Naming the split, and its expected and found SHA-256.
+        DataError: Naming the split, and its expected and actual SHA-256.
     """
+    if classes != CANONICAL_CLASSES or {"train": len(train), "test": len(test)} != CANONICAL_SIZES:
+        return train, test
     train = _in_batch_order(train)
     for name, split in (("train", train), ("test", test)):
         found = split_sha256(split)
@@ -137,33 +112,26 @@ def canonical_order(train: Split, test: Split, *, origin: str) -> tuple[Split, S
             raise DataError(
                 f"{origin}: the {name} split has the size and class names of CIFAR-10 but other content: "
                 f"expected sha256 {CANONICAL_SHA256[name]} of the decoded images and labels, found {found}. "
-                "Replace the files by intact ones; altered images are accepted only as class folders, "
-                "where nothing claims that they are CIFAR-10"
+                "Replace the files by intact ones. Modified images are accepted as class folders"
             )
     return train, test
 
 
 def is_canonical(dataset: ImageDataset) -> bool:
-    """Return whether this is CIFAR-10, pixel for pixel and in the canonical order."""
+    """Returns whether this is CIFAR-10, pixel for pixel and in the canonical order."""
     return dataset.fingerprint == CANONICAL_FINGERPRINT
 
 
 def _in_batch_order(train: Split) -> Split:
-    """Return the training split with its five batches in order, or unchanged if they are not the five."""
+    """Returns the training split with its five batches in order, or unchanged if they are not the five."""
     size = CANONICAL_SIZES["train"] // len(CANONICAL_BATCH_SHA256)
-    batches = [
-        Split(train.images[start : start + size], train.labels[start : start + size])
-        for start in range(0, len(train), size)
-    ]
-    places = {split_sha256(batch): place for place, batch in enumerate(batches)}
-    order = [places.get(sha256) for sha256 in CANONICAL_BATCH_SHA256]
-    if None in order or order == sorted(places.values()):
+    batches = {}
+    for start in range(0, len(train), size):
+        batch = Split(train.images[start : start + size], train.labels[start : start + size])
+        batches[split_sha256(batch)] = batch
+    if tuple(batches) == CANONICAL_BATCH_SHA256 or set(batches) != set(CANONICAL_BATCH_SHA256):
         return train
-    ordered = [batches[place] for place in order if place is not None]
-    return Split(
-        np.concatenate([batch.images for batch in ordered]),
-        np.concatenate([batch.labels for batch in ordered]),
-    )
+    return join_splits([batches[sha256] for sha256 in CANONICAL_BATCH_SHA256])
 
 
 def _check_labels(split: Split, classes: tuple[str, ...], *, place: str) -> None:
@@ -172,8 +140,8 @@ def _check_labels(split: Split, classes: tuple[str, ...], *, place: str) -> None
     wrong = np.flatnonzero((split.labels < 0) | (split.labels >= len(classes)))
     if len(wrong):
         raise DataError(
-            f"{place}: image {wrong[0]} has the label {split.labels[wrong[0]]}, and {len(wrong)} in all are "
-            f"out of range; allowed are 0 to {len(classes) - 1} for the {len(classes)} classes"
+            f"{place}: image {wrong[0]} has the label {split.labels[wrong[0]]}; labels of {len(classes)} classes "
+            f"are 0 to {len(classes) - 1}, and {len(wrong)} images have others"
         )
     counts = np.bincount(split.labels, minlength=len(classes))
     missing = [name for name, count in zip(classes, counts, strict=True) if not count]

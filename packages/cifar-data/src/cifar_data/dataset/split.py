@@ -1,4 +1,4 @@
-"""The division of the training images into those learnt from and those held out."""
+"""The stratified split of the training images into those trained on and those held out."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +10,11 @@ from cifar_data.validation import check_integer
 def stratified_split(
     labels: npt.NDArray[np.int64], *, val_size: int, seed: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Hold out `val_size` images, each class in proportion, chosen at random within its class.
+    """Holds out `val_size` images, each class in proportion, chosen at random within its class.
 
     Args:
         labels: (N,), integers of 0 and above.
-        val_size: How many to hold out, 0 to N.
+        val_size: Number of images to hold out, 0 to N.
         seed: 0 to 2**32 - 1; the same arguments give the same split.
 
     Returns:
@@ -44,7 +44,7 @@ def stratified_split(
 
 
 def _largest_remainder(counts: npt.NDArray[np.int64], *, total: int) -> npt.NDArray[np.int64]:
-    """Shares (classes,) of `total`, in proportion to the counts, by whole-number arithmetic."""
+    """Returns the shares (classes,) of `total`, in proportion to the counts, by whole-number arithmetic."""
     everything = max(int(counts.sum()), 1)
     shares, remainders = np.divmod(counts * total, everything)
     missing = total - int(shares.sum())

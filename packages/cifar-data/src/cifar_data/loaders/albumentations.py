@@ -2,74 +2,118 @@
 
 import os
 import random
+import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
-from cifar_data.augmentation.policy import Augmentation, alternating_flips
-from cifar_data.loaders.pipeline import make_pipeline
-from cifar_data.loaders.tensor import make_sampler
-from cifar_data.seeding import derive_generator
+from cifar_data.augmentation.policy import Augmentation, alternating_flips, mean_colour
+from cifar_data.seeding import derive_generator, make_sampler
+
+_UPDATE_CHECK = "NO_ALBUMENTATIONS_UPDATE"
 
 
-class Samples(Protocol):
-    """Images with labels, by position: a pair of a uint8 (32, 32, 3) array and a class index."""
+def import_albumentations() -> Any:
+    """Imports Albumentations without its request to the network for a newer version.
 
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, position: int) -> tuple[npt.NDArray[np.uint8], int]: ...
-
-
-class ArraySamples:
-    """The images of two arrays at the given indices, one by one.
-
-    >>> samples = ArraySamples(np.zeros((3, 32, 32, 3), np.uint8), np.arange(3), np.array([2, 0]))
-    >>> len(samples), [samples[position][1] for position in range(2)]
-    (2, [2, 0])
+    Raises:
+        ImportError: If it is missing, with what to do instead.
     """
+    before = os.environ.get(_UPDATE_CHECK)
+    os.environ[_UPDATE_CHECK] = "1"
+    try:
+        import albumentations  # type: ignore[import-untyped]
+    except ImportError as error:
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        raise ImportError(
+            f"the loaders albumentations and bolts need Albumentations ({error}), which is not installed with "
+            f"Python 3.15 and later; this is Python {version}. Use the loader tensor (--data.loader tensor), which "
+            "augments alike, or Python 3.14 or earlier"
+        ) from error
+    finally:
+        if before is None:
+            del os.environ[_UPDATE_CHECK]
+        else:
+            os.environ[_UPDATE_CHECK] = before
+    return albumentations
 
-    def __init__(
-        self,
-        images: npt.NDArray[np.uint8],
-        labels: npt.NDArray[np.int64],
-        indices: npt.NDArray[np.int64],
-    ) -> None:
-        self._images = images
-        self._labels = labels
-        self._indices = indices
 
-    def __len__(self) -> int:
-        return len(self._indices)
+def make_pipeline(
+    augmentation: Augmentation | None,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    size: int = 32,
+    flip_probability: float = 0.5,
+) -> Any:
+    """Returns the Albumentations pipeline of an augmentation; without one, only the normalisation.
 
-    def __getitem__(self, position: int) -> tuple[npt.NDArray[np.uint8], int]:
-        index = self._indices[position]
-        return self._images[index], int(self._labels[index])
+    Args:
+        augmentation: The augmentation; its `flip` is replaced by `flip_probability`.
+        mean: Of the channels, in [0, 1].
+        std: Of the channels, in [0, 1].
+        size: Side of the images in pixels.
+        flip_probability: 0 to 1.
+
+    Returns:
+        An `albumentations.Compose` from uint8 (size, size, 3) to a float32 tensor (3, size, size).
+
+    >>> pipeline = make_pipeline(Augmentation(), mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
+    >>> [type(step).__name__ for step in pipeline]
+    ['PadIfNeeded', 'RandomCrop', 'HorizontalFlip', 'CoarseDropout', 'Normalize', 'ToTensorV2']
+    """
+    A = import_albumentations()  # noqa: N806 - the library's own idiom
+    finish = [A.Normalize(mean=tuple(mean), std=tuple(std)), A.ToTensorV2()]
+    if augmentation is None:
+        return A.Compose(finish)
+    steps = []
+    if augmentation.padding > 0:
+        import cv2
+
+        borders = {"constant": cv2.BORDER_CONSTANT, "reflect": cv2.BORDER_REFLECT_101}
+        side = size + 2 * augmentation.padding
+        steps.append(A.PadIfNeeded(side, side, border_mode=borders[augmentation.padding_mode], fill=0))
+        steps.append(A.RandomCrop(size, size))
+    if flip_probability > 0:
+        steps.append(A.HorizontalFlip(p=flip_probability))
+    if augmentation.jitters:
+        brightness, contrast = (
+            (1 - reach, 1 + reach) for reach in (augmentation.brightness, augmentation.contrast)
+        )
+        steps.append(A.ColorJitter(brightness, contrast, saturation=(1, 1), hue=(0, 0), p=1.0))
+    if augmentation.cutout > 0:
+        side = augmentation.cutout
+        hole = {
+            "num_holes_range": (1, 1),
+            "hole_height_range": (side, side),
+            "hole_width_range": (side, side),
+        }
+        steps.append(A.CoarseDropout(**hole, fill=mean_colour(mean), p=1.0))
+    return A.Compose(steps + finish)
 
 
 class AlbumentationsDataset(Dataset[tuple[Tensor, int]]):
     """Samples put through the pipeline, indexed by (epoch, position).
 
-    Every draw depends on the seed, the epoch and the position alone: the epoch travels with each index, so
-    workers that live on from epoch to epoch need not be told of it. An item is a float32 (3, 32, 32) image,
-    normalised, and its label.
+    Every draw depends on the seed, the epoch and the position alone: the epoch travels with each index, so workers
+    that live on from epoch to epoch need not be told of it. An item is a float32 (3, 32, 32) image, normalised, and
+    its label.
 
     Args:
-        samples: The images.
+        samples: Pairs of a uint8 (32, 32, 3) array and a class index, by position.
         mean: Of the channels, in [0, 1].
         std: Of the channels, in [0, 1].
-        augmentation: What to do to the images; nothing if not given.
+        augmentation: The augmentation; none if not given.
         seed: 0 to 2**32 - 1.
     """
 
     def __init__(
         self,
-        samples: Samples,
+        samples: Any,
         *,
         mean: Sequence[float],
         std: Sequence[float],
@@ -105,7 +149,7 @@ class AlbumentationsDataset(Dataset[tuple[Tensor, int]]):
         self._pipelines = self._make_pipelines()
 
     def _make_pipelines(self) -> list[Any]:
-        """One pipeline, or for alternating flips one of each side."""
+        """Returns one pipeline, or for alternating flips one of each side."""
         flip = "none" if self._augmentation is None else self._augmentation.flip
         probabilities = {"random": [0.5], "alternate": [0.0, 1.0], "none": [0.0]}[flip]
         return [
@@ -115,10 +159,10 @@ class AlbumentationsDataset(Dataset[tuple[Tensor, int]]):
 
 
 class EpochSampler(DistributedSampler[tuple[int, int]]):
-    """A DistributedSampler whose items name the epoch with the position."""
+    """A DistributedSampler that yields pairs of epoch and position."""
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        """Pairs of epoch and position."""
+        """Yields pairs of epoch and position."""
         return ((self.epoch, cast("int", position)) for position in super().__iter__())
 
 
@@ -133,20 +177,9 @@ def make_albumentations_loader(
     num_replicas: int = 1,
     rank: int = 0,
 ) -> DataLoader[tuple[Tensor, int]]:
-    """A DataLoader with the order, the batches and the memory format of `TensorLoader`.
+    """Returns a DataLoader with the arguments, the order and the memory format of `TensorLoader`.
 
-    Args:
-        dataset: What to load.
-        batch_size: Images per batch.
-        num_workers: Worker processes, 0 = none; the batches do not depend on it.
-        shuffle: Whether each epoch has an order of its own.
-        drop_last: Whether a last batch smaller than the others is left out.
-        seed: Of the order, 0 to 2**32 - 1.
-        num_replicas: Number of processes that share the images.
-        rank: Which of these processes this is, from 0.
-
-    Returns:
-        Batches of float32 (B, 3, 32, 32) images in torch.channels_last and int64 (B,) labels.
+    The batches do not depend on `num_workers`, the number of worker processes, 0 = none.
     """
     sampler = make_sampler(
         len(dataset), shuffle=shuffle, seed=seed, num_replicas=num_replicas, rank=rank, kind=EpochSampler
@@ -166,7 +199,7 @@ def make_albumentations_loader(
 
 
 def default_workers(processes: int) -> int:
-    """The CPUs of this machine divided among its training processes, from 1 to 4.
+    """Returns the CPUs of this machine divided among its training processes, from 1 to 4.
 
     >>> 1 <= default_workers(2) <= default_workers(1) <= 4
     True
@@ -181,7 +214,7 @@ def _collate(items: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
 
 
 def _start_worker(worker: int) -> None:
-    """Keep a worker to one thread: more would compete, and thread pools do not survive a fork."""
+    """Keeps a worker to one thread: more would compete, and thread pools do not survive a fork."""
     import cv2
 
     torch.set_num_threads(1)

@@ -1,59 +1,35 @@
-"""A loader of whole batches: everything in memory, no workers, all work done by a few array operations."""
+"""A loader of whole batches: all images in memory, no workers, a few array operations per batch."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, Dataset
-from torch.utils.data.distributed import DistributedSampler
+from torch.utils.data import BatchSampler
 
-from cifar_data.augmentation.batch_ops import apply_parameters, normalize_batch, pad_batch
+from cifar_data.augmentation.batch_ops import (
+    crop_batch,
+    cutout_batch,
+    flip_batch,
+    jitter_batch,
+    normalize_batch,
+    pad_batch,
+)
 from cifar_data.augmentation.policy import Augmentation, AugmentationParameters, draw_parameters, mean_colour
-from cifar_data.seeding import derive_generator
+from cifar_data.seeding import make_sampler
 from cifar_data.validation import check_integer
 
-_PAD_CHUNK = 2000  # images padded at once, so that no second copy of the set is ever held
-
-
-def make_sampler(
-    count: int,
-    *,
-    shuffle: bool,
-    seed: int = 0,
-    num_replicas: int = 1,
-    rank: int = 0,
-    kind: type[DistributedSampler[Any]] = DistributedSampler,
-) -> DistributedSampler[Any]:
-    """The order in which process `rank` of `num_replicas` visits the positions 0 to count - 1.
-
-    All processes shuffle alike and take turns, so that together their batches of size b are the batches of
-    size b * num_replicas of a single process. If count is no multiple of num_replicas, the first positions
-    of the order are visited twice.
-
-    Returns:
-        A sampler on which `set_epoch` chooses the order; Lightning calls it.
-
-    >>> [list(make_sampler(5, shuffle=False, num_replicas=2, rank=rank)) for rank in (0, 1)]
-    [[0, 2, 4], [1, 3, 0]]
-    """
-    # DistributedSampler shuffles by seed + epoch: mixed first, neighbouring seeds share no orders.
-    order_seed = int(derive_generator(seed, "order").integers(2**62))
-    positions = cast("Dataset[int]", range(count))
-    return kind(
-        positions, num_replicas=num_replicas, rank=rank, shuffle=shuffle, seed=order_seed, drop_last=False
-    )
+_PAD_CHUNK = 2000  # images padded at once, so that no second copy of all images is ever held
 
 
 class TensorLoader:
-    """Iterates over batches of (images, labels), augmented if asked for.
+    """Iterates over batches of (images, labels), augmented on request.
 
-    Images are float32 (B, 3, 32, 32), normalised, in the memory format torch.channels_last; labels are
-    int64 (B,). One iteration is one epoch; the epoch is the sampler's. Every draw depends on the seed, the
-    epoch and the image's position alone: not on batch size, number of processes, or what was iterated
-    before. So a run that resumes at epoch e continues as if it had not stopped.
+    Images are float32 (B, 3, 32, 32), normalised, in the memory format torch.channels_last; labels are int64 (B,).
+    One iteration is one epoch, chosen by `sampler.set_epoch(epoch)`. Every draw depends on the seed, the epoch and the
+    image's position alone: not on batch size, number of processes, or earlier iterations. So a run resumed at epoch e
+    continues as if it had not stopped.
 
     Memory: one uint8 copy of the images used, padded (4800 bytes per image with 4 pixels), and one batch.
 
@@ -64,21 +40,15 @@ class TensorLoader:
         std: Of the channels, in [0, 1].
         batch_size: Images per batch, at least 1.
         indices: Which images to use, int64 (n,); all if not given.
-        augmentation: What to do to the images; nothing if not given.
+        augmentation: The augmentation; none if not given.
         shuffle: Whether each epoch has an order of its own.
         drop_last: Whether a last batch smaller than the others is left out.
         seed: Of order and augmentation, 0 to 2**32 - 1.
         num_replicas: Number of processes that share the images.
-        rank: Which of these processes this is, from 0.
+        rank: The number of this process, from 0.
 
     Raises:
         ValueError: If an argument is out of its range.
-
-    Attributes:
-        sampler: The order; `sampler.set_epoch(epoch)` chooses the epoch.
-        batch_sampler: The same in batches.
-        batch_size: As given.
-        drop_last: As given.
     """
 
     def __init__(
@@ -100,6 +70,7 @@ class TensorLoader:
         check_integer("batch_size", batch_size, low=1)
         check_integer("num_replicas", num_replicas, low=1)
         check_integer("rank", rank, low=0, high=num_replicas - 1)
+        check_integer("seed", seed, low=0)
         if len(images) != len(labels):
             raise ValueError(f"labels must be as many as the {len(images)} images, got {len(labels)}")
         chosen = np.arange(len(labels)) if indices is None else indices
@@ -124,18 +95,14 @@ class TensorLoader:
         return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of the sampler's epoch."""
+        """Yields the batches of the sampler's epoch."""
         parameters = self._draw(self.sampler.epoch)
         for batch in self.batch_sampler:
             positions = torch.tensor(batch, dtype=torch.int64)
             yield self._make(positions, parameters), self._labels[positions]
 
     def batch(self, positions: Tensor, *, epoch: int) -> Tensor:
-        """What the images at int64 (B,) positions become in an epoch.
-
-        Returns:
-            float32 (B, 3, 32, 32), to the bit as the iteration over that epoch yields them.
-        """
+        """Returns the images at int64 (B,) positions, to the bit as an iteration over that epoch yields them."""
         return self._make(positions, self._draw(epoch))
 
     def _draw(self, epoch: int) -> AugmentationParameters | None:
@@ -149,16 +116,44 @@ class TensorLoader:
         if self._augmentation is None or parameters is None:
             images = self._images[positions]
         else:
-            images = apply_parameters(
+            images = augment_batch(
                 self._images,
                 positions,
-                parameters=parameters[positions],
-                cutout=self._augmentation.cutout,
+                augmentation=self._augmentation,
+                parameters=parameters.take(positions),
                 fill=mean_colour(self._mean),
-                jitter=self._augmentation.jitters,
                 size=self._size,
             )
         return normalize_batch(images, self._mean, std=self._std)
+
+
+def augment_batch(
+    padded: Tensor,
+    indices: Tensor,
+    *,
+    augmentation: Augmentation,
+    parameters: AugmentationParameters,
+    fill: Sequence[int],
+    size: int = 32,
+) -> Tensor:
+    """Crops, flips, jitters and cuts out the images at `indices` (B,) of the padded ones, uint8 (N, H, W, 3).
+
+    Args:
+        padded: Images, padded as the augmentation says.
+        indices: int64 (B,).
+        augmentation: The kinds of change.
+        parameters: The parameters of the B images, in the same order.
+        fill: Colour of the hole, three values of 0 to 255.
+        size: Side of the result in pixels.
+
+    Returns:
+        uint8 (B, size, size, 3).
+    """
+    images = crop_batch(padded, indices, corners=parameters.crop, size=size)
+    images = flip_batch(images, parameters.flip)
+    if augmentation.jitters:
+        images = jitter_batch(images, parameters.brightness, contrast=parameters.contrast)
+    return cutout_batch(images, parameters.hole, size=augmentation.cutout, fill=fill)
 
 
 def _pad_all(

@@ -1,108 +1,107 @@
-"""CIFAR-10 as its authors publish it: the folder `cifar-10-batches-py`, or the tarball of it."""
+"""CIFAR-10 as its authors publish it: the folder `cifar-10-batches-py`, or the tarball of it.
+
+The batches are pickles, and a pickle may call any function it names. Here it can name only the few that describe a
+NumPy array, and gets inert stand-ins for them: nothing of a file is executed.
+"""
 
 import gzip
 import hashlib
+import io
+import math
+import pickle
+import pickletools
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
+import numpy.typing as npt
 
-from cifar_data.dataset.arrays import Split
-from cifar_data.dataset.decode import SIDE
-from cifar_data.dataset.errors import DataError
-from cifar_data.dataset.layout import Layout
-from cifar_data.dataset.progress import progress_bar
-from cifar_data.sources.safe_pickle import PickledArray, load_inert
+from cifar_data.dataset.arrays import SIDE, DataError, Layout, Split, join_splits
+from cifar_data.dataset.decode import progress_bar
+from cifar_data.dataset.fingerprint import TARBALL, TARBALL_MD5
 
 FOLDER = "cifar-10-batches-py"
-TARBALL = "cifar-10-python.tar.gz"
-#: Source: https://www.cs.toronto.edu/~kriz/cifar.html
-TARBALL_MD5 = "c58f30108f718f92721af3b95e74349a"
 
 _META = "batches.meta"
 _TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
 _TEST = ("test_batch",)
 _NAMES = (*_TRAIN, *_TEST, _META)
-_MEMBER_BYTES = 200_000_000  # a batch has 31 MB; a member far beyond that is no batch, so it is not unpacked
-
-_CHUNK = 1 << 20
+_MEMBER_BYTES = 200_000_000  # a batch has 31 MB; a far larger member is no batch, and is not unpacked
 
 
 def find_batches(root: Path) -> Layout | None:
-    """Return the batch files in `cifar-10-batches-py` under a folder, or in the folder itself, else None.
+    """Returns the batch files in `cifar-10-batches-py` under a folder, or in the folder itself, else None.
 
     Raises:
-        DataError: If some of the files are there and others are missing.
+        DataError: If some of the files are missing.
     """
     for folder in (root / FOLDER, root):
         missing = [name for name in _NAMES if not (folder / name).is_file()]
         if not missing:
-            train, test = ([folder / name for name in names] for names in (_TRAIN, _TEST))
-            return Layout("batches", folder, tuple(train), tuple(test), (folder / _META,))
+            train, test = (tuple(folder / name for name in names) for names in (_TRAIN, _TEST))
+            return Layout("batches", folder, train, test, (folder / _META,))
         if len(missing) < len(_NAMES) or (folder.name == FOLDER and folder.is_dir()):
-            raise DataError(
-                f"{folder} lacks {', '.join(missing)}; needed are data_batch_1 to data_batch_5, test_batch "
-                "and batches.meta"
-            )
+            raise DataError(f"{folder} lacks {', '.join(missing)}; needed are {', '.join(_NAMES)}")
     return None
 
 
 def find_tarball(root: Path) -> Layout | None:
-    """Return the tarball if the path is one or a folder with `cifar-10-python.tar.gz` in it, else None."""
+    """Returns the tarball if the path is one or a folder with `cifar-10-python.tar.gz` in it, else None."""
     path = root if root.name.endswith((".tar.gz", ".tgz")) else root / TARBALL
     return Layout("tarball", path, (path,), (path,)) if path.is_file() else None
 
 
 def read_batches(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[str, ...]]:
-    """Return the training split, the test split and the class names of a batches folder.
+    """Returns the training split, the test split and the class names of a batches folder.
 
     Raises:
         DataError: Naming the file that is damaged or not a batch.
     """
-    pairs = ((path.name, path.read_bytes()) for path in layout.files)
-    return _assemble(pairs, layout, progress=progress)
+    files = ((path.name, path.read_bytes()) for path in layout.files)
+    return _assemble(files, layout, progress=progress)
 
 
 def read_tarball(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[str, ...]]:
-    """Return the training split, the test split and the class names of a tarball, unpacking nothing to disk.
+    """Returns the training split, the test split and the class names of a tarball, unpacking nothing to disk.
 
     Raises:
-        DataError: Naming the tarball, with its expected and found MD5 if it is truncated or altered.
+        DataError: Naming the tarball, with its expected and actual MD5 if it is truncated or altered.
     """
     path = layout.root
     try:
         return _assemble(_unpack(path), layout, progress=progress)
     except DataError as error:
+        with path.open("rb") as file:  # not for security: the authors publish no other checksum
+            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
         raise DataError(
-            f"{error}; expected md5 {TARBALL_MD5}, found {_md5(path)}. Replace it by an intact one"
+            f"{error}; expected md5 {TARBALL_MD5}, found {found}. Replace it by an intact one"
         ) from error
 
 
 def _assemble(
-    pairs: Iterable[tuple[str, bytes]], layout: Layout, *, progress: bool
+    files: Iterable[tuple[str, bytes]], layout: Layout, *, progress: bool
 ) -> tuple[Split, Split, tuple[str, ...]]:
     parts: dict[str, Any] = {}
-    with progress_bar(
-        len(_NAMES), unit="file", description=f"Reading {layout.kind}", enabled=progress
-    ) as bar:
-        for name, data in pairs:
+    description = f"Reading {layout.kind}"
+    with progress_bar(enabled=progress, total=len(_NAMES), unit="file", desc=description) as bar:
+        for name, data in files:
             try:
-                parts[name] = _parse(name, data)
+                parts[name] = _class_names(load_pickle(data)) if name == _META else _split(load_pickle(data))
             except DataError as error:
                 raise DataError(f"{layout.root}: {name}: {error}") from error
             bar.update()
     missing = [name for name in _NAMES if name not in parts]
     if missing:
         raise DataError(f"{layout.root} lacks {', '.join(missing)}; needed are {', '.join(_NAMES)}")
-    train, test = (_join([parts[name] for name in names]) for names in (_TRAIN, _TEST))
+    train, test = (join_splits([parts[name] for name in names]) for names in (_TRAIN, _TEST))
     return train, test, parts[_META]
 
 
 def _unpack(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and content of each batch file, in the tarball's own order."""
+    """Yields the name and content of each batch file, in the tarball's own order."""
     try:
         with gzip.open(path) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             for member in tar:
@@ -116,33 +115,25 @@ def _unpack(path: Path) -> Iterator[tuple[str, bytes]]:
                 file = tar.extractfile(member)
                 if file is not None:
                     yield name, file.read()
-            while stream.read(_CHUNK):  # gzip compares its checksum only at the very end
+            while stream.read(1 << 20):  # gzip compares its checksum only at the very end
                 pass
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise DataError(f"{path}: truncated or altered, not readable as a tarball: {error}") from error
 
 
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        # Not for security: the authors publish no other checksum.
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+def _class_names(content: dict[Any, Any]) -> tuple[str, ...]:
+    names = content.get("label_names")
+    if not isinstance(names, list) or len(names) < 2 or not all(isinstance(n, str) for n in names):
+        raise DataError(f"label_names is {names!r}; needed is a list of two or more names")
+    return tuple(names)
 
 
-def _parse(name: str, data: bytes) -> Any:
-    """Return the class names of batches.meta, or a `Split` for a batch."""
-    content = load_inert(data)
-    if not isinstance(content, dict):
-        raise DataError(f"holds {type(content).__name__}, not a dictionary")
-    if name == _META:
-        names = content.get("label_names")
-        if not isinstance(names, list) or len(names) < 2 or not all(isinstance(n, str) for n in names):
-            raise DataError(f"label_names is {names!r}; needed is a list of two or more names")
-        return tuple(names)
+def _split(content: dict[Any, Any]) -> Split:
     pixels, labels = content.get("data"), content.get("labels")
     if not isinstance(pixels, PickledArray) or not isinstance(labels, list):
         raise DataError(f"has the keys {list(content)}; needed are data (an array) and labels (a list)")
     rows = pixels.to_uint8()
-    if rows.ndim != 2 or rows.shape[1] != 3 * SIDE * SIDE or len(rows) != len(labels):
+    if rows.shape != (len(labels), 3 * SIDE * SIDE):
         raise DataError(
             f"data has the shape {rows.shape} for {len(labels)} labels; "
             f"needed is one row of {3 * SIDE * SIDE} bytes (32x32 pixels) per label"
@@ -155,5 +146,95 @@ def _parse(name: str, data: bytes) -> Any:
     return Split(images, np.array(labels, dtype=np.int64))
 
 
-def _join(parts: list[Split]) -> Split:
-    return Split(np.concatenate([p.images for p in parts]), np.concatenate([p.labels for p in parts]))
+class PickledArray:
+    """An array as a pickle describes it, before anything of the description is believed."""
+
+    def __init__(self, *_: Any) -> None:
+        self._state: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        self._state = state
+
+    def to_uint8(self) -> npt.NDArray[np.uint8]:
+        """Returns the array.
+
+        Raises:
+            DataError: If it is not of bytes, or has more or fewer of them than its shape says.
+        """
+        if not isinstance(self._state, tuple) or len(self._state) != 5:
+            raise DataError("array without a complete description")
+        _, shape, dtype, fortran_order, raw = self._state
+        if isinstance(raw, str):  # a Python 2 string, which encoding="latin1" mapped byte by byte
+            raw = raw.encode("latin1")
+        if not isinstance(dtype, PickledDtype) or dtype.code not in ("u1", "|u1") or type(raw) is not bytes:
+            raise DataError("array that is not of dtype uint8")
+        if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
+            raise DataError(f"array of the shape {shape!r}")
+        if math.prod(shape) != len(raw):
+            raise DataError(f"array of the shape {shape} with {len(raw)} bytes")
+        return np.frombuffer(raw, np.uint8).reshape(shape, order="F" if fortran_order else "C")
+
+
+class PickledDtype:
+    """A dtype as a pickle describes it. Bytes have no byte order, so the rest of its state is ignored."""
+
+    def __init__(self, code: Any, *_: Any) -> None:
+        self.code = code
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+def load_pickle(data: bytes) -> dict[Any, Any]:
+    """Returns the dictionary in a pickle, of plain Python objects, and `PickledArray` for each NumPy array.
+
+    Strings of Python 2 become `str`, decoded as Latin-1.
+
+    Raises:
+        DataError: If the pickle names anything but NumPy arrays (nothing is executed), or is damaged.
+
+    >>> load_pickle(pickle.dumps(print))
+    Traceback (most recent call last):
+    ...
+    cifar_data.dataset.arrays.DataError: the pickle asks for builtins.print; allowed are only NumPy arrays of uint8
+    and plain lists, strings and numbers. Nothing of it was executed
+    """
+    try:
+        _check_memo(data)
+        content = _Unpickler(io.BytesIO(data), encoding="latin1").load()
+    except DataError:
+        raise
+    except Exception as error:
+        # A damaged pickle raises almost anything, from UnpicklingError to IndexError and MemoryError.
+        raise DataError(f"truncated or altered, not readable as a pickle: {error!r}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"the pickle has {type(content).__name__}, not a dictionary")
+    return content
+
+
+def _check_memo(data: bytes) -> None:
+    """Raises if an object is numbered far ahead: reserving room for it could take all memory."""
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+        if opcode.name.endswith("PUT") and isinstance(argument, int) and argument > count:
+            raise DataError(f"the pickle gives the number {argument} to its object {count}")
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str, /) -> Any:
+        allowed = {
+            "numpy.core.multiarray._reconstruct": PickledArray,
+            "numpy._core.multiarray._reconstruct": PickledArray,
+            "numpy.ndarray": None,  # only ever an argument of _reconstruct
+            "numpy.dtype": PickledDtype,
+            # Python 3 writes bytes with it in protocol 2. Made anew: a pickle can set attributes of a function.
+            "_codecs.encode": lambda text, _: text.encode("latin1"),
+        }
+        if f"{module}.{name}" not in allowed:
+            raise DataError(
+                f"the pickle asks for {module}.{name}; allowed are only NumPy arrays of uint8 and plain lists, "
+                "strings and numbers. Nothing of it was executed"
+            )
+        return allowed[f"{module}.{name}"]
+
+    def persistent_load(self, pid: Any, /) -> NoReturn:
+        raise DataError(f"the pickle refers to an object outside of the file ({pid!r})")

@@ -5,18 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from cifar_data.dataset.arrays import Split
-from cifar_data.dataset.decode import SIDE, decode_fitted, decode_images
-from cifar_data.dataset.errors import DataError
-from cifar_data.dataset.layout import Layout
-from cifar_data.dataset.progress import ProgressBar, progress_bar
+from cifar_data.dataset.arrays import DataError, Layout, Split
+from cifar_data.dataset.decode import ProgressBar, decode_fitted, decode_images, progress_bar
 
-#: What counts as an image, in small or capital letters; other files are not looked at.
+#: Endings of images, in small or capital letters; other files are ignored.
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 def find_folder(root: Path) -> Layout | None:
-    """Return the images of a folder with `train` and `test` in it, sorted by class and name, else None.
+    """Returns the images of a folder with `train` and `test` in it, sorted by class and name, else None.
 
     Raises:
         DataError: If a split or a class is missing, or a class has no image.
@@ -48,7 +45,7 @@ def find_folder(root: Path) -> Layout | None:
 
 
 def read_folder(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[str, ...]]:
-    """Return the training split, the test split and the sorted class names.
+    """Returns the training split, the test split and the sorted class names.
 
     Images of another size are reduced to the central square and scaled to 32x32 pixels.
 
@@ -57,7 +54,7 @@ def read_folder(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[
     """
     classes = tuple(sorted({path.parent.name for path in layout.train}))
     total = len(layout.train) + len(layout.test)
-    with progress_bar(total, unit="image", description="Decoding images", enabled=progress) as bar:
+    with progress_bar(enabled=progress, total=total, unit="image", desc="Decoding images") as bar:
         train, test = (_read_split(paths, classes, bar) for paths in (layout.train, layout.test))
     return train, test, classes
 
@@ -67,8 +64,7 @@ def _classes(folder: Path) -> list[str]:
 
 
 def _images(folder: Path) -> list[Path]:
-    with os.scandir(folder) as entries:  # names, not paths: much faster to sort for 60,000 of them
-        names = sorted(entry.name for entry in entries)
+    names = sorted(os.listdir(folder))  # noqa: PTH208 - names are much faster to sort than 60,000 paths
     images = [name for name in names if name.lower().endswith(EXTENSIONS) and not name.startswith(".")]
     if not images:
         found = ", ".join(names[:5]) or "nothing"
@@ -77,7 +73,6 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _read_split(paths: tuple[Path, ...], classes: tuple[str, ...], bar: ProgressBar) -> Split:
-    images = np.empty((len(paths), SIDE, SIDE, 3), dtype=np.uint8)
-    decode_images(paths, decode_fitted, out=images, place=lambda index: str(paths[index]), bar=bar)
+    images = decode_images(paths, decode_fitted, place=lambda index: str(paths[index]), bar=bar)
     index = {name: label for label, name in enumerate(classes)}
     return Split(images, np.array([index[path.parent.name] for path in paths], dtype=np.int64))

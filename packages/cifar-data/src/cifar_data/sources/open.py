@@ -1,27 +1,24 @@
-"""Where the images come from: the place is given or found, its layout recognised, its content read."""
+"""The way from a place to a dataset: the place is given or found, its layout recognised, its content read."""
 
 import os
 from pathlib import Path
 
-from cifar_data.dataset.arrays import ImageDataset
+from cifar_data.dataset.arrays import DataError, ImageDataset, Layout
 from cifar_data.dataset.cache import explained_errors, locked, open_cached, resolve_cache_dir
-from cifar_data.dataset.errors import DataError
-from cifar_data.dataset.fingerprint import canonical_order, claims_canonical, describe_dataset
-from cifar_data.dataset.layout import Layout
-from cifar_data.settings import SOURCES
+from cifar_data.dataset.fingerprint import canonical_order, describe_dataset
 from cifar_data.sources.batches import find_batches, find_tarball, read_batches, read_tarball
 from cifar_data.sources.download import fetch_dataset
 from cifar_data.sources.folders import find_folder, read_folder
 from cifar_data.sources.parquet import find_parquet, read_parquet
 from cifar_data.sources.synthetic import make_synthetic
-from cifar_data.validation import check_choice
+from cifar_data.validation import SOURCES, check_choice
 
 # In order of precedence where a folder has several.
 _FINDERS = {"parquet": find_parquet, "batches": find_batches, "tarball": find_tarball, "folder": find_folder}
 _READERS = {"parquet": read_parquet, "batches": read_batches, "tarball": read_tarball, "folder": read_folder}
 
 _UNDERSTOOD = {
-    "parquet": "train-*.parquet and test-*.parquet, also in folders below (Hugging Face)",
+    "parquet": "train-*.parquet and test-*.parquet, also in subfolders (Hugging Face)",
     "batches": "cifar-10-batches-py, or the files data_batch_1 to 5, test_batch and batches.meta",
     "tarball": "cifar-10-python.tar.gz",
     "folder": "images in train/<class>/ and test/<class>/",
@@ -29,7 +26,7 @@ _UNDERSTOOD = {
 
 _HELP = (
     "Give the folder of the images with --data.root (cifar-data: --root) or CIFAR_DATA_DIR, "
-    "or ask for drawn shapes instead with --data.source synthetic (cifar-data: --source synthetic)"
+    "or use drawn shapes with --data.source synthetic (cifar-data: --source synthetic)"
 )
 
 
@@ -40,22 +37,22 @@ def open_dataset(
     cache_dir: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> ImageDataset:
-    """Return the dataset from wherever it is; the first time it is decoded, later opened in well under 1 s.
+    """Returns a dataset as memory maps; images are decoded the first time, which takes seconds.
 
-    Looked for in `root`; if that is not given, in the folder that `CIFAR_DATA_DIR` names; if that is not set
-    either, among earlier downloads in the cache; and if there are none, it is downloaded. Where a folder has
-    several layouts, the first of parquet, batches, tarball and folder counts, even if it lacks files.
+    Searches `root`; if that is not given, the folder that `CIFAR_DATA_DIR` names; if that is not set either, earlier
+    downloads in the cache; and if there are none, downloads CIFAR-10. Where a folder has several layouts, the first of
+    parquet, batches, tarball and folder is used, even if it lacks files.
 
     Args:
         root: The folder of the images, or the tarball.
         source: `parquet`, `batches`, `tarball` or `folder` accept only that layout, `auto` any of them;
             `synthetic` draws shapes in memory, and reads no root.
-        cache_dir: Where decoded images and downloads are kept; without it `CIFAR_CACHE_DIR`, else the user's
+        cache_dir: Folder of decoded images and downloads; if not given, `CIFAR_CACHE_DIR`, else the user's
             cache folder.
         progress: Whether to show progress bars on stderr.
 
     Raises:
-        DataError: If there are no data, or they are damaged, altered or in no known layout, or the cache
+        DataError: If there are no images, they are damaged, altered or in no known layout, or the cache
             cannot be written.
         ValueError: If the source is none of these.
 
@@ -73,7 +70,7 @@ def open_dataset(
 
 
 def locate_layout(root: str | os.PathLike[str] | None, *, source: str, cache_dir: Path) -> Layout | None:
-    """Return the files that `open_dataset` would read, or None if it would have to download them.
+    """Returns the files that `open_dataset` would read, or None if it would download them.
 
     Raises:
         DataError: If a root is given, by argument or by `CIFAR_DATA_DIR`, and nothing usable is there.
@@ -82,22 +79,22 @@ def locate_layout(root: str | os.PathLike[str] | None, *, source: str, cache_dir
     for name, place in given.items():
         if place:
             return find_layout(Path(place).expanduser(), source=source, name=name)
-    return find_download(cache_dir, source=source)
+    return _search(cache_dir / "downloads", source)
 
 
 def find_layout(root: Path, *, source: str = "auto", name: str = "the root") -> Layout:
-    """Return the files of the dataset in a folder, in the layout that the source names or any.
+    """Returns the files of the dataset in a folder.
 
     Args:
         root: The folder, or the tarball.
-        source: `auto`, `parquet`, `batches`, `tarball` or `folder`.
-        name: What errors call the root.
+        source: The layout: `parquet`, `batches`, `tarball` or `folder`; with `auto` the first that is found.
+        name: The name of the root in errors.
 
     Raises:
         DataError: Saying what was found there and what is understood.
     """
     try:
-        layout = _search(root.resolve(), source)  # so that one place has one name, and one entry in the cache
+        layout = _search(root, source)
         if layout is not None:
             return layout
         if not root.exists():
@@ -115,45 +112,30 @@ def find_layout(root: Path, *, source: str = "auto", name: str = "the root") -> 
     )
 
 
-def find_download(cache_dir: Path, *, source: str = "auto") -> Layout | None:
-    """Return the files of an earlier download, or None if there is none, or only one that has not ended.
-
-    Args:
-        cache_dir: The cache folder.
-        source: As for `find_layout`; what was downloaded in another layout does not count.
-
-    Raises:
-        DataError: If files of a download that had ended are missing.
-    """
-    downloads = downloads_dir(cache_dir).resolve()  # one name for one place, as in find_layout
-    return _search(downloads, source)
-
-
 def download_layout(cache_dir: Path, *, source: str = "auto", progress: bool = True) -> Layout:
-    """Download CIFAR-10 into the cache, unless another process has just done so, and return its files.
+    """Downloads CIFAR-10 into the cache, unless that has been done, and returns its files.
 
     Raises:
         DataError: Saying what was tried, and why each failed.
     """
-    downloads = downloads_dir(cache_dir)
-    tried = ["the root: not given", "CIFAR_DATA_DIR: not set", f"earlier downloads: none in {downloads}"]
     if source in ("batches", "folder"):
-        tried.append(f"download: source {source!r} cannot be downloaded, only parquet and tarball can")
-        raise DataError(_no_data(tried))
+        raise DataError(f"source {source!r} cannot be downloaded, only parquet and tarball can. {_HELP}")
+    downloads = cache_dir / "downloads"
     with locked(downloads, cache_dir):
-        layout = find_download(cache_dir, source=source)
+        layout = _search(downloads, source)
         if layout is None:
+            with explained_errors(cache_dir):
+                downloads.mkdir(exist_ok=True)
             try:
-                with explained_errors(cache_dir):
-                    fetch_dataset(downloads, source=source, progress=progress)
+                fetch_dataset(downloads, source=source, progress=progress)
             except DataError as error:
-                raise DataError(_no_data([*tried, *str(error).splitlines()])) from error
+                raise DataError(f"CIFAR-10 cannot be downloaded ({error}). {_HELP}") from error
             layout = find_layout(downloads, source=source, name="the download")
     return layout
 
 
 def open_layout(layout: Layout, cache_dir: Path, *, progress: bool = True) -> ImageDataset:
-    """Return the dataset of these files from the cache, decoding them first if needed.
+    """Returns the dataset of these files from the cache, after decoding them if needed.
 
     Raises:
         DataError: If the files are damaged or altered, or the cache cannot be written.
@@ -165,33 +147,20 @@ def open_layout(layout: Layout, cache_dir: Path, *, progress: bool = True) -> Im
 
 
 def read_layout(layout: Layout, *, progress: bool = True) -> ImageDataset:
-    """Return the decoded files of a dataset; data in the form of CIFAR-10 is checked to be CIFAR-10.
+    """Decodes the files of a dataset, and checks data in the form of CIFAR-10 to be CIFAR-10.
 
-    Class folders are not checked: whoever lays out images by hand may mean other ones.
+    Class folders are not checked: they may hold modified images.
 
     Raises:
         DataError: If the files are damaged or altered.
     """
     train, test, classes = _READERS[layout.kind](layout, progress=progress)
-    if layout.kind != "folder" and claims_canonical(train, test, classes):
-        train, test = canonical_order(train, test, origin=layout.origin)
+    if layout.kind != "folder":
+        train, test = canonical_order(train, test, classes=classes, origin=layout.origin)
     return describe_dataset(train, test, classes=classes, origin=layout.origin)
 
 
-def downloads_dir(cache_dir: Path) -> Path:
-    """Return the folder of downloads in a cache folder."""
-    return cache_dir / "downloads"
-
-
 def _search(root: Path, source: str) -> Layout | None:
-    for kind, find in _FINDERS.items():
-        layout = find(root) if source in ("auto", kind) else None
-        if layout is not None:
-            return layout
-    return None
-
-
-def _no_data(tried: list[str]) -> str:
-    return "\n".join(
-        ["No CIFAR-10 found, and none could be downloaded. Tried:", *map("  {}".format, tried), _HELP]
-    )
+    root = root.resolve()  # so that one place has one name, and one entry in the cache
+    kinds = _FINDERS if source == "auto" else [source]
+    return next((layout for kind in kinds if (layout := _FINDERS[kind](root)) is not None), None)

@@ -11,94 +11,80 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cifar_data.dataset.arrays import Split
-from cifar_data.dataset.decode import SIDE, decode_exact, decode_images
-from cifar_data.dataset.errors import DataError
+from cifar_data.dataset.arrays import SIDE, DataError, Layout, Split, join_splits
+from cifar_data.dataset.decode import ProgressBar, decode_exact, decode_images, progress_bar
 from cifar_data.dataset.fingerprint import CANONICAL_CLASSES
-from cifar_data.dataset.layout import Layout
-from cifar_data.dataset.progress import ProgressBar, progress_bar
 
 _SHARD = re.compile(r"-(\d+)-of-(\d+)\.parquet$")
-_DEPTH = 4  # how many folders deep shards are looked for; the Hub's own cache needs 3
+_DEPTH = 4  # how many folders deep shards are searched; the Hub's own cache needs 3
 _ROWS = 2048  # decoded at a time, which bounds the memory
 
 
 def find_parquet(root: Path) -> Layout | None:
-    """Return the shards `train-*.parquet` and `test-*.parquet` in or below a folder, else None.
+    """Returns the shards `train-*.parquet` and `test-*.parquet` in or below a folder, else None.
 
-    The least deep folder that holds any counts.
+    The least deep folder that has any is used. Hidden folders are ignored.
 
     Raises:
         DataError: If a split or a shard is missing, or several folders are equally deep.
     """
-    level = [root] if root.is_dir() else []
-    for _ in range(_DEPTH + 1):
-        scans = {folder: _scan(folder) for folder in level}
-        found = [folder for folder, (shards, _) in scans.items() if shards]
-        if len(found) > 1:
-            raise DataError(
-                f"{root} holds several Parquet datasets: {', '.join(map(str, found))}; give one as the root"
-            )
-        if found:
-            shards = scans[found[0]][0]
-            train, test = (_complete(found[0], shards, split=split) for split in ("train", "test"))
-            return Layout("parquet", found[0], train, test)
-        level = [subfolder for _, subfolders in scans.values() for subfolder in subfolders]
-    return None
+    found: list[tuple[int, Path, list[str]]] = []
+    for name, subfolders, files in os.walk(root, followlinks=True):
+        folder = Path(name)
+        depth = len(folder.parts) - len(root.parts)
+        shards = [file for file in files if re.fullmatch(r"(train|test)-.*\.parquet", file)]
+        if shards:
+            found.append((depth, folder, sorted(shards)))
+        visible = sorted(subfolder for subfolder in subfolders if not subfolder.startswith("."))
+        subfolders[:] = [] if shards or depth == _DEPTH else visible
+    if not found:
+        return None
+    least, folder, shards = min(found)
+    same = [str(other) for depth, other, _ in found if depth == least]
+    if len(same) > 1:
+        raise DataError(f"{root} has several Parquet datasets: {', '.join(same)}; give one as the root")
+    train, test = (_complete(folder, shards, split=split) for split in ("train", "test"))
+    return Layout("parquet", folder, train, test)
 
 
 def read_parquet(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[str, ...]]:
-    """Return the training split, the test split and the class names.
+    """Returns the training split, the test split and the class names.
 
-    The class names stand in the schema's `huggingface` metadata; without it, they are CIFAR-10's.
+    The class names are those in the schema's `huggingface` metadata; without it, CIFAR-10's.
 
     Raises:
         DataError: Naming the file, and the row where there is one.
     """
     rows = sum(_open(path).metadata.num_rows for path in layout.files)
-    with progress_bar(rows, unit="image", description="Decoding parquet", enabled=progress) as bar:
-        train, test = (_read_shards(paths, bar) for paths in (layout.train, layout.test))
-    names = {path: _class_names(path) for path in layout.files}
-    classes = names[layout.train[0]]
-    for path, other in names.items():
+    with progress_bar(enabled=progress, total=rows, unit="image", desc="Decoding parquet") as bar:
+        train, test = (
+            join_splits([_read_shard(path, bar) for path in paths]) for paths in (layout.train, layout.test)
+        )
+    classes = _class_names(layout.train[0])
+    for path in layout.files:
+        other = _class_names(path)
         if other != classes:
             raise DataError(f"{path}: has the classes {other}, but {layout.train[0]} has {classes}")
     return train, test, classes
 
 
-def _scan(folder: Path) -> tuple[list[str], list[Path]]:
-    """Return the names of the shards in a folder, and its subfolders, both sorted."""
-    shards, subfolders = [], []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir():
-                    if not entry.name.startswith("."):
-                        subfolders.append(folder / entry.name)
-                elif entry.name.startswith(("train-", "test-")) and entry.name.endswith(".parquet"):
-                    shards.append(entry.name)
-    except PermissionError:  # a folder that we may not look into holds nothing for us
-        return [], []
-    return sorted(shards), sorted(subfolders)
-
-
 def _complete(folder: Path, shards: list[str], *, split: str) -> tuple[Path, ...]:
-    paths = [folder / name for name in shards if name.startswith(f"{split}-")]
-    if not paths:
+    names = [name for name in shards if name.startswith(f"{split}-")]
+    if not names:
         raise DataError(
             f"{folder} has no {split}-*.parquet, only {', '.join(shards)}; "
             "both train-*.parquet and test-*.parquet are needed"
         )
-    numbered = [_SHARD.search(path.name) for path in paths]
-    totals = {int(match[2]) for match in numbered if match}
-    if totals:
-        present = [int(match[1]) for match in numbered if match]
-        if len(totals) > 1 or None in numbered or sorted(present) != list(range(min(totals))):
+    numbered = [match for name in names if (match := _SHARD.search(name))]
+    if numbered:
+        total = max(int(match[2]) for match in numbered)
+        expected = [(str(number).zfill(5), str(total).zfill(5)) for number in range(total)]
+        if len(numbered) < len(names) or [match.groups() for match in numbered] != expected:
             raise DataError(
                 f"{folder}: the shards of {split} are incomplete or mixed: found "
-                f"{', '.join(p.name for p in paths)}; needed is each of 00000 to {max(totals) - 1:05d} once"
+                f"{', '.join(names)}; needed is each of 00000 to {total - 1:05d} once"
             )
-    return tuple(paths)
+    return tuple(folder / name for name in names)
 
 
 def _open(path: Path) -> Any:
@@ -116,36 +102,40 @@ def _unreadable(path: Path, error: Exception) -> DataError:
     )
 
 
-def _read_shards(paths: tuple[Path, ...], bar: ProgressBar) -> Split:
-    total = sum(_open(path).metadata.num_rows for path in paths)
-    images = np.empty((total, SIDE, SIDE, 3), dtype=np.uint8)
-    labels = np.empty(total, dtype=np.int64)
+def _read_shard(path: Path, bar: ProgressBar) -> Split:
+    file = _open(path)
+    image_column = _image_column(path, file.schema_arrow)
+    images = np.empty((file.metadata.num_rows, SIDE, SIDE, 3), dtype=np.uint8)
+    labels = np.empty(file.metadata.num_rows, dtype=np.int64)
     start = 0
-    for path in paths:
-        file = _open(path)
-        image_column, label_column = _columns(path, file.schema_arrow)
-        first = start
-        try:
-            # One thread: Arrow's pool would outlive the call, and forking loader workers beside it is unsafe.
-            batches = file.iter_batches(_ROWS, columns=[image_column, label_column], use_threads=False)
-            for batch in batches:
-                stop = start + batch.num_rows
-                labels[start:stop] = _labels(batch.column(label_column), path=path, row=start - first)
-                blobs = _blobs(batch.column(image_column), path=path, row=start - first)
-                decode_images(
-                    blobs,
-                    decode_exact,
-                    out=images[start:stop],
-                    place=lambda index, path=path, row=start - first: f"{path}: row {row + index}",  # type: ignore[misc]
-                    bar=bar,
-                )
-                start = stop
-        except (pa.ArrowException, OSError) as error:
-            raise _unreadable(path, error) from error
+
+    def place(index: int) -> str:
+        return f"{path}: row {start + index}"
+
+    def without_nulls(column: Any, name: str) -> Any:
+        if column.null_count:
+            row = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
+            raise DataError(f"{place(row)} has no {name}")
+        return column
+
+    try:
+        # One thread: Arrow's pool would outlive the call, and forking loader workers beside it is unsafe.
+        for batch in file.iter_batches(_ROWS, columns=[image_column, "label"], use_threads=False):
+            rows = slice(start, start + batch.num_rows)
+            labels[rows] = without_nulls(batch.column("label"), "label").to_numpy(zero_copy_only=False)
+            blobs = batch.column(image_column)
+            if pa.types.is_struct(blobs.type):
+                blobs = pc.struct_field(blobs, "bytes")
+            encoded = without_nulls(blobs, "image bytes").to_pylist()
+            images[rows] = decode_images(encoded, decode_exact, place=place, bar=bar)
+            start += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from error
     return Split(images, labels)
 
 
-def _columns(path: Path, schema: Any) -> tuple[str, str]:
+def _image_column(path: Path, schema: Any) -> str:
+    """Returns the name of the column of images, after checking the columns' types."""
     image = next((name for name in ("img", "image") if name in schema.names), None)
     if image is None or "label" not in schema.names:
         raise DataError(
@@ -157,24 +147,7 @@ def _columns(path: Path, schema: Any) -> tuple[str, str]:
         raise DataError(f"{path}: column {image} is {kind}; needed is struct<bytes: binary, ...> or binary")
     if not pa.types.is_integer(schema.field("label").type):
         raise DataError(f"{path}: column label is {schema.field('label').type}; needed is an integer type")
-    return image, "label"
-
-
-def _labels(column: Any, *, path: Path, row: int) -> Any:
-    if column.null_count:
-        raise DataError(f"{path}: row {row + _first_null(column)} has no label")
-    return column.to_numpy(zero_copy_only=False)
-
-
-def _blobs(column: Any, *, path: Path, row: int) -> list[bytes]:
-    blobs = pc.struct_field(column, "bytes") if pa.types.is_struct(column.type) else column
-    if blobs.null_count:
-        raise DataError(f"{path}: row {row + _first_null(blobs)} has no image bytes")
-    return blobs.to_pylist()
-
-
-def _first_null(column: Any) -> int:
-    return int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
+    return image
 
 
 def _class_names(path: Path) -> tuple[str, ...]:

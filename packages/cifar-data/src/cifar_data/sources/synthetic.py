@@ -3,22 +3,13 @@
 import numpy as np
 import numpy.typing as npt
 
-from cifar_data.dataset.arrays import ImageDataset, Split
-from cifar_data.dataset.decode import SIDE
+from cifar_data.dataset.arrays import SIDE, ImageDataset, Split
 from cifar_data.dataset.fingerprint import describe_dataset
 
-#: What is drawn, in the order of the labels. Each looks the same when flipped left to right.
+#: Shapes and textures in the order of the labels. Each looks the same when flipped left to right.
 SYNTHETIC_CLASSES = (
-    "circle",
-    "square",
-    "triangle",
-    "cross",
-    "ring",
-    "diamond",
-    "rows",
-    "columns",
-    "checks",
-    "dots",
+    *("circle", "square", "triangle", "cross", "ring", "diamond"),
+    *("rows", "columns", "checks", "dots"),
 )
 
 _NOISE = 24  # largest change of a pixel's value, of 255
@@ -26,10 +17,10 @@ _CONTRAST = 64  # smallest distance between the two colours, in the channel wher
 
 
 def make_synthetic(train_size: int = 10_000, test_size: int = 2_000, seed: int = 0) -> ImageDataset:
-    """Return a dataset of drawn shapes and textures in random colours, places and sizes, with noise.
+    """Returns a dataset of drawn shapes and textures in random colours, places and sizes, with noise.
 
-    The classes are balanced to within one image. Either of shape and ground may be the brighter one, so
-    colour tells nothing and a linear classifier stays far below a small convolutional net.
+    The classes are balanced to within one image. Shape or background may be the brighter one, so colour tells
+    nothing, and a linear classifier stays far below a small convolutional net.
 
     Args:
         train_size: Number of training images, at least 10.
@@ -69,7 +60,7 @@ def _draw_split(size: int, rng: np.random.Generator) -> Split:
 
 
 def _draw_colours(size: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]:
-    """Return two colours (size, 3) per image that differ by at least the contrast in one channel."""
+    """Returns two colours (size, 3) per image that differ by at least the contrast in one channel."""
     shapes, grounds = rng.integers(0, 256, size=(2, size, 3), dtype=np.int16)
     channels = np.abs(shapes - grounds).argmax(axis=1)
     rows = np.arange(size)
@@ -80,7 +71,7 @@ def _draw_colours(size: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.i
 
 
 def _draw_masks(name: str, size: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """Return where the shape is, (size, 32, 32).
+    """Returns a mask (size, 32, 32) of each image's shape.
 
     Only sums, products and comparisons of float32, so that every machine draws the same pixels.
     """
