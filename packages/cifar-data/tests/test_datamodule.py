@@ -1,5 +1,7 @@
 import dataclasses
 import pickle
+import subprocess
+import sys
 
 import lightning as L
 import numpy as np
@@ -12,33 +14,30 @@ from cifar_data.augmentation.batch_ops import normalize_batch
 from cifar_data.augmentation.policy import Augmentation
 from cifar_data.datamodule import CIFAR10DataModule
 from cifar_data.dataset.arrays import ImageDataset, Split
-from cifar_data.sources.synthetic import make_synthetic
+from cifar_data.loaders.bolts import import_bolts
 
 TRAIN, TEST = 200, 40
-quiet = pytest.mark.filterwarnings(
-    "ignore:.*isinstance.treespec, LeafSpec.:FutureWarning",  # torch 2.15, of Lightning's CombinedLoader
-    "ignore:.*does not have many workers:UserWarning",  # Lightning, of loaders without workers
-    "ignore:.*multi-threaded, use of fork:DeprecationWarning",  # Python 3.12, of any fork
-)
+
+pytestmark = pytest.mark.usefixtures("small")
 
 
-@pytest.fixture(autouse=True)
-def dataset(monkeypatch) -> ImageDataset:
-    """What every source gives in this module."""
-    small = make_synthetic(train_size=TRAIN, test_size=TEST, seed=0)
-    monkeypatch.setattr(cifar_data.datamodule, "open_dataset", lambda root, *, source, cache_dir: small)
-    return small
+def skip_without_bolts() -> None:
+    try:
+        import_bolts()
+    except ImportError:
+        pytest.skip("the extra bolts is not installed")
+
+
+@pytest.fixture(params=["tensor", "albumentations", "bolts"])
+def loader(request) -> str:
+    if request.param == "bolts":
+        skip_without_bolts()
+    return request.param
 
 
 def make(**options) -> CIFAR10DataModule:
-    defaults = {
-        "source": "synthetic",
-        "batch_size": 16,
-        "eval_batch_size": 15,
-        "val_size": 50,
-        "num_workers": 0,
-    }
-    return CIFAR10DataModule(**(defaults | options))
+    sizes = {"batch_size": 16, "eval_batch_size": 15, "val_size": 50, "num_workers": 0}
+    return CIFAR10DataModule(**({"source": "synthetic"} | sizes | options))
 
 
 def collect(loader) -> tuple[torch.Tensor, torch.Tensor]:
@@ -47,7 +46,7 @@ def collect(loader) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class Recorder(L.LightningModule):
-    """Notes the batches that Lightning hands out, and learns nothing worth mentioning."""
+    """Records the batches that Lightning passes on."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,24 +79,28 @@ def make_trainer(folder, **options) -> L.Trainer:
     )
 
 
-@pytest.mark.parametrize("loader", ["tensor", "albumentations"])
-def test_each_loader_gives_what_is_promised(loader, dataset):
+def test_each_loader_gives_the_promised_batches(loader, small, check_batches):
     module = make(loader=loader)
     module.setup("fit")
-    batches = list(module.train_dataloader())
-    assert [len(labels) for _, labels in batches] == [16] * 9  # of 150, the 6 left over are dropped
-    for images, labels in batches:
-        assert images.shape == (16, 3, 32, 32)
-        assert (images.dtype, labels.dtype) == (torch.float32, torch.int64)
-        assert images.is_contiguous(memory_format=torch.channels_last)
+    assert check_batches(module.train_dataloader()) == [16] * 9  # of 150, the 6 left over are dropped
     for indices, split, batches in (
-        (module.val_indices, dataset.train, module.val_dataloader()),
-        (np.arange(TEST), dataset.test, module.test_dataloader()),
+        (module.val_indices, small.train, module.val_dataloader()),
+        (np.arange(TEST), small.test, module.test_dataloader()),
     ):
         images, labels = collect(batches)
         assert labels.tolist() == split.labels[indices].tolist()
-        exact = normalize_batch(torch.from_numpy(split.images[indices]), dataset.mean, std=dataset.std)
+        exact = normalize_batch(torch.from_numpy(split.images[indices]), small.mean, std=small.std)
         assert torch.equal(images, exact)
+    epochs = []
+    for epoch in (0, 1, 0):
+        batches = module.train_dataloader()
+        batches.sampler.set_epoch(epoch)
+        epochs.append(collect(batches)[0])
+    assert torch.equal(epochs[0], epochs[2])
+    assert not torch.equal(epochs[0], epochs[1])
+    empty = make(loader=loader, val_size=0)
+    assert empty.train_size == TRAIN
+    assert empty.val_dataloader() == []
 
 
 def test_the_split_is_stratified_and_known():
@@ -117,7 +120,6 @@ def test_train_limit_keeps_the_split_and_takes_a_stratified_sample():
     assert np.bincount(limited.dataset.train.labels[limited.train_indices]).tolist() == [3] * 10
 
 
-@quiet
 @pytest.mark.parametrize("loader", ["tensor", "albumentations"])
 def test_lightning_advances_the_epochs_and_a_resumed_run_sees_what_an_unbroken_one_saw(loader, tmp_path):
     unbroken = Recorder()
@@ -135,7 +137,6 @@ def test_lightning_advances_the_epochs_and_a_resumed_run_sees_what_an_unbroken_o
     assert resumed.seen["train"] == [note for note in seen if note[0] == 2]
 
 
-@quiet
 @pytest.mark.filterwarnings("ignore:Total length of `list` across ranks is zero:UserWarning")  # Lightning
 def test_without_validation_images_lightning_skips_validation(tmp_path):
     module, recorder = make(val_size=0), Recorder()
@@ -145,33 +146,30 @@ def test_without_validation_images_lightning_skips_validation(tmp_path):
     assert recorder.seen["val"] == []
 
 
-@quiet
-def test_the_test_images_are_not_looked_at_before_they_are_asked_for(tmp_path, dataset, monkeypatch):
+def test_the_test_images_are_not_accessed_before_the_test(tmp_path, small, monkeypatch):
     class Forbidden:
         def __len__(self):
             return TEST
 
         def __getattr__(self, name):
-            raise AssertionError(f"the test split's {name} were looked at")
+            raise AssertionError(f"the test split's {name} were accessed")
 
-    locked = dataclasses.replace(dataset, test=Forbidden())
+    locked = dataclasses.replace(small, test=Forbidden())
     monkeypatch.setattr(cifar_data.datamodule, "open_dataset", lambda root, *, source, cache_dir: locked)
     module = make()
     make_trainer(tmp_path, max_epochs=1).fit(Recorder(), datamodule=module)
     module.train_inputs(3)
-    with pytest.raises(AssertionError, match=r"the test split's .* were looked at"):
+    with pytest.raises(AssertionError, match=r"the test split's .* were accessed"):
         module.test_dataloader()
 
 
-@quiet
-def test_lightning_tests_on_every_test_image_in_order(tmp_path, dataset):
+def test_lightning_tests_on_every_test_image_in_order(tmp_path, small):
     recorder = Recorder()
     make_trainer(tmp_path).test(recorder, datamodule=make(), verbose=False)
     labels = torch.cat([labels for _, labels in recorder.seen["test"]])
-    assert labels.tolist() == dataset.test.labels.tolist()
+    assert labels.tolist() == small.test.labels.tolist()
 
 
-@quiet
 def test_a_test_does_not_ask_whether_the_training_sizes_fit(tmp_path):
     module, recorder = make(val_size=TRAIN, batch_size=10 * TRAIN, train_limit=5 * TRAIN), Recorder()
     make_trainer(tmp_path).test(recorder, datamodule=module, verbose=False)
@@ -211,14 +209,14 @@ def test_too_few_images_for_all_processes_are_reported():
         module.train_dataloader()
 
 
-def test_train_inputs_are_plain_training_images(dataset):
+def test_train_inputs_are_plain_training_images(small):
     module = make()
     inputs = module.train_inputs(20, seed=1)
     assert inputs.shape == (20, 3, 32, 32)
     assert torch.equal(inputs, make().train_inputs(20, seed=1))
     assert not torch.equal(inputs, module.train_inputs(20, seed=2))
-    images = torch.from_numpy(dataset.train.images[module.train_indices])
-    known = {image.numpy().tobytes() for image in normalize_batch(images, dataset.mean, std=dataset.std)}
+    images = torch.from_numpy(small.train.images[module.train_indices])
+    known = {image.numpy().tobytes() for image in normalize_batch(images, small.mean, std=small.std)}
     found = {image.numpy().tobytes() for image in inputs}
     assert len(found) == 20
     assert found <= known
@@ -226,13 +224,12 @@ def test_train_inputs_are_plain_training_images(dataset):
         module.train_inputs(151)
 
 
-def test_the_datasets_description_is_passed_on(dataset):
+def test_the_datasets_description_is_passed_on(small):
     module = make()
     for name in ("classes", "mean", "std", "fingerprint"):
-        assert getattr(module, name) == getattr(dataset, name)
+        assert getattr(module, name) == getattr(small, name)
 
 
-@quiet
 def test_the_hyperparameters_are_plain_and_rebuild_the_module(tmp_path):
     module = make(augmentation=Augmentation(padding=2, flip="alternate"))
     trainer = make_trainer(tmp_path, max_epochs=1)
@@ -318,3 +315,38 @@ def test_a_dataset_of_unequal_classes_is_fine(monkeypatch):
     module.setup("fit")
     assert np.bincount(split.labels[module.val_indices]).tolist() == [4, 2]
     assert len(collect(module.train_dataloader())[1]) == 20
+
+
+def test_bolts_splits_as_it_does_by_itself():
+    skip_without_bolts()
+    module = make(loader="bolts")
+    order = torch.randperm(TRAIN, generator=torch.Generator().manual_seed(0)).numpy()
+    assert module.train_indices.tolist() == sorted(order[:150])
+    assert module.val_indices.tolist() == sorted(order[150:])
+
+
+@pytest.mark.slow  # the import itself is the subject
+def test_importing_bolts_warns_of_nothing_and_changes_no_filter():
+    skip_without_bolts()
+    code = """
+import sys, warnings
+import cifar_data.datamodule
+from cifar_data.loaders.bolts import import_bolts
+assert "pl_bolts" not in sys.modules
+warnings.simplefilter("error")
+filters = list(warnings.filters)
+import_bolts()
+assert list(warnings.filters) == filters
+print("imported")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "pl_bolts" not in done.stderr
+    assert done.stdout.endswith("imported\n")
+
+
+def test_without_bolts_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pl_bolts", None)
+    monkeypatch.setitem(sys.modules, "pl_bolts.datamodules", None)
+    with pytest.raises(ImportError, match=r'Lightning Bolts .*pip install "cifar-data\[bolts\]"'):
+        import_bolts()

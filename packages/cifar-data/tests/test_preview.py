@@ -1,22 +1,15 @@
 import numpy as np
 import pytest
 
-import cifar_data.datamodule
 from cifar_data.augmentation.policy import Augmentation
 from cifar_data.datamodule import CIFAR10DataModule
 from cifar_data.preview import render_preview
-from cifar_data.sources.synthetic import make_synthetic
+
+pytestmark = pytest.mark.usefixtures("small")
 
 
-@pytest.fixture
-def make_module(monkeypatch):
-    small = make_synthetic(train_size=60, test_size=10, seed=0)
-    monkeypatch.setattr(cifar_data.datamodule, "open_dataset", lambda root, *, source, cache_dir: small)
-
-    def make(**options) -> CIFAR10DataModule:
-        return CIFAR10DataModule(source="synthetic", batch_size=8, val_size=10, **options)
-
-    return make
+def make_module(**options) -> CIFAR10DataModule:
+    return CIFAR10DataModule(source="synthetic", batch_size=8, val_size=150, **options)
 
 
 def contains(table: np.ndarray, picture: np.ndarray) -> bool:
@@ -26,7 +19,7 @@ def contains(table: np.ndarray, picture: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize("loader", ["tensor", "albumentations"])
-def test_without_augmentation_every_picture_of_a_row_is_the_original(make_module, loader):
+def test_without_augmentation_every_picture_of_a_row_is_the_original(loader):
     plain = Augmentation(padding=0, flip="none", cutout=0)
     module = make_module(loader=loader, augmentation=plain)
     table = np.asarray(render_preview(module, rows=2, columns=3, scale=1))
@@ -35,14 +28,14 @@ def test_without_augmentation_every_picture_of_a_row_is_the_original(make_module
     assert len(shown) == 2
 
 
-def test_the_originals_are_shown_at_the_scale_asked_for(make_module):
+def test_the_originals_are_shown_at_the_scale_asked_for():
     module = make_module()
     table = np.asarray(render_preview(module, rows=3, columns=4, scale=2))
     enlarged = module.dataset.train.images[module.train_indices].repeat(2, axis=1).repeat(2, axis=2)
     assert sum(contains(table, image) for image in enlarged) == 3
 
 
-def test_the_picture_repeats_and_grows_with_the_table(make_module):
+def test_the_picture_repeats_and_grows_with_the_table():
     first, again = (render_preview(make_module(), rows=2, columns=3) for _ in range(2))
     assert first.tobytes() == again.tobytes()
     larger = render_preview(make_module(), rows=4, columns=5)
@@ -59,6 +52,6 @@ def test_the_picture_repeats_and_grows_with_the_table(make_module):
         ({"scale": 0}, "scale must be a whole number of at least 1, got 0"),
     ],
 )
-def test_an_argument_out_of_range_is_named(make_module, options, message):
+def test_an_argument_out_of_range_is_named(options, message):
     with pytest.raises(ValueError, match=message):
         render_preview(make_module(), **options)

@@ -4,7 +4,7 @@ import io
 import json
 import struct
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
-from cifar_data.dataset.arrays import Split
+from cifar_data.dataset.arrays import ImageDataset, Split
+from cifar_data.sources.synthetic import make_synthetic
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -171,3 +173,27 @@ def same_content(dataset, train: Split, test: Split) -> None:
 @pytest.fixture
 def assert_same_content():
     return same_content
+
+
+@pytest.fixture
+def small(monkeypatch) -> ImageDataset:
+    """200 + 40 drawn images, which every source gives to the data module."""
+    dataset = make_synthetic(train_size=200, test_size=40, seed=0)
+    monkeypatch.setattr("cifar_data.datamodule.open_dataset", lambda root, *, source, cache_dir: dataset)
+    return dataset
+
+
+@pytest.fixture
+def check_batches():
+    """Check the promises of every loader; return the sizes of the batches."""
+
+    def check(batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> list[int]:
+        sizes = []
+        for images, labels in batches:
+            assert images.shape == (len(labels), 3, 32, 32)
+            assert (images.dtype, labels.dtype) == (torch.float32, torch.int64)
+            assert images.is_contiguous(memory_format=torch.channels_last)
+            sizes.append(len(labels))
+        return sizes
+
+    return check

@@ -1,0 +1,226 @@
+"""The tensor loader and the Albumentations loader keep the same promises."""
+
+import pickle
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import Subset
+from torch.utils.data.distributed import DistributedSampler
+
+from cifar_data.augmentation.batch_ops import normalize_batch
+from cifar_data.augmentation.policy import Augmentation
+from cifar_data.dataset.arrays import Split
+from cifar_data.loaders.albumentations import (
+    AlbumentationsDataset,
+    import_albumentations,
+    make_albumentations_loader,
+)
+from cifar_data.loaders.tensor import TensorLoader
+
+COUNT = 21
+CHANNELS = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.25)}
+IMAGES = np.random.default_rng(0).integers(0, 256, (COUNT, 32, 32, 3), dtype=np.uint8)
+DEFAULT = Augmentation()
+LABELS = np.arange(COUNT)  # a label tells which image it belongs to
+
+both = pytest.mark.parametrize("kind", ["tensor", "albumentations"])
+
+
+def make(kind: str, *, augmentation: Augmentation | None = DEFAULT, indices=None, seed=0, **options):
+    options = {"batch_size": 4, "shuffle": True, "seed": seed} | options
+    augment = {"augmentation": augmentation, **CHANNELS}
+    if kind == "tensor":
+        return TensorLoader(IMAGES, LABELS, indices=indices, **augment, **options)
+    samples = Split(IMAGES, LABELS)
+    if indices is not None:
+        samples = Subset(samples, indices)
+    dataset = AlbumentationsDataset(samples, **augment, seed=seed)
+    return make_albumentations_loader(dataset, **{"num_workers": 0, **options})
+
+
+def epoch_of(loader, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    loader.sampler.set_epoch(epoch)
+    images, labels = zip(*loader, strict=True)
+    return torch.cat(images), torch.cat(labels)
+
+
+def by_label(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return images[labels.argsort()]
+
+
+@both
+def test_batches_have_the_promised_shapes(kind, check_batches):
+    batches = list(make(kind))
+    assert check_batches(batches) == [4] * 5 + [1]
+    assert sorted(torch.cat([labels for _, labels in batches]).tolist()) == LABELS.tolist()
+    assert check_batches(make(kind, drop_last=True)) == [4] * len(make(kind, drop_last=True)) == [4] * 5
+
+
+@both
+def test_without_augmentation_and_shuffle_the_images_are_normalised_and_in_order(kind):
+    plain = {"augmentation": None, "shuffle": False}
+    for indices in (LABELS, np.array([7, 3, 20])):
+        images, labels = epoch_of(make(kind, indices=indices, **plain), 3)
+        assert labels.tolist() == indices.tolist()
+        assert torch.equal(images, normalize_batch(torch.from_numpy(IMAGES[indices]), **CHANNELS))
+
+
+def test_both_loaders_have_the_same_order():
+    one, other = (epoch_of(make(kind, seed=3), 2)[1] for kind in ("tensor", "albumentations"))
+    assert torch.equal(one, other)
+
+
+@both
+def test_epochs_repeat_to_the_bit_and_differ_from_each_other(kind):
+    uninterrupted = make(kind)
+    run = [epoch_of(uninterrupted, epoch) for epoch in range(3)]
+    for one, other in zip(run[2], epoch_of(make(kind), 2), strict=True):
+        assert torch.equal(one, other)
+    assert not torch.equal(run[1][1], run[2][1])
+    assert not torch.equal(by_label(*run[1]), by_label(*run[2]))
+    assert not torch.equal(by_label(*epoch_of(make(kind, seed=1), 2)), by_label(*run[2]))
+    assert epoch_of(make(kind, seed=1), 0)[1].tolist() != run[1][1].tolist()  # seed + epoch are equal
+
+
+@both
+def test_the_augmentation_of_an_image_does_not_depend_on_batches_or_processes(kind):
+    reference = by_label(*epoch_of(make(kind), 1))
+    assert torch.equal(by_label(*epoch_of(make(kind, batch_size=COUNT), 1)), reference)
+    seen = []
+    for rank in range(2):
+        images, labels = epoch_of(make(kind, num_replicas=2, rank=rank), 1)
+        assert torch.equal(images, reference[labels])
+        assert len(labels) == 11
+        seen += labels.tolist()
+    assert set(seen) == set(LABELS)
+
+
+@both
+def test_processes_together_make_the_batches_of_one(kind):
+    single = make(kind, batch_size=8, drop_last=True)
+    shards = [make(kind, num_replicas=2, rank=rank, drop_last=True) for rank in (0, 1)]
+    assert isinstance(single.sampler, DistributedSampler)
+    for (_, whole), (_, first), (_, second) in zip(single, *shards, strict=True):
+        assert sorted(whole.tolist()) == sorted([*first.tolist(), *second.tolist()])
+
+
+@both
+def test_global_generators_and_the_images_are_left_alone(kind):
+    def states() -> tuple[str, ...]:
+        numpy_state = np.random.get_state()  # noqa: NPY002 - the generator that must not be touched
+        return str(torch.get_rng_state().tolist()), str(numpy_state), str(random.getstate())
+
+    loader, before, pixels = make(kind), states(), IMAGES.copy()
+    for images, _ in loader:
+        images.zero_()
+    assert states() == before
+    assert np.array_equal(IMAGES, pixels)
+    assert epoch_of(loader, 0)[0].any()
+
+
+def test_a_single_batch_of_the_tensor_loader_is_that_of_its_epoch():
+    assert torch.equal(
+        make("tensor").batch(torch.arange(COUNT), epoch=1), by_label(*epoch_of(make("tensor"), 1))
+    )
+
+
+def test_read_only_memory_maps_are_accepted(tmp_path):
+    np.save(tmp_path / "images.npy", IMAGES)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    loader = TensorLoader(mapped, LABELS, batch_size=4, augmentation=Augmentation(), **CHANNELS)
+    assert torch.equal(epoch_of(loader, 0)[0], epoch_of(make("tensor", shuffle=False), 0)[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
+        ({"num_replicas": 2, "rank": 2}, "rank must be a whole number from 0 to 1, got 2"),
+        ({"num_replicas": 0}, "num_replicas must be a whole number of at least 1, got 0"),
+        ({"indices": np.array([], dtype=np.int64)}, "indices must name at least one image, got none"),
+        ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
+    ],
+)
+def test_an_argument_out_of_range_is_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        make("tensor", **options)
+
+
+def test_unequal_numbers_of_images_and_labels_are_rejected():
+    with pytest.raises(ValueError, match="labels must be as many as the 21 images, got 20"):
+        TensorLoader(IMAGES, LABELS[:-1], batch_size=8, **CHANNELS)
+
+
+def test_alternating_flips_show_both_sides_and_start_as_the_tensor_loader_does():
+    options = {"augmentation": Augmentation(padding=0, cutout=0, flip="alternate"), "shuffle": False}
+    loader, tensor = make("albumentations", **options), make("tensor", **options)
+    first, second = epoch_of(loader, 0)[0], epoch_of(loader, 1)[0]
+    assert torch.equal(first, second.flip(-1))
+    assert torch.equal(first, epoch_of(tensor, 0)[0])
+    assert torch.equal(second, epoch_of(tensor, 1)[0])
+
+
+def test_a_pickled_dataset_gives_the_same_images():
+    dataset = make("albumentations").dataset
+    assert torch.equal(pickle.loads(pickle.dumps(dataset))[(3, 5)][0], dataset[(3, 5)][0])
+
+
+@pytest.mark.slow
+def test_workers_that_live_on_see_each_epoch_and_change_nothing():
+    alone, helped = make("albumentations"), make("albumentations", num_workers=2)
+    for epoch in (0, 1, 2, 1):
+        for one, other in zip(epoch_of(alone, epoch), epoch_of(helped, epoch), strict=True):
+            assert torch.equal(one, other)
+
+
+@pytest.mark.slow
+def test_workers_forked_after_threads_have_run_do_not_hang():
+    code = """
+import numpy as np, torch
+from cifar_data.augmentation.policy import Augmentation
+from cifar_data.dataset.arrays import Split
+from cifar_data.loaders.albumentations import AlbumentationsDataset, make_albumentations_loader
+torch.set_num_threads(2)
+torch.randn(600, 600) @ torch.randn(600, 600)
+torch.nn.functional.conv2d(torch.randn(64, 3, 32, 32), torch.randn(8, 3, 3, 3)).exp().sum()
+samples = Split(np.zeros((8, 32, 32, 3), np.uint8), np.arange(8))
+dataset = AlbumentationsDataset(samples, mean=(.5, .5, .5), std=(.2, .2, .2), augmentation=Augmentation())
+loader = make_albumentations_loader(dataset, batch_size=4, num_workers=2)
+print(sum(len(labels) for _, labels in loader))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.stdout.strip() == "8", done.stderr
+
+
+@pytest.mark.slow  # the import itself is the subject
+@pytest.mark.parametrize("before", [None, "0"])
+def test_importing_albumentations_needs_no_network_and_restores_the_environment(before, monkeypatch):
+    code = """
+import os, socket, sys
+before = os.environ.get("NO_ALBUMENTATIONS_UPDATE")
+from cifar_data.loaders.albumentations import import_albumentations
+assert "albumentations" not in sys.modules
+asked = []
+def refuse(*arguments, **options):
+    asked.append(arguments)
+    raise OSError("no network")
+socket.socket.connect = socket.getaddrinfo = refuse
+import_albumentations()
+assert asked == []
+assert os.environ.get("NO_ALBUMENTATIONS_UPDATE") == before
+"""
+    monkeypatch.delenv("NO_ALBUMENTATIONS_UPDATE", raising=False)
+    if before is not None:
+        monkeypatch.setenv("NO_ALBUMENTATIONS_UPDATE", before)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_albumentations_the_error_names_the_loader_to_use_instead(monkeypatch):
+    monkeypatch.setitem(sys.modules, "albumentations", None)
+    with pytest.raises(ImportError, match=r"Python 3\.15 .* Use the loader tensor \(--data.loader tensor\)"):
+        import_albumentations()
