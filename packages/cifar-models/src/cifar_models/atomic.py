@@ -1,4 +1,4 @@
-"""Writing files that are never seen half written."""
+"""Files that are never seen half written."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ from pathlib import Path
 
 
 def write_at_once(path: Path, data: bytes | memoryview) -> None:
-    """Write a file so that whoever opens it, at any moment, sees all of the old one or all of the new.
+    """Writes a file so that a reader at any moment finds all of the old content or all of the new.
 
-    It is written beside `path`, so that the last step is a rename within one file system, and reaches the disk before
-    it takes the name.
-
-    Raises:
-        OSError: If it cannot be written; what was there is left as it was.
+    If writing fails, an old file is left as it was.
     """
-    # Not tempfile: its files are readable by their owner only, and would stay so.
+    # Beside `path`, for a rename within one file system. Not tempfile: its files are readable by their owner only.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:

@@ -1,5 +1,7 @@
-"""The input contract of a model: its classes, and how any image becomes the tensor it expects."""
+"""The input contract of a model: its classes, and the conversion of any image to the tensor it expects."""
 
+import struct
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -7,16 +9,26 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps
 from torch import Tensor
 
-from cifar_models.preprocessing_image import to_rgb
 from cifar_models.validation import check_int
+
+# Transposition for each EXIF orientation. Source: EXIF 2.3, table 4 (tag 0x0112).
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What a model was trained on, and the one preprocessing that every use of it shares.
+    """Class names and preprocessing of a model, shared by training, evaluation and app.
 
     Attributes:
         classes: Two or more class names, in the order of the logits.
@@ -41,27 +53,28 @@ class InputSpec:
         check_int("size", self.size, minimum=16, maximum=1024)
 
     def to_image(self, image: Image.Image | NDArray[np.uint8]) -> Image.Image:
-        """Return the RGB image of `size` x `size` pixels that the model will see.
+        """Returns an image as the model sees it: RGB of `size` x `size` pixels.
 
-        The image's first frame is turned upright (EXIF) and made opaque RGB (transparent parts turn white),
-        then scaled and centre-cropped by `PIL.ImageOps.fit` with bicubic interpolation. An upright RGB image
-        of the right size passes unchanged.
+        The first frame is turned upright (EXIF) and made opaque RGB (transparent parts turn white), then scaled and
+        centre-cropped by `PIL.ImageOps.fit` with bicubic interpolation. An upright RGB image of the right size passes
+        unchanged. Damaged EXIF data is ignored with a warning.
 
         Args:
             image: A PIL image of any mode and size, or a uint8 array (H, W), (H, W, 1), (H, W, 3), (H, W, 4).
 
         Raises:
             TypeError: If it is neither of these.
-            ValueError: If the array's dtype or shape is another, or the image has no pixels.
+            ValueError: If the array's dtype or shape is another, the image has no pixels, or its values are out of
+                range (modes "I" and "F").
             OSError: If the image's file is damaged.
 
         >>> CIFAR10.to_image(Image.new("L", (640, 480))).size
         (32, 32)
         """
-        return ImageOps.fit(to_rgb(image), (self.size, self.size), method=Image.Resampling.BICUBIC)
+        return ImageOps.fit(_to_rgb(image), (self.size, self.size), method=Image.Resampling.BICUBIC)
 
     def preprocess(self, image: Image.Image | NDArray[np.uint8]) -> Tensor:
-        """Return `to_image(image)` normalised: float32 `(3, size, size)`. Raises as `to_image` does.
+        """Returns `to_image(image)` normalised, float32 `(3, size, size)`.
 
         >>> CIFAR10.preprocess(Image.new("RGBA", (640, 480))).shape
         torch.Size([3, 32, 32])
@@ -69,27 +82,17 @@ class InputSpec:
         return self.preprocess_batch([image])[0]
 
     def preprocess_batch(self, images: Sequence[Image.Image | NDArray[np.uint8]]) -> Tensor:
-        """Return `preprocess` of each image, stacked: float32 `(N, 3, size, size)`; N may be 0.
-
-        Raises as `to_image` does.
-
-        >>> CIFAR10.preprocess_batch([Image.new("L", (9, 9)), Image.new("CMYK", (50, 70))]).shape
-        torch.Size([2, 3, 32, 32])
-        """
+        """Returns `preprocess` of each image, stacked to float32 `(N, 3, size, size)`; N may be 0."""
         pixels = np.empty((len(images), self.size, self.size, 3), dtype=np.uint8)
         for row, image in zip(pixels, images, strict=True):
             row[:] = np.asarray(self.to_image(image))
         return self.normalize(pixels)
 
     def normalize(self, images: Tensor | NDArray[np.uint8]) -> Tensor:
-        """Return `(images / 255 - mean) / std` as float32 `(N, 3, H, W)` in channels_last, on the images' device.
+        """Returns `(images / 255 - mean) / std` as float32 `(N, 3, H, W)` in channels_last, on the images' device.
 
         Args:
             images: uint8 array or tensor (N, H, W, 3).
-
-        Raises:
-            TypeError: If it is neither array nor tensor.
-            ValueError: If its dtype or shape is another.
 
         >>> CIFAR10.normalize(np.zeros((1, 32, 32, 3), dtype=np.uint8))[0, :, 0, 0]
         tensor([-1.9892, -1.9802, -1.7070])
@@ -110,15 +113,10 @@ class InputSpec:
         return channels_first.sub_(offset).div_(scale)
 
     def denormalize(self, images: Tensor) -> Tensor:
-        """Return normalised images as the uint8 pixels they came from, `(N, H, W, 3)`: `normalize` undone.
-
-        Values between two levels are rounded, values beyond black and white are clipped.
+        """Inverts `normalize`: returns uint8 pixels `(N, H, W, 3)`, rounded and clipped to 0 to 255.
 
         Args:
-            images: Floating-point tensor (N, 3, H, W).
-
-        Raises:
-            ValueError: If the dtype or shape is another, or a value is NaN.
+            images: Floating-point tensor (N, 3, H, W) without NaN.
 
         >>> pixels = torch.arange(48, dtype=torch.uint8).reshape(1, 4, 4, 3)
         >>> torch.equal(CIFAR10.denormalize(CIFAR10.normalize(pixels)), pixels)
@@ -137,16 +135,12 @@ class InputSpec:
         return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain lists and numbers, ready for JSON.
-
-        >>> InputSpec.from_dict(CIFAR10.to_dict()) == CIFAR10
-        True
-        """
+        """Returns plain lists and numbers, ready for JSON."""
         return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "InputSpec":
-        """Return the InputSpec that `to_dict` described.
+        """Returns the InputSpec of `to_dict`'s values.
 
         Raises:
             ValueError: If a key is missing or unknown, or a value is not allowed.
@@ -183,6 +177,89 @@ def _checked_channels(name: str, values: object, *, low: float, high: float) -> 
     if not usable or len(numbers) != 3 or not all(low <= v <= high for v in numbers):
         raise ValueError(f"{name} must be 3 numbers from {low:g} to {high:g}, got {values!r}")
     return tuple(map(float, numbers))
+
+
+def _to_rgb(image: Image.Image | NDArray[np.uint8]) -> Image.Image:
+    if isinstance(image, np.ndarray):
+        image = _from_array(image)
+    elif not isinstance(image, Image.Image):
+        raise TypeError(f"image must be a PIL image or a uint8 numpy array, got {type(image).__name__}")
+    if 0 in image.size:
+        raise ValueError(f"image must have at least one pixel, got the size {image.size}")
+    return _opaque(_upright(_first_frame(image)))
+
+
+def _from_array(array: NDArray[Any]) -> Image.Image:
+    shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
+    if array.dtype != np.uint8 or not shaped:
+        raise ValueError(
+            "image must be a uint8 array of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), "
+            f"got {array.dtype} of shape {array.shape}"
+        )
+    if array.size == 0:
+        raise ValueError(f"image must have at least one pixel, got the shape {array.shape}")
+    return Image.fromarray(array[:, :, 0] if array.shape[2:] == (1,) else array)
+
+
+def _first_frame(image: Image.Image) -> Image.Image:
+    position = image.tell()
+    if position == 0:
+        return image
+    image.seek(0)
+    try:
+        return image.copy()
+    finally:
+        image.seek(position)  # the caller's image stays where it was
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    # Not ImageOps.exif_transpose: it also rewrites the EXIF block, and raises where that block is damaged.
+    image.load()  # a TIFF is turned while loading, and loses its orientation tag then
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except (SyntaxError, struct.error, ValueError) as error:  # what Pillow raises on damaged EXIF
+        warnings.warn(f"image has unreadable EXIF data, its orientation is ignored: {error}", stacklevel=5)
+        return image
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _grey(image).convert("RGB")
+    if image.mode == "LAB":
+        profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        converted = ImageCms.applyTransform(image, ImageCms.buildTransform(*profiles, "LAB", "RGB"))
+        if converted is None:
+            raise ValueError("image of mode LAB could not be converted to RGB")
+        return converted
+    if image.has_transparency_data:
+        if image.mode in ("La", "RGBa"):  # premultiplied: Pillow converts these to their plain form only
+            image = image.convert(image.mode[:-1] + "A")
+        coloured = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, coloured).convert("RGB")
+    return image.convert("RGB")
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Returns a grey image of more than 8 bits as mode "L", scaled instead of clipped.
+
+    "I;16" counts from 0 to 65535. "I" and "F" do not tell their range, so white is the first of 1 (only "F"),
+    255 (Pillow's own convention) and 65535 that no value exceeds.
+    """
+    values = np.asarray(image).astype(np.float64)
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high <= 65535):  # also true of NaN
+        raise ValueError(f"image of mode {image.mode} must have values from 0 to 65535, got {low} to {high}")
+    whites = {"I": (255, 65535), "F": (1, 255, 65535)}.get(image.mode, (65535,))
+    white = next(white for white in whites if high <= white)
+    grey = np.rint(values * (255 / white)).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):  # a PNG may declare one grey value transparent
+        grey[values == transparent] = 255
+    return Image.fromarray(grey)
 
 
 #: CIFAR-10: class names in the order of their labels; mean and standard deviation over the 50,000 training

@@ -1,25 +1,12 @@
-"""What several modules need for their errors: bounds, the nearest valid names, values cut short."""
+"""Argument checks."""
 
-import difflib
 import reprlib
-from collections.abc import Iterable
 from typing import Any
 
 
 def check_int(name: str, value: Any, *, minimum: int, maximum: int | None = None) -> int:
-    """Return `value` unchanged if it is a whole number within the bounds.
+    """Returns `value`, or raises a ValueError that calls it `name` unless it is an int (not a bool) within the bounds.
 
-    Args:
-        name: What the value is called, for the error.
-        value: The value to check; a bool is not a number here.
-        minimum: Smallest allowed value.
-        maximum: Largest allowed value, or None for no upper bound.
-
-    Raises:
-        ValueError: If the value is not an int or is out of bounds.
-
-    >>> check_int("size", 32, minimum=16)
-    32
     >>> check_int("size", 8, minimum=16)
     Traceback (most recent call last):
         ...
@@ -32,22 +19,8 @@ def check_int(name: str, value: Any, *, minimum: int, maximum: int | None = None
     raise ValueError(f"{name} must be an int {allowed}, got {value!r}")
 
 
-def known_names(name: object, allowed: Iterable[str]) -> str:
-    """Return the end of an error about an unknown name: the nearest valid names, then all of them.
-
-    >>> known_names("resnet", ["resnet9", "resnet18"])
-    "did you mean 'resnet9' or 'resnet18'? known: 'resnet18', 'resnet9'"
-    >>> known_names("vgg", ["resnet9"])
-    "known: 'resnet9'"
-    """
-    ordered = sorted(allowed)
-    near = difflib.get_close_matches(str(name), ordered, n=2)
-    known = "known: " + (", ".join(map(repr, ordered)) or "none")
-    return f"did you mean {' or '.join(map(repr, near))}? {known}" if near else known
-
-
 def shortened(value: object) -> str:
-    """Return `repr(value)`, cut short where it is long, so that a hostile file cannot flood an error.
+    """Returns `repr(value)`, truncated, so that a hostile file cannot flood an error message.
 
     >>> shortened(list(range(100)))
     '[0, 1, 2, 3, 4, 5, ...]'

@@ -1,1 +1,1 @@
-"""Networks, their registry, and batch norms fused into convolutions."""
+"""Network architectures, their registry, and batch norms fused into convolutions for inference."""

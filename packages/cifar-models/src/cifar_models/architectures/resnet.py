@@ -1,7 +1,7 @@
-"""Two residual networks for small images: the nine-layer one of DAWNBench, and ResNet-18 with a CIFAR stem.
+"""Two residual networks for small images: ResNet-9 of DAWNBench, and ResNet-18 with a CIFAR stem.
 
 Both take normalised images `(N, in_channels, H, W)` with H and W of at least 16 and return logits
-`(N, num_classes)` without softmax. Weights start from PyTorch's default initialisation.
+`(N, num_classes)`. Weights start from PyTorch's default initialisation.
 """
 
 from torch import Tensor, nn
@@ -9,23 +9,15 @@ from torch import Tensor, nn
 from cifar_models.architectures.fuse import NormPair
 from cifar_models.validation import check_int
 
-#: Three halvings leave a 2x2 map, the smallest that batch normalisation can train on with one image.
-MIN_SIZE = 16
+# Three halvings leave a 2x2 map, the smallest that batch normalisation can train on with one image.
+_MIN_SIZE = 16
 
 
 class ResNet9(nn.Module):
     """Nine-layer residual network: 6,573,130 parameters with the default arguments.
 
-    A 3x3 convolution to 64 channels; three layers that halve the image and double the channels, the first
-    and the last of them with a residual block; the maximum over what is left of the image; a linear layer.
-    On 32x32 images that last pooling is `MaxPool2d(4)`; being global, it takes other sizes too.
-
-    Args:
-        num_classes: Number of logits.
-        in_channels: Channels of the images.
-
-    Raises:
-        ValueError: If an argument is not an int of at least 1.
+    A 3x3 convolution to 64 channels; three layers that halve the image and double the channels, the first and the
+    last with a residual block; global max pooling (`MaxPool2d(4)` on 32x32 images); a linear layer.
 
     Source: D. Page, "How to train your ResNet", and his DAWNBench entry for CIFAR-10, 2018.
 
@@ -50,41 +42,30 @@ class ResNet9(nn.Module):
 
     @property
     def cam_layers(self) -> dict[str, nn.Module]:
-        """The layers worth explaining, by name, deepest last; on 32x32: 32, 16, 8 and 4 pixels wide."""
+        """Layers for class activation maps, deepest last; on 32x32 images 32, 16, 8 and 4 pixels wide."""
         return {"prep": self.prep, "layer1": self.layer1, "layer2": self.layer2, "layer3": self.layer3}
 
     @property
     def norm_pairs(self) -> tuple[NormPair, ...]:
-        """What `fold_batch_norms` may fold, but for the residual blocks, which declare their own."""
+        """Pairs that `fuse_conv_bn` may fuse; the residual blocks declare their own."""
         halving = (NormPair(f"layer{number}.0", f"layer{number}.2", pooled=True) for number in (1, 2, 3))
         return (NormPair("prep.0", "prep.1"), *halving)
 
     def features(self, x: Tensor) -> Tensor:
-        """Return the last feature maps, `(N, 512, H // 8, W // 8)`.
-
-        Raises:
-            ValueError: If `x` is not `(N, in_channels, H, W)` with H and W of at least 16.
-        """
-        _check_images(x, self.in_channels)
+        """Returns the last feature maps, `(N, 512, H // 8, W // 8)`."""
+        check_images(x, self.in_channels)
         return self.layer3(self.layer2(self.layer1(self.prep(x))))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits, `(N, num_classes)`. Raises as `features` does."""
+        """Returns the logits, `(N, num_classes)`."""
         return self.fc(self.pool(self.features(x)).flatten(1))
 
 
 class ResNet18(nn.Module):
     """ResNet-18 with a CIFAR stem: 11,173,962 parameters with the default arguments.
 
-    As published, except that the stem is one 3x3 convolution of stride 1 without max pooling, so that small
-    images are not thrown away at once. Parameters are named as in torchvision.
-
-    Args:
-        num_classes: Number of logits.
-        in_channels: Channels of the images.
-
-    Raises:
-        ValueError: If an argument is not an int of at least 1.
+    As published, except that the stem is one 3x3 convolution of stride 1 without max pooling, to keep the resolution
+    of small images. Parameters are named as in torchvision.
 
     Source: He et al., "Deep Residual Learning for Image Recognition", 2016, table 1.
 
@@ -112,37 +93,30 @@ class ResNet18(nn.Module):
 
     @property
     def cam_layers(self) -> dict[str, nn.Module]:
-        """The layers worth explaining, by name, deepest last; on 32x32: 32, 32, 16, 8 and 4 pixels wide."""
+        """Layers for class activation maps, deepest last; on 32x32 images 32, 32, 16, 8 and 4 pixels wide."""
         return {
             "stem": self.relu,
-            "layer1": self.layer1,
-            "layer2": self.layer2,
-            "layer3": self.layer3,
-            "layer4": self.layer4,
+            **{name: getattr(self, name) for name in ("layer1", "layer2", "layer3", "layer4")},
         }
 
     @property
     def norm_pairs(self) -> tuple[NormPair, ...]:
-        """What `fold_batch_norms` may fold of the stem; the blocks declare their own."""
+        """Pair of the stem that `fuse_conv_bn` may fuse; the blocks declare their own."""
         return (NormPair("conv1", "bn1"),)
 
     def features(self, x: Tensor) -> Tensor:
-        """Return the last feature maps, `(N, 512, ceil(H / 8), ceil(W / 8))`.
-
-        Raises:
-            ValueError: If `x` is not `(N, in_channels, H, W)` with H and W of at least 16.
-        """
-        _check_images(x, self.in_channels)
+        """Returns the last feature maps, `(N, 512, ceil(H / 8), ceil(W / 8))`."""
+        check_images(x, self.in_channels)
         x = self.relu(self.bn1(self.conv1(x)))
         return self.layer4(self.layer3(self.layer2(self.layer1(x))))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits, `(N, num_classes)`. Raises as `features` does."""
+        """Returns the logits, `(N, num_classes)`."""
         return self.fc(self.avgpool(self.features(x)).flatten(1))
 
 
 class _Residual(nn.Module):
-    """`x + body(x)`, the body two times convolution, batch normalisation and ReLU; the shape stays."""
+    """`x + body(x)`; the body is convolution, batch normalisation and ReLU, twice."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -160,7 +134,7 @@ class _Residual(nn.Module):
 
 
 class _BasicBlock(nn.Module):
-    """The two-convolution block of ResNet-18; a 1x1 convolution fits the shortcut where the shape changes."""
+    """The block of ResNet-18; a 1x1 convolution fits the shortcut where the shape changes."""
 
     def __init__(self, in_channels: int, channels: int, *, stride: int = 1) -> None:
         super().__init__()
@@ -195,9 +169,10 @@ def _halving_layers(in_channels: int, out_channels: int) -> list[nn.Module]:
     return [_conv3x3(in_channels, out_channels), nn.MaxPool2d(2), nn.BatchNorm2d(out_channels), nn.ReLU()]
 
 
-def _check_images(x: Tensor, in_channels: int) -> None:
-    if x.ndim != 4 or x.shape[1] != in_channels or x.shape[2] < MIN_SIZE or x.shape[3] < MIN_SIZE:
+def check_images(x: Tensor, in_channels: int) -> None:
+    """Raises a ValueError unless `x` is `(N, in_channels, H, W)` with H and W of at least 16."""
+    if x.ndim != 4 or x.shape[1] != in_channels or min(x.shape[2:]) < _MIN_SIZE:
         raise ValueError(
-            f"images must have the shape (N, {in_channels}, H, W) with H and W of at least {MIN_SIZE}, "
+            f"images must have the shape (N, {in_channels}, H, W) with H and W of at least {_MIN_SIZE}, "
             f"got {tuple(x.shape)}"
         )

@@ -1,4 +1,4 @@
-"""A small net for quick training: a fixed whitening layer, three short groups, a linear classifier."""
+"""A small network for quick training on a CPU: a fixed whitening layer, three groups, a linear classifier."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from cifar_models.architectures.fuse import NormPair
-from cifar_models.architectures.resnet import MIN_SIZE
+from cifar_models.architectures.resnet import check_images
 from cifar_models.validation import check_int
 
 # Side of the patches that are whitened, in pixels.
 _PATCH = 2
 
-# What may stand after a norm. On a CPU silu takes twice and gelu over three times as long as relu.
+# On a CPU silu takes twice and gelu over three times as long as relu.
 _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "relu": nn.functional.relu,
     "silu": nn.functional.silu,
@@ -23,22 +23,20 @@ _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 
 def whitening_filters(images: Tensor, *, patch: int = _PATCH, eps: float = 5e-4) -> Tensor:
-    """Filters whose responses to patches of ``images`` are uncorrelated and of equal variance.
+    """Returns filters whose responses to patches of `images` are uncorrelated and of equal variance.
 
     Args:
-        images: Normalised images ``(N, C, H, W)``; a few thousand settle the covariance.
+        images: Normalised images `(N, C, H, W)`; a few thousand settle the covariance.
         patch: Side of the patches in pixels, at least 1 and at most the images' sides.
         eps: Added to the variances (in units of the images' squared values), so that flat directions stay finite.
 
     Returns:
-        ``(C*patch*patch, C, patch, patch)``, by increasing variance of the direction they look along.
+        `(C*patch*patch, C, patch, patch)`, by increasing variance of their directions.
 
     Raises:
-        ValueError: If ``images`` has not four dimensions, holds fewer values than a covariance needs, or is not
-            finite, or ``patch`` does not fit.
+        ValueError: If the shape or `patch` does not fit, there are too few images, or they are not finite.
 
-    Source:
-        D. Page, "How to Train Your ResNet 8" (2019), patch whitening.
+    Source: D. Page, "How to Train Your ResNet 8" (2019), patch whitening.
 
     >>> torch.manual_seed(0).initial_seed()
     0
@@ -72,7 +70,7 @@ def whitening_filters(images: Tensor, *, patch: int = _PATCH, eps: float = 5e-4)
 
 
 class _Group(nn.Module):
-    """Convolution, max pool 2, norm, activation, convolution, norm, activation: ``(N, I, H, W)`` to half the side."""
+    """Convolution, max pooling, norm, activation, convolution, norm, activation; halves the image."""
 
     def __init__(
         self, inputs: int, outputs: int, momentum: float, activation: Callable[[Tensor], Tensor]
@@ -102,23 +100,18 @@ class _Group(nn.Module):
 class WhiteNet(nn.Module):
     """A fixed whitening layer, three groups of two convolutions, global max pool, linear classifier.
 
-    Batch norms have biases but no scales, convolutions start as the identity where they can, and the
-    classifier starts near zero. Call :meth:`initialize` with training images before training; loading
-    weights needs no such call.
+    Batch norms have biases but no scales, convolutions start as the identity where they can, and the classifier starts
+    near zero. Call `initialize` with training images before training, not when loading weights.
 
     Args:
-        num_classes: Number of logits, at least 1.
-        in_channels: Channels of the input, at least 1.
-        widths: Channels of the three groups, each at least 1.
+        num_classes: Number of logits.
+        in_channels: Channels of the images.
+        widths: Channels of the three groups.
         norm_momentum: Weight of the newest batch in the batch norms' running statistics, in (0, 1].
-        activation: After each norm and the whitening layer: ``relu``, ``silu`` or ``gelu``.
+        activation: After each norm and the whitening layer: "relu", "silu" or "gelu".
 
-    Raises:
-        ValueError: If a value is out of its range.
-
-    Source:
-        K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (arXiv:2404.00498): the design, at widths
-        64, 256, 256; tysam-code, hlb-CIFAR10; D. Page's ResNet.
+    Source: K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (arXiv:2404.00498): the design, at widths
+    64, 256, 256; tysam-code, hlb-CIFAR10; D. Page's ResNet.
     """
 
     def __init__(
@@ -156,33 +149,21 @@ class WhiteNet(nn.Module):
 
     @property
     def cam_layers(self) -> Mapping[str, nn.Module]:
-        """Layers whose maps explain a decision, by name, deepest last (15x15, 7x7 and 3x3 on 32x32 images)."""
+        """Layers for class activation maps, deepest last; on 32x32 images 15, 7 and 3 pixels wide."""
         return {"layer1": self.layer1, "layer2": self.layer2, "layer3": self.layer3}
 
     @torch.no_grad()
     def initialize(self, images: Tensor) -> None:
-        """Set the whitening filters from normalised training images ``(N, C, H, W)``, without augmentation.
-
-        Raises:
-            ValueError: As :func:`whitening_filters` does.
-        """
+        """Sets the whitening filters from normalised training images `(N, C, H, W)` without augmentation."""
         filters = whitening_filters(images)
         self.whiten.weight.copy_(torch.cat([filters, -filters]))
 
     def features(self, images: Tensor) -> Tensor:
-        """Activations ``(N, widths[2], h, w)`` of normalised images ``(N, C, H, W)``; 3x3 of 32x32."""
+        """Returns the last feature maps, `(N, widths[2], h, w)`; 3x3 of 32x32 images."""
+        check_images(images, self.whiten.in_channels)
         x = self.activation(self.whiten(images))
         return self.layer3(self.layer2(self.layer1(x)))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits ``(N, K)``, without softmax, of normalised images ``(N, C, H, W)`` of at least 16x16.
-
-        Raises:
-            ValueError: If the shape is not of this form.
-        """
-        if images.ndim != 4 or images.size(1) != self.whiten.in_channels or min(images.shape[2:]) < MIN_SIZE:
-            raise ValueError(
-                f"images must be (N, {self.whiten.in_channels}, H, W) with H and W of at least {MIN_SIZE}, "
-                f"got {tuple(images.shape)}"
-            )
+        """Returns the logits, `(N, num_classes)`, of normalised images `(N, in_channels, H, W)` of at least 16x16."""
         return self.head(self.features(images).amax((2, 3)))

@@ -1,1 +1,1 @@
-"""Weights files that carry their architecture and preprocessing, and the Hugging Face Hub."""
+"""Weights files that carry their architecture and preprocessing, model cards, and the Hugging Face Hub."""

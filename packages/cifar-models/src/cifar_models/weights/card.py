@@ -8,9 +8,6 @@ from typing import Any, Literal
 
 from cifar_models.weights.header import WeightsHeader
 
-#: CIFAR-10 itself, images drawn for trying things out, or a user's own class folders.
-Dataset = Literal["cifar10", "synthetic", "own"]
-
 # Dataset type and name of each evaluation result, as the Hub knows them.
 _DATASETS = {
     "cifar10": ("uoft-cs/cifar10", "CIFAR-10"),
@@ -25,6 +22,9 @@ _ACCURACIES = {
     "test_accuracy_tta": "test accuracy with TTA (flip and shift)",
 }
 
+# Fitted on the validation images, if the file has them.
+_THRESHOLDS = {"temperature", "lowest_confidence", "highest_energy", "false_alarm_rate", "images"}
+
 # The characters with a meaning in Markdown, in HTML within it, and in GitHub's extensions; not the colon of "3:05".
 _MARKUP = re.compile(r"[\\`*_{}\[\]<>|~^$&#!@=]|(?<!\d):|:(?!\d)")
 
@@ -34,7 +34,7 @@ def model_card(
     *,
     repo_id: str | None = None,
     filename: str = "model.safetensors",
-    dataset: Dataset | None = None,
+    dataset: Literal["cifar10", "synthetic", "own"] | None = None,
     images: Mapping[str, int] | None = None,
     parameters: int | None = None,
     training: Sequence[tuple[str, str]] | None = None,
@@ -47,7 +47,7 @@ def model_card(
             as in docs/FORMATS.md.
         repo_id: Hub repository of the card; None for a card beside a local file.
         filename: Name of that local file.
-        dataset: What the model was trained on; without it the card claims neither data nor licence.
+        dataset: Training data: CIFAR-10, drawn shapes or a user's images; None claims neither data nor licence.
         images: Number of images in `train`, `val` and `test`.
         parameters: Number of parameters.
         training: Rows of the table on training, label and value; None to show the stored header instead.
@@ -66,6 +66,7 @@ def model_card(
     """
     title = repo_id.rpartition("/")[2] if repo_id else _title(header)
     metrics = {name: float(value) for name, value in header.metrics.items() if isinstance(value, int | float)}
+    thresholds = header.metrics.get("familiarity")
     body = _template().render(
         header=header,
         title=title,
@@ -77,7 +78,7 @@ def model_card(
         parameters=parameters,
         metrics=metrics,
         accuracies=_ACCURACIES,
-        ood=_fitted_thresholds(header),
+        ood=thresholds if isinstance(thresholds, dict) and thresholds.keys() >= _THRESHOLDS else None,
         training=training,
         stored=None if training is not None else _stored(header),
         analysis=analysis or {},
@@ -86,23 +87,28 @@ def model_card(
     return f"---\n{_front_matter(header, title, dataset, metrics)}\n---\n\n{body}\n"
 
 
+def import_hub() -> Any:
+    """Returns the module `huggingface_hub`, or raises an ImportError that names the extra."""
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise ImportError('the Hugging Face Hub needs an extra: pip install "cifar-models[hub]"') from error
+    return huggingface_hub
+
+
 def _title(header: WeightsHeader) -> str:
     recipe, architecture = _one_line(str(header.recipe.get("recipe", ""))), _one_line(header.architecture)
     return architecture if recipe in ("", architecture) else f"{recipe} ({architecture})"
 
 
 def _front_matter(
-    header: WeightsHeader, title: str, dataset: Dataset | None, metrics: Mapping[str, float]
+    header: WeightsHeader, title: str, dataset: str | None, metrics: Mapping[str, float]
 ) -> str:
-    try:
-        from huggingface_hub import EvalResult, ModelCardData
-    except ImportError as error:
-        raise ImportError('model cards need an extra: pip install "cifar-models[hub]"') from error
-    results = []
+    hub, results = import_hub(), []
     if dataset is not None:
         kind, name = _DATASETS[dataset]
         results = [
-            EvalResult(
+            hub.EvalResult(
                 task_type="image-classification",
                 task_name="Image classification",
                 dataset_type=kind,
@@ -116,7 +122,7 @@ def _front_matter(
             for metric, label in _ACCURACIES.items()
             if metric in metrics
         ]
-    data = ModelCardData(
+    return hub.ModelCardData(
         # Only the owner of other weights can license them.
         license="mit" if dataset in ("cifar10", "synthetic") else None,
         library_name="cifar-models",
@@ -126,27 +132,11 @@ def _front_matter(
         metrics=["accuracy"] if results else None,
         model_name=title if results else None,
         eval_results=results or None,
-    )
-    return data.to_yaml()
-
-
-def _fitted_thresholds(header: WeightsHeader) -> dict[str, float] | None:
-    """Temperature and out-of-distribution thresholds, if the file has them."""
-    found = header.metrics.get("familiarity")
-    names = ("temperature", "lowest_confidence", "highest_energy", "false_alarm_rate", "images")
-    if isinstance(found, dict) and all(type(found.get(name)) in (int, float) for name in names):
-        return found
-    return None
+    ).to_yaml()
 
 
 def _stored(header: WeightsHeader) -> str:
-    facts = {
-        "architecture": header.architecture,
-        "arguments": header.arguments,
-        "input": header.spec.to_dict(),
-        "metrics": header.metrics,
-        "recipe": header.recipe,
-    }
+    facts = {name: getattr(header, name) for name in ("architecture", "arguments", "metrics", "recipe")}
     # Indented, since a string among the facts could close a fence; JSON keeps each string on one line.
     return "\n".join("    " + line for line in json.dumps(facts, indent=2).splitlines())
 

@@ -1,31 +1,32 @@
-"""What a weights file says about itself, and the JSON document that it says it in."""
+"""The header of a weights file: one JSON document that describes the model."""
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from cifar_models.preprocessing import InputSpec
 from cifar_models.validation import shortened
-from cifar_models.weights.container import parse_json
 
-#: Version of the JSON document; a reader refuses all others.
+#: Version of the JSON document; a reader rejects all others.
 FORMAT_VERSION = 1
 
 #: How weights may be stored, by torch's name > safetensors' name.
 DTYPES = {"float16": "F16", "float32": "F32"}
 
+_TYPES = {"architecture": str, "arguments": dict, "spec": dict, "recipe": dict, "metrics": dict, "dtype": str}
+
 
 @dataclass(frozen=True)
 class WeightsHeader:
-    """What a weights file says about itself.
+    """Description of a model, as stored with its weights.
 
     Attributes:
         architecture: Name in the registry.
         arguments: Keyword arguments of the architecture, as JSON values (lists, not tuples).
-        spec: What the model takes in.
-        recipe: How it was trained.
-        metrics: What it reached, such as `{"test_accuracy": 0.94}`, and on which data.
-        dtype: "float16" or "float32": how the weights are stored; a loaded model is always float32.
+        spec: Classes and preprocessing.
+        recipe: Settings of the training.
+        metrics: Measured results, such as `{"test_accuracy": 0.94}`, and the data they are of.
+        dtype: "float16" or "float32", as the weights are stored; a loaded model is always float32.
         format_version: Version of the header.
     """
 
@@ -38,12 +39,13 @@ class WeightsHeader:
     format_version: int
 
     def to_json(self) -> str:
-        """Return the document, keys sorted, so that equal headers give equal bytes.
+        """Returns the document, keys sorted, so that equal headers give equal bytes.
 
         Raises:
             ValueError: If arguments, recipe or metrics hold anything but finite JSON values.
         """
-        entries = {**vars(self), "spec": self.spec.to_dict()}
+        entries = {name: getattr(self, name) for name in (*_TYPES, "format_version")}
+        entries["spec"] = self.spec.to_dict()
         for name, value in entries.items():
             try:
                 json.dumps(value, allow_nan=False, sort_keys=True)
@@ -53,34 +55,34 @@ class WeightsHeader:
 
     @classmethod
     def from_json(cls, document: str) -> "WeightsHeader":
-        """Return the header that `to_json` described.
+        """Returns the header of a document.
 
         Raises:
             ValueError: If the document is not valid, or of another format version.
         """
-        entries = parse_json(document)
+        try:
+            entries = json.loads(document, parse_constant=_reject_constant)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"its header is not valid JSON: {error}") from error
+        if not isinstance(entries, dict):
+            raise ValueError(f"its header is not a JSON object but a {type(entries).__name__}")  # noqa: TRY004
         version = entries.get("format_version")
-        if type(version) is not int or version < 1:
-            raise ValueError(f"its format_version must be {FORMAT_VERSION}, got {shortened(version)}")
-        if version > FORMAT_VERSION:
+        if type(version) is not int or version != FORMAT_VERSION:
             raise ValueError(
-                f"its format_version is {version}, this cifar-models reads {FORMAT_VERSION}: update it"
+                f"its format_version is {shortened(version)}, this cifar-models reads {FORMAT_VERSION}; "
+                "a newer cifar-models may read it"
             )
-        kinds = {
-            "architecture": str,
-            "arguments": dict,
-            "spec": dict,
-            "recipe": dict,
-            "metrics": dict,
-            "dtype": str,
-        }
-        for name, kind in kinds.items():
+        for name, kind in _TYPES.items():
             if not isinstance(entries.get(name), kind):
                 raise ValueError(f"its header needs {name!r} of type {kind.__name__}")  # noqa: TRY004
         if entries["dtype"] not in DTYPES:
             raise ValueError(
                 f"its dtype must be one of {', '.join(DTYPES)}, got {shortened(entries['dtype'])}"
             )
-        known = {name: entries[name] for name in kinds}
-        known["spec"] = InputSpec.from_dict(entries["spec"])
-        return cls(**known, format_version=version)
+        entries["spec"] = InputSpec.from_dict(entries["spec"])
+        return cls(**{name: entries[name] for name in _TYPES}, format_version=version)
+
+
+def _reject_constant(name: str) -> NoReturn:
+    # NaN and infinity, which Python's parser lets through.
+    raise ValueError(f"{name} is not a number")

@@ -3,9 +3,8 @@
 import os
 import re
 from pathlib import Path
-from typing import Any
 
-from cifar_models.weights.card import model_card
+from cifar_models.weights.card import import_hub, model_card
 from cifar_models.weights.io import Weights, load_weights
 
 FILENAME = "model.safetensors"
@@ -33,7 +32,6 @@ def from_pretrained(
         FileNotFoundError: If the path does not exist.
         ValueError: If this is neither a path nor a possible repository, the weights file is invalid, or a revision
             is given for a local path.
-        ImportError: If the Hub is needed and `huggingface_hub` is not installed.
         OSError: If the Hub cannot be reached or has no such repository, revision or file.
     """
     path, name = Path(repo_id_or_path), os.fspath(repo_id_or_path)
@@ -41,15 +39,18 @@ def from_pretrained(
         if revision is not None:
             raise ValueError(f"revision {revision!r} applies to the Hub, but {name!r} is local")
         return load_weights(path / filename if path.is_dir() else path)
-    looks_like_a_path = path.suffix == ".safetensors" or name.startswith((".", "~", os.sep))
-    if not isinstance(repo_id_or_path, str) or looks_like_a_path:
+    if (
+        isinstance(repo_id_or_path, Path)
+        or path.suffix == ".safetensors"
+        or name.startswith((".", "~", os.sep))
+    ):
         raise FileNotFoundError(f"there is no file or folder {name!r}")
     if not _REPO_ID.fullmatch(name):
         raise ValueError(
             "repo_id_or_path must be an existing file or folder, or a Hub repository such as 'user/name', "
             f"got {name!r}"
         )
-    return load_weights(_import_hub().hf_hub_download(name, filename, revision=revision, token=token))
+    return load_weights(import_hub().hf_hub_download(name, filename, revision=revision, token=token))
 
 
 def push_to_hub(
@@ -72,13 +73,11 @@ def push_to_hub(
         commit_message: First line of the commit's message.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If it is not a valid weights file.
-        ImportError: If `huggingface_hub` is not installed.
-        OSError: If the Hub cannot be reached or rejects the upload.
+        ValueError: If this is not a valid weights file.
+        OSError: If the file does not exist, or the Hub cannot be reached or rejects the upload.
     """
     weights = load_weights(path)
-    hub = _import_hub()
+    hub = import_hub()
     api = hub.HfApi(token=token)
     repo_id = api.create_repo(repo_id, private=private, repo_type="model", exist_ok=True).repo_id
     parameters = sum(parameter.numel() for parameter in weights.model.parameters())
@@ -88,11 +87,3 @@ def push_to_hub(
         hub.CommitOperationAdd("README.md", card.encode()),
     ]
     return str(api.create_commit(repo_id, operations, commit_message=commit_message).commit_url)
-
-
-def _import_hub() -> Any:
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise ImportError('the Hugging Face Hub needs an extra: pip install "cifar-models[hub]"') from error
-    return huggingface_hub

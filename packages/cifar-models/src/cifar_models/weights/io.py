@@ -1,17 +1,17 @@
-"""One `.safetensors` file that says what it is: weights, architecture, input spec, recipe and metrics.
+"""Weights files: one `.safetensors` with weights, architecture, input spec, recipe and metrics.
 
-The safetensors metadata holds one JSON document under the key "cifar_models". Loading never unpickles, builds
-nothing before the header is checked, and reads no tensor before names, shapes and types agree.
+The safetensors metadata holds one JSON document under the key "cifar_models". Loading never unpickles, builds nothing
+before the header is checked, and reads no tensor before names, shapes and types agree.
 """
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,6 @@ from cifar_models.architectures.registry import create_model
 from cifar_models.atomic import write_at_once
 from cifar_models.preprocessing import CIFAR10, InputSpec
 from cifar_models.validation import shortened
-from cifar_models.weights.container import MAX_HEADER_BYTES, Container, read_container
 from cifar_models.weights.header import DTYPES, FORMAT_VERSION, WeightsHeader
 
 _KEY = "cifar_models"
@@ -28,7 +27,7 @@ _KEY = "cifar_models"
 
 @dataclass(frozen=True)
 class Weights(WeightsHeader):
-    """A loaded weights file: its header's attributes, and these.
+    """A loaded weights file.
 
     Attributes:
         model: The model in eval mode on the CPU, its parameters float32.
@@ -50,18 +49,18 @@ def save_weights(
     metrics: Mapping[str, Any] | None = None,
     dtype: str = "float32",
 ) -> str:
-    """Write a model to a weights file at once or not at all, and return the file's SHA-256.
+    """Writes a model to a weights file, the whole file or none of it, and returns the file's SHA-256.
 
     The same content gives the same bytes. The model keeps its mode, device and dtype.
 
     Args:
-        path: The file; its folder must exist. A file already there is replaced.
-        model: What `create_model(architecture, **arguments)` returned, trained or not.
+        path: The file, replaced if it exists; its folder must exist.
+        model: A model of `create_model(architecture, **arguments)`, trained or not.
         architecture: Name in the registry.
         arguments: Keyword arguments of the architecture, JSON values only.
-        spec: What the model takes in.
-        recipe: How it was trained, JSON values only.
-        metrics: What it reached, JSON values only.
+        spec: Classes and preprocessing.
+        recipe: Settings of the training, JSON values only.
+        metrics: Measured results, JSON values only.
         dtype: "float16" (half the size, about 3 significant digits) or "float32".
 
     Raises:
@@ -80,69 +79,81 @@ def save_weights(
         dtype=dtype,
         format_version=FORMAT_VERSION,
     ).to_json()
-    # From the document, as a loader will: what it could not build is refused here.
+    # From the document, as a loader does: what it could not build is rejected here.
     blank = _blank_model(WeightsHeader.from_json(document))
-    kept = getattr(torch, dtype)
-    state = {name: _stored(name, tensor, kept) for name, tensor in model.state_dict().items()}
-    _check_names_and_shapes(blank, {name: tuple(tensor.shape) for name, tensor in state.items()})
+    state = {
+        name: _to_store(name, tensor, getattr(torch, dtype)) for name, tensor in model.state_dict().items()
+    }
+    stored = {torch.float16: "F16", torch.float32: "F32", torch.int64: "I64"}
+    found = {name: (stored.get(one.dtype, str(one.dtype)), tuple(one.shape)) for name, one in state.items()}
+    _check_tensors(found, blank, dtype)
     data = safetensors.torch.save(state, metadata={_KEY: document})
-    if int.from_bytes(data[:8], "little") > MAX_HEADER_BYTES:
-        raise ValueError(f"recipe and metrics make a header of more than {MAX_HEADER_BYTES} bytes")
     write_at_once(Path(path), data)
     return hashlib.sha256(data).hexdigest()
 
 
 def load_weights(path: str | os.PathLike[str]) -> Weights:
-    """Return the model of a weights file, ready to use, with all that the file says about it.
-
-    Nothing in the file is executed, and the global random state stays as it was.
-
-    Args:
-        path: A file that `save_weights` wrote.
+    """Loads a weights file; nothing in it is executed, and the global random state stays as it was.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not a whole and valid weights file of a known architecture; the reason is told.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not a complete and valid weights file of a known architecture; the reason is given.
     """
-    with Path(path).open("rb") as file:
-        try:
-            container = read_container(file)
-            header = WeightsHeader.from_json(_embedded_document(container))
-            blank = _blank_model(header)
-            _check_names_and_shapes(blank, {name: entry.shape for name, entry in container.tensors.items()})
-            _check_dtypes(blank, container, header.dtype)
-            file.seek(0)
-            data = file.read(container.size)
-            model = _filled(blank, safetensors.torch.load(data))
-        except (ValueError, safetensors.SafetensorError) as error:
-            raise ValueError(f"cannot load {os.fspath(path)}: {error}") from error
-    return Weights(**vars(header), model=model, sha256=hashlib.sha256(data).hexdigest())
+    with _opened(path, "load") as file:
+        header = _header(file)
+        blank = _blank_model(header)
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no mapping)
+        found = {name: (one.get_dtype(), tuple(one.get_shape())) for name, one in slices.items()}
+        _check_tensors(found, blank, header.dtype)
+        # Read rather than memory-mapped: hashed and loaded are the same bytes, even if the file is replaced meanwhile.
+        data = Path(path).read_bytes()
+        state = safetensors.torch.load(data)
+        for name, tensor in state.items():
+            if tensor.is_floating_point():
+                _check_finite(name, tensor)
+                state[name] = tensor.float()
+        blank.load_state_dict(state, assign=True)
+    return Weights(**vars(header), model=blank, sha256=hashlib.sha256(data).hexdigest())
 
 
 def read_header(path: str | os.PathLike[str]) -> WeightsHeader:
-    """Return what a weights file says about itself, without reading its tensors.
-
-    The architecture may be one that is not registered here.
+    """Reads the header of a weights file without its tensors; the architecture need not be registered.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not a whole safetensors file with a valid header; the reason is told.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not a complete safetensors file with a valid header; the reason is given.
     """
+    with _opened(path, "read") as file:
+        return _header(file)
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str], purpose: str) -> Iterator[Any]:
+    """Opens a safetensors file; what is wrong with it becomes a ValueError that names it."""
     with Path(path).open("rb") as file:
-        try:
-            return WeightsHeader.from_json(_embedded_document(read_container(file)))
-        except ValueError as error:
-            raise ValueError(f"cannot read {os.fspath(path)}: {error}") from error
+        start = file.read(2)
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            yield file
+    except safetensors.SafetensorError as error:
+        reason = f"it is not a complete safetensors file ({error})"
+        # A zip archive, or a pickle of protocol 2 or later.
+        if start == b"PK" or start[:1] == b"\x80":
+            reason += "; PyTorch checkpoints and other pickles are never opened, since they could run code"
+        raise ValueError(f"cannot {purpose} {os.fspath(path)}: {reason}") from error
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"cannot {purpose} {os.fspath(path)}: {error}") from error
 
 
-def _embedded_document(container: Container) -> str:
-    if _KEY not in container.metadata:
+def _header(file: Any) -> WeightsHeader:
+    metadata = file.metadata() or {}
+    if _KEY not in metadata:
         raise ValueError(f"its metadata has no {_KEY!r} entry, so save_weights did not write it")
-    return container.metadata[_KEY]
+    return WeightsHeader.from_json(metadata[_KEY])
 
 
 def _blank_model(header: WeightsHeader) -> nn.Module:
-    """Return the model without memory for its weights, in eval mode, once its logits fit the classes."""
+    """Returns the model in eval mode, without memory for its weights, once its logits fit the classes."""
     size, classes = header.spec.size, len(header.spec.classes)
     try:
         with torch.device("meta"):
@@ -160,30 +171,25 @@ def _blank_model(header: WeightsHeader) -> nn.Module:
     return model
 
 
-def _check_names_and_shapes(blank: nn.Module, found: Mapping[str, tuple[int, ...]]) -> None:
-    expected = {name: tuple(tensor.shape) for name, tensor in blank.state_dict().items()}
+def _check_tensors(found: Mapping[str, tuple[str, tuple[int, ...]]], blank: nn.Module, dtype: str) -> None:
+    """Compares safetensors dtype and shape of each tensor with the blank model's."""
+    expected = {
+        name: (DTYPES[dtype] if tensor.is_floating_point() else "I64", tuple(tensor.shape))
+        for name, tensor in blank.state_dict().items()
+    }
     missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
     if missing or extra:
         raise ValueError(
             f"tensors missing: {shortened(missing)}; not of this architecture: {shortened(extra)}"
         )
-    for name, shape in expected.items():
-        if found[name] != shape:
-            raise ValueError(f"tensor {name!r} has the shape {found[name]}, expected {shape}")
+    for name, wanted in expected.items():
+        for what, ours, theirs in zip(("dtype", "shape"), found[name], wanted, strict=True):
+            if ours != theirs:
+                raise ValueError(f"tensor {name!r} has the {what} {ours}, expected {theirs}")
 
 
-def _check_dtypes(blank: nn.Module, container: Container, dtype: str) -> None:
-    for name, tensor in blank.state_dict().items():
-        found = container.tensors[name].dtype
-        expected = DTYPES[dtype] if tensor.is_floating_point() else "I64"
-        if found != expected:
-            raise ValueError(f"tensor {name!r} has the dtype {found}, expected {expected}")
-
-
-def _stored(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+def _to_store(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     if not tensor.is_floating_point():
-        if tensor.dtype != torch.int64:
-            raise ValueError(f"tensor {name!r} has the dtype {tensor.dtype}; allowed: floating-point, int64")
         return tensor.detach().cpu().contiguous().clone()
     _check_finite(name, tensor)
     # Contiguous: safetensors has no strides, and a channels_last model must give the same file.
@@ -191,15 +197,6 @@ def _stored(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     if not stored.isfinite().all():
         raise ValueError(f"tensor {name!r} has values beyond the range of {dtype}; save it as float32")
     return stored
-
-
-def _filled(blank: nn.Module, state: dict[str, Tensor]) -> nn.Module:
-    for name, tensor in state.items():
-        if tensor.is_floating_point():
-            _check_finite(name, tensor)
-            state[name] = tensor.float()
-    blank.load_state_dict(state, assign=True)
-    return blank
 
 
 def _check_finite(name: str, tensor: Tensor) -> None:

@@ -1,0 +1,341 @@
+"""Architectures against plain `nn.Sequential` twins and torchvision, what they have in common, and their registry."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from cifar_models import ResNet9, ResNet18, WhiteNet, create_model, list_models, register_model
+from cifar_models.architectures import registry
+from cifar_models.architectures.whitenet import whitening_filters
+
+pytestmark = pytest.mark.numeric
+
+
+@pytest.fixture(autouse=True)
+def own_registry(monkeypatch):
+    monkeypatch.setattr(registry, "_FACTORIES", dict(registry._FACTORIES))
+
+
+def images(*shape: int, seed: int = 1) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module", params=["resnet9", "resnet18", "whitenet"])
+def model(request: pytest.FixtureRequest) -> nn.Module:
+    return create_model(request.param).eval()
+
+
+each_factory = pytest.mark.parametrize("factory", [ResNet9, ResNet18, WhiteNet])
+
+
+def whitenet_parameters(inputs: int, widths: tuple[int, ...]) -> int:
+    """Counted in closed form: a whitening layer, two convolutions and norms a group, the classifier."""
+    count = 3 * 4 * inputs + inputs
+    for width in widths:
+        count += 9 * inputs * width + 9 * width * width + 4 * width
+        inputs = width
+    return count + 10 * inputs
+
+
+@pytest.mark.parametrize(
+    ("factory", "expected"),
+    [
+        (ResNet9, 6_573_130),  # as published
+        (ResNet18, 11_173_962),
+        (WhiteNet, whitenet_parameters(24, (32, 128, 128))),
+    ],
+)
+def test_parameter_count(factory, expected):
+    assert sum(p.numel() for p in factory().parameters()) == expected
+
+
+@each_factory
+def test_arguments_shape_the_ends(factory):
+    assert factory(num_classes=3, in_channels=1).eval()(images(2, 1, 16, 16)).shape == (2, 3)
+
+
+@each_factory
+@pytest.mark.parametrize("name", ["num_classes", "in_channels"])
+@pytest.mark.parametrize("value", [0, -1, 2.0, "3", None, True])
+def test_impossible_arguments_are_named(factory, name, value):
+    with pytest.raises(ValueError, match=rf"{name} must be an int of at least 1, got {value!r}"):
+        factory(**{name: value})
+
+
+@settings(max_examples=4, deadline=None)
+@given(height=st.integers(16, 40), width=st.integers(16, 40))
+def test_any_size_from_16_gives_logits(model, height, width):
+    with torch.no_grad():
+        logits = model(images(1, 3, height, width))
+    assert logits.shape == (1, 10)
+    assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(3, 32, 32), (1, 1, 32, 32), (1, 4, 32, 32), (1, 32, 32, 3), (1, 3, 15, 32), (1, 3, 32, 15), (5,)],
+)
+@pytest.mark.parametrize("method", ["features", "forward"])
+def test_wrong_shapes_are_rejected(model, shape, method):
+    with pytest.raises(ValueError, match=r"\(N, 3, H, W\) with H and W of at least 16, got ") as caught:
+        getattr(model, method)(torch.zeros(shape))
+    assert str(shape) in str(caught.value)
+
+
+@pytest.mark.parametrize("factory", [ResNet9, ResNet18])
+def test_train_mode_takes_one_image_of_the_smallest_size(factory):
+    assert factory()(images(1, 3, 16, 16)).isfinite().all()
+
+
+def test_an_image_gives_the_same_logits_alone_and_in_a_batch(model, assert_close):
+    x = images(3, 3, 32, 32)
+    with torch.no_grad():
+        assert_close(model(x), torch.cat([model(image[None]) for image in x]))
+
+
+def test_cam_layers_run_from_shallow_to_deep_and_end_in_the_features(model, assert_close):
+    seen: dict[str, Tensor] = {}
+    hooks = [
+        layer.register_forward_hook(lambda _m, _i, out, name=name: seen.__setitem__(name, out))
+        for name, layer in model.cam_layers.items()
+    ]
+    x = images(2, 3, 32, 32)
+    with torch.no_grad():
+        maps = model.features(x)
+    for hook in hooks:
+        hook.remove()
+    assert list(seen) == list(model.cam_layers)
+    sides = [out.shape[2] for out in seen.values()]
+    assert sides == sorted(sides, reverse=True)
+    assert_close(list(seen.values())[-1], maps)
+
+
+@pytest.mark.parametrize(
+    ("factory", "names"),
+    [
+        (ResNet9, ["prep", "layer1", "layer2", "layer3"]),
+        (ResNet18, ["stem", "layer1", "layer2", "layer3", "layer4"]),
+        (WhiteNet, ["layer1", "layer2", "layer3"]),
+    ],
+)
+def test_cam_layers_have_these_names(factory, names):
+    assert list(factory().cam_layers) == names
+
+
+def test_models_compile_to_one_graph(model, assert_close):
+    x = images(2, 3, 32, 32)
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    with torch.no_grad():
+        assert_close(compiled(x), model(x))
+
+
+class Plus(nn.Module):
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+def unit(i: int, o: int, *, pool: bool = False) -> list[nn.Module]:
+    halve = [nn.MaxPool2d(2)] if pool else []
+    return [nn.Conv2d(i, o, 3, padding=1, bias=False), *halve, nn.BatchNorm2d(o), nn.ReLU()]
+
+
+def resnet9_twin() -> nn.Sequential:
+    """Written from the published description, for 32x32 images only."""
+    return nn.Sequential(
+        *unit(3, 64),
+        *unit(64, 128, pool=True),
+        Plus(nn.Sequential(*unit(128, 128), *unit(128, 128))),
+        *unit(128, 256, pool=True),
+        *unit(256, 512, pool=True),
+        Plus(nn.Sequential(*unit(512, 512), *unit(512, 512))),
+        nn.MaxPool2d(4),
+        nn.Flatten(),
+        nn.Linear(512, 10),
+    )
+
+
+def torchvision_resnet18() -> nn.Module:
+    models = pytest.importorskip("torchvision.models", reason="torchvision is the oracle of ResNet18")
+    twin = models.resnet18(num_classes=10)
+    twin.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    twin.maxpool = nn.Identity()
+    return twin
+
+
+def initialised(create) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        made = create()
+        if not isinstance(
+            made, ResNet9 | ResNet18 | nn.Sequential
+        ):  # torchvision has an initialisation of its own
+            torch.manual_seed(7)
+            for module in made.modules():
+                if isinstance(module, nn.Conv2d | nn.Linear):
+                    module.reset_parameters()
+    return made
+
+
+@pytest.mark.parametrize(("factory", "twin"), [(ResNet9, resnet9_twin), (ResNet18, torchvision_resnet18)])
+def test_resnets_start_and_step_as_their_twins(factory, twin, assert_close):
+    ours, theirs = initialised(factory), initialised(twin)
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(p, q)
+    x, labels = images(3, 3, 32, 32), torch.tensor([0, 3, 9])
+    results = []
+    for network in (ours, theirs):
+        logits = network(x)
+        nn.functional.cross_entropy(logits, labels).backward()
+        statistics = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+        results.append([logits.detach(), *(p.grad for p in network.parameters()), *statistics])
+    for a, b in zip(*results, strict=True):
+        assert_close(a, b)
+
+
+def test_resnet18_takes_torchvision_weights():
+    twin = torchvision_resnet18()
+    ResNet18().load_state_dict(twin.state_dict(), strict=True)
+
+
+def test_ties_in_resnet9s_last_pooling_get_the_gradient_of_max_pooling():
+    # After ReLU whole maps are often zero; MaxPool2d(4) then gives the gradient to one pixel, not to all.
+    ties = torch.zeros(1, 512, 4, 4, requires_grad=True)
+    ResNet9().pool(ties).sum().backward()
+    again = torch.zeros(1, 512, 4, 4, requires_grad=True)
+    nn.MaxPool2d(4)(again).sum().backward()
+    assert torch.equal(ties.grad, again.grad)
+
+
+def correlated_images(count=256, size=12):
+    noise = images(count, 3, size, size, seed=0)
+    mixing = torch.tensor([[1.0, 0.8, 0.6], [0.0, 0.5, 0.3], [0.0, 0.0, 0.2]])
+    blurred = nn.functional.avg_pool2d(noise, 3, stride=1, padding=1)
+    return torch.einsum("nchw,cd->ndhw", blurred, mixing)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 3), st.floats(0.1, 10.0))
+def test_whitened_patches_are_uncorrelated_and_of_unit_variance(patch, scale):
+    scaled = correlated_images() * scale
+    filters = whitening_filters(scaled, patch=patch, eps=0.0).double()
+    flat = nn.functional.conv2d(scaled.double(), filters).permute(1, 0, 2, 3).flatten(1)
+    torch.testing.assert_close(flat @ flat.T / flat.size(1), torch.eye(len(flat)).double(), atol=2e-2, rtol=0)
+
+
+def test_filters_do_not_depend_on_the_sign_of_the_images():
+    given = correlated_images()
+    torch.testing.assert_close(whitening_filters(given), whitening_filters(-given), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("given", "patch", "message"),
+    [
+        (torch.zeros(3, 8, 8), 2, "shape"),
+        (torch.zeros(1, 3, 3, 3), 2, "more images"),
+        (torch.full((8, 3, 8, 8), float("nan")), 2, "NaN"),
+        (torch.zeros(8, 3, 8, 8), 9, "patch is 9; it must be in 1 to 8"),
+    ],
+)
+def test_images_that_cannot_be_whitened_are_rejected(given, patch, message):
+    with pytest.raises(ValueError, match=message):
+        whitening_filters(given, patch=patch)
+
+
+def test_initialize_sets_both_signs_and_leaves_the_rest():
+    model = WhiteNet()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.initialize(correlated_images())
+    assert torch.equal(model.whiten.weight[:12], -model.whiten.weight[12:])
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"whiten.weight"}
+
+
+def test_whitening_and_norm_scales_are_not_trained():
+    model = WhiteNet()
+    model(images(4, 3, 32, 32)).sum().backward()
+    frozen = {name for name, p in model.named_parameters() if p.grad is None}
+    scales = {f"layer{i}.norm{j}.weight" for i in (1, 2, 3) for j in (1, 2)}
+    assert frozen == {"whiten.weight", "whiten.bias"} | scales
+
+
+def test_whitenets_convolutions_start_as_the_identity_on_their_inputs(assert_close):
+    x = images(2, 24, 16, 16)
+    with torch.no_grad():
+        assert_close(WhiteNet(widths=(32, 64, 64)).layer1.conv1(x)[:, :24], x)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"widths": (8, 8)}, "widths"),
+        ({"widths": (8, 0, 8)}, "widths"),
+        ({"norm_momentum": 0.0}, "norm_momentum"),
+        ({"activation": "tanh"}, "activation must be one of relu, silu, gelu, got 'tanh'"),
+    ],
+)
+def test_impossible_whitenets_are_rejected(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        WhiteNet(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("activation", "layer"), [("relu", nn.ReLU()), ("silu", nn.SiLU()), ("gelu", nn.GELU())]
+)
+def test_whitenet_is_its_layers_with_the_activation_asked_for(activation, layer, assert_close):
+    model = WhiteNet(widths=(4, 4, 4), activation=activation).eval()
+    with torch.no_grad():
+        x = layer(model.whiten(images(2, 3, 16, 16)))
+        for group in (model.layer1, model.layer2, model.layer3):
+            x = layer(group.norm1(nn.MaxPool2d(2)(group.conv1(x))))
+            x = layer(group.norm2(group.conv2(x)))
+        assert_close(model(images(2, 3, 16, 16)), model.head(x.amax((2, 3))))
+
+
+def test_models_are_created_by_name():
+    created = [type(create_model(name)) for name in list_models()]
+    assert dict(zip(list_models(), created, strict=True)) == {
+        "resnet18": ResNet18,
+        "resnet9": ResNet9,
+        "whitenet": WhiteNet,
+    }
+    assert create_model("resnet18", num_classes=3).fc.out_features == 3
+
+
+@pytest.mark.parametrize("name", ["resnet_9", ""])
+def test_unknown_names_are_answered_with_all_names(name):
+    with pytest.raises(ValueError, match=f"no architecture '{name}'; known are resnet18, resnet9, whitenet"):
+        create_model(name)
+
+
+def test_unknown_arguments_are_answered_with_all_arguments():
+    with pytest.raises(ValueError, match=r"resnet9: got an .*'clases'; its .* num_classes, in_channels"):
+        create_model("resnet9", clases=10)
+
+
+def test_a_registered_factory_is_called():
+    register_model("tiny", lambda *, width, depth=1: nn.Linear(width, depth))
+    register_model("open", lambda **kwargs: nn.Linear(**kwargs))
+    assert {"open", "tiny"} < set(list_models())
+    assert create_model("tiny", width=4).weight.shape == (1, 4)
+    assert create_model("open", in_features=2, out_features=3).out_features == 3
+    with pytest.raises(ValueError, match="tiny: missing a required argument: 'width'"):
+        create_model("tiny")
+
+
+@pytest.mark.parametrize(
+    ("name", "factory", "error", "message"),
+    [
+        ("resnet9", ResNet18, ValueError, "'resnet9' is taken already"),
+        *((name, ResNet9, ValueError, "name must be a string") for name in ("", None, 3)),
+        ("five", 5, TypeError, "factory must be callable, got 5"),
+    ],
+)
+def test_impossible_registrations_are_rejected(name, factory, error, message):
+    with pytest.raises(error, match=message):
+        register_model(name, factory)
