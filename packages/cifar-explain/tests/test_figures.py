@@ -195,7 +195,7 @@ def luminance(colour):
 
 @pytest.mark.parametrize("theme", THEMES.values(), ids=list(THEMES))
 def test_text_stands_out_from_the_background(theme):
-    for colour in (theme.ink, theme.muted, theme.accent, theme.second, theme.good, theme.bad):
+    for colour in (theme.ink, theme.muted, theme.accent, theme.second):
         light, dark = sorted([luminance(colour), luminance(theme.surface)], reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= 4.5, colour
 
@@ -305,7 +305,7 @@ def test_maps_are_filled_only_where_they_beat_chance():
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert labels == ["conv  8 x 8", "gradcam", "hirescam", "layercam"]
     marks = {labels[int(line.get_ydata()[0])]: line for line in axes.lines[:-1]}
-    surface, good = THEMES["light"].surface, THEMES["light"].good
+    surface, good = THEMES["light"].surface, THEMES["light"].accent
     assert {name: line.get_markerfacecolor() for name, line in marks.items()} == {
         "gradcam": good,
         "hirescam": surface,

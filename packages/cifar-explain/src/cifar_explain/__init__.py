@@ -1,4 +1,7 @@
-"""Class activation maps and misclassified images for any convolutional torch module."""
+"""Class activation maps and misclassified images for any convolutional torch module.
+
+Arguments that do not fit raise a `ValueError` that names the argument, its value and what is allowed.
+"""
 
 from typing import TypeAlias
 
@@ -53,67 +56,23 @@ from cifar_explain.plots.style import (
 Familiarity: TypeAlias = OODDetector
 enlarge_map, enlarge_photo = upsample_map, upsample_image
 
-__all__ = [
-    "METHODS",
-    "PERCENTILES",
-    "RANDOM",
-    "RANKINGS",
-    "TEMPERATURES",
-    "THEMES",
-    "VERDICTS",
+__all__ = ["METHODS", "Versus", "explain", "find_layers"]
+__all__ += ["enlarge_map", "enlarge_photo", "heat_colours", "overlay", "upsample_image", "upsample_map"]
+__all__ += ["PERCENTILES", "RANDOM", "Faithfulness", "measure_faithfulness"]
+__all__ += ["Evaluation", "evaluate", "predict_logits", "predict_probabilities"]
+__all__ += [
     "ClassReport",
     "ConfusedPair",
-    "Errors",
-    "Evaluation",
-    "Faithfulness",
-    "Familiarity",
-    "Gallery",
-    "HumanView",
-    "OODDetector",
-    "Recheck",
-    "ReliabilityCurve",
-    "Theme",
-    "Versus",
-    "add_legend",
-    "add_title",
-    "apply_temperature",
     "class_reports",
     "confusion_matrix",
-    "energy_scores",
-    "enlarge_map",
-    "enlarge_photo",
-    "evaluate",
-    "expected_calibration_error",
-    "explain",
-    "find_errors",
-    "find_layers",
-    "find_theme",
-    "fit_familiarity",
-    "fit_ood_detector",
-    "fit_temperature",
-    "heat_colours",
-    "judge_errors",
     "label_losses",
-    "make_figure",
-    "make_gallery",
-    "measure_faithfulness",
     "most_confused",
-    "overlay",
-    "plot_classes",
-    "plot_confusion",
-    "plot_errors",
-    "plot_faithfulness",
-    "plot_reliability",
-    "predict_logits",
-    "predict_probabilities",
-    "quiet_axes",
-    "read_counts",
-    "read_gallery",
-    "read_rechecks",
-    "reliability_curve",
-    "stored_images",
-    "top_k_accuracy",
-    "upsample_image",
-    "upsample_map",
-    "write_gallery",
 ]
+__all__ += ["RANKINGS", "Errors", "find_errors", "top_k_accuracy"]
+__all__ += ["TEMPERATURES", "ReliabilityCurve", "apply_temperature", "expected_calibration_error"]
+__all__ += ["fit_temperature", "reliability_curve"]
+__all__ += ["Familiarity", "OODDetector", "energy_scores", "fit_familiarity", "fit_ood_detector"]
+__all__ += ["VERDICTS", "HumanView", "Recheck", "judge_errors", "read_counts", "read_rechecks"]
+__all__ += ["Gallery", "make_gallery", "read_gallery", "stored_images", "write_gallery"]
+__all__ += ["THEMES", "Theme", "add_legend", "add_title", "find_theme", "make_figure", "quiet_axes"]
+__all__ += ["plot_classes", "plot_confusion", "plot_errors", "plot_faithfulness", "plot_reliability"]

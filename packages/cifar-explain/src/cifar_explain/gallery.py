@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cifar_explain.evaluation.errors import Errors, find_errors
-from cifar_explain.human_labels import VERDICTS, HumanView, Recheck
+from cifar_explain.human_labels import HumanView, Recheck
 from cifar_explain.validation import as_class_names, as_predictions, as_probabilities, check_photos
 
-#: Version of the format, in docs/FORMATS.md.
+#: Version of the format, which docs/FORMATS.md specifies.
 VERSION = 2
 
 _DATA, _SPRITE, _FORMER = "gallery.npz", "gallery.png", "gallery.json"
@@ -40,9 +40,6 @@ class Gallery:
         probabilities: `(N, K)`, kept as float32.
         images: The T images of `tiles`, uint8 `(T, H, W, 3)`; None if they are not there.
         human: What people say about the errors, in their order; None if nobody was asked.
-
-    Raises:
-        ValueError: If shapes, types or values do not fit together.
     """
 
     weights_sha256: str
@@ -87,11 +84,7 @@ class Gallery:
         }
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        """Returns the stored image with this index in the split, uint8 `(H, W, 3)`.
-
-        Raises:
-            ValueError: If the image is not stored, or the gallery has no images.
-        """
+        """Returns the stored image with this index in the split, uint8 `(H, W, 3)`."""
         if self.images is None:
             raise ValueError(f"this gallery has no images, since {_SPRITE} was not there")
         places = np.flatnonzero(self.tiles == index)
@@ -110,20 +103,10 @@ def make_gallery(
     split: str = "test",
     human: HumanView | None = None,
 ) -> Gallery:
-    """Returns the gallery of a model's predictions.
+    """Returns the gallery of a model's predictions; arguments as in `Gallery`, except for the images.
 
-    Args:
-        probabilities: `(N, K)`, kept as float32.
-        labels: True class indices `(N,)`.
-        images: All images of the split, uint8 RGB `(N, H, W, 3)`, an array or a memory map; only those that
-            the gallery stores are read.
-        class_names: The K names.
-        weights_sha256: SHA-256 of the weights file, 64 hexadecimal digits.
-        split: Name of the split.
-        human: From `judge_errors` of `find_errors` of the same labels and probabilities, as float32.
-
-    Raises:
-        ValueError: If shapes, types or values do not fit together.
+    Those are all images of the split, uint8 RGB `(N, H, W, 3)`, an array or a memory map, of which only the
+    stored ones are read. What people say has to be about the errors of the probabilities as float32.
 
     >>> gallery = make_gallery(
     ...     [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]], [0, 0, 1], np.zeros((3, 32, 32, 3), np.uint8),
@@ -140,9 +123,6 @@ def make_gallery(
 
 def stored_images(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int64]:
     """Returns the images that a gallery stores: all errors by index, then each class's most confident right one.
-
-    Raises:
-        ValueError: If the shapes or values do not fit together.
 
     >>> stored_images([[0.9, 0.1], [0.7, 0.3], [0.6, 0.4], [0.2, 0.8]], [0, 0, 1, 1])
     array([2, 0, 3])
@@ -162,31 +142,23 @@ def write_gallery(gallery: Gallery, folder: str | Path) -> None:
     """Writes `gallery.npz` and `gallery.png` into a folder, which is made if needed.
 
     Each file appears whole or not at all, and the first holds the hash of the second, so that a write that was
-    cut short is noticed when the gallery is read.
-
-    Raises:
-        ValueError: If the gallery has no images.
-        OSError: If the folder cannot be written.
+    cut short is noticed when the gallery is read. A gallery without images is a `ValueError`.
     """
     if gallery.images is None:
         raise ValueError("gallery has no images to write, since it was read without them")
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
     count, height, width, _ = gallery.images.shape
     rows, columns = _grid(count)
     sprite = np.zeros((rows * columns, height, width, 3), np.uint8)
     sprite[:count] = gallery.images
     sprite = sprite.reshape(rows, columns, height, width, 3).swapaxes(1, 2)
-    picture = io.BytesIO()
+    picture, data, human = io.BytesIO(), io.BytesIO(), dict[str, Any]()
     Image.fromarray(sprite.reshape(rows * height, columns * width, 3)).save(picture, "PNG")
-    human: dict[str, Any] = {}
     if gallery.human is not None:
-        numbers = [_NO_RECHECK if recheck is None else astuple(recheck) for recheck in gallery.human.rechecks]
+        numbers = [astuple(recheck) if recheck else _NO_RECHECK for recheck in gallery.human.rechecks]
         human["verdicts"] = np.array(gallery.human.verdicts, str)
         human["rechecks"] = np.array(numbers, np.int64).reshape(-1, 6)
         if gallery.human.votes is not None:
             human["votes"] = gallery.human.votes
-    data = io.BytesIO()
     np.savez_compressed(
         data,
         version=VERSION,
@@ -198,6 +170,8 @@ def write_gallery(gallery: Gallery, folder: str | Path) -> None:
         probabilities=gallery.probabilities,
         **human,
     )
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
     _write(target / _SPRITE, picture.getvalue())
     _write(target / _DATA, data.getvalue())
     # Of a former version and, from now on, of other predictions.
@@ -222,20 +196,25 @@ def read_gallery(folder: str | Path, *, weights_sha256: str | None = None) -> Ga
             f"{folder} is a gallery of a former version; write it again with `cifar-train gallery`"
         )
     try:
-        fields = _load(path)
-        images = _read_sprite(sprite, fields) if sprite.is_file() else None
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            fields = dict(archive)
+    except (ValueError, TypeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} is no .npz file of plain arrays: {error}") from error
+    try:
+        if fields["version"].tolist() != VERSION:
+            raise ValueError(f"version must be {VERSION}, got {fields['version']}; write the gallery again")  # noqa: TRY301
         gallery = Gallery(
             str(fields["weights_sha256"]),
             str(fields["split"]),
-            tuple(map(str, fields["class_names"])),
+            tuple(map(str, np.atleast_1d(fields["class_names"]))),
             fields["labels"],
             fields["probabilities"],
-            images,
-            _human(fields),
+            _read_sprite(sprite, fields) if sprite.is_file() else None,
+            _human(fields) if "verdicts" in fields else None,
         )
     except KeyError as error:
         raise ValueError(f"{path} is no gallery: it has no {error}") from error
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error
     if weights_sha256 is not None and gallery.weights_sha256 != _as_sha256(weights_sha256):
         raise ValueError(
@@ -243,43 +222,6 @@ def read_gallery(folder: str | Path, *, weights_sha256: str | None = None) -> Ga
             f"not {weights_sha256[:12]}..."
         )
     return gallery
-
-
-def _load(path: Path) -> dict[str, NDArray[Any]]:
-    with path.open("rb") as file:
-        try:
-            with np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
-                fields = {name: np.asarray(archive[name]) for name in archive.files}
-        except (
-            ValueError,
-            EOFError,
-            MemoryError,
-            NotImplementedError,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as error:
-            raise ValueError(f"it is no .npz file of plain arrays: {error}") from error
-    if fields["version"].shape or fields["version"] != VERSION:
-        raise ValueError(
-            f"its version must be {VERSION}, got {fields['version']!s:.40}; write the gallery again"
-        )
-    for name in ("class_names", "labels", "probabilities"):
-        if fields[name].ndim != (dimensions := 2 if name == "probabilities" else 1):
-            raise ValueError(f"{name} must have {dimensions} dimensions, got the shape {fields[name].shape}")
-    return fields
-
-
-def _human(fields: Mapping[str, NDArray[Any]]) -> HumanView | None:
-    if "verdicts" not in fields:
-        return None
-    rechecks = fields["rechecks"]
-    if rechecks.ndim != 2 or rechecks.shape[1] != 6 or rechecks.dtype.kind != "i":
-        raise ValueError(f"rechecks must be whole numbers (E, 6), got {rechecks.dtype} {rechecks.shape}")
-    return HumanView(
-        tuple(map(str, np.atleast_1d(fields["verdicts"]))),
-        fields.get("votes"),
-        tuple(None if row[0] < 0 else Recheck(*row) for row in rechecks.tolist()),
-    )
 
 
 def _read_sprite(path: Path, fields: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
@@ -296,12 +238,33 @@ def _read_sprite(path: Path, fields: Mapping[str, NDArray[Any]]) -> NDArray[np.u
     except (OSError, SyntaxError) as error:
         raise ValueError(f"{_SPRITE} cannot be decoded: {error}") from error
     if pixels is None:
-        raise ValueError(
-            f"{_SPRITE} must be RGB with {columns} x {rows} tiles, got {sprite.mode} {sprite.width}x{sprite.height}"
-        )
+        size = f"{sprite.mode} {sprite.width}x{sprite.height}"
+        raise ValueError(f"{_SPRITE} must be RGB with {columns} x {rows} tiles, got {size}")
     height, width = sprite.height // rows, sprite.width // columns
     tiles = pixels.reshape(rows, height, columns, width, 3).swapaxes(1, 2)
     return tiles.reshape(rows * columns, height, width, 3)[:count]
+
+
+def _human(fields: Mapping[str, NDArray[Any]]) -> HumanView:
+    rows = fields["rechecks"].astype(np.int64).reshape(-1, 6).tolist()
+    votes = fields["votes"].astype(np.float64) if "votes" in fields else None
+    rechecks = tuple(None if tuple(row) == _NO_RECHECK else Recheck(*row) for row in rows)
+    return HumanView(tuple(map(str, np.atleast_1d(fields["verdicts"]))), votes, rechecks)
+
+
+def _check_human(human: HumanView, errors: Errors) -> None:
+    count, classes = len(errors), len(errors.class_names)
+    votes = None if human.votes is None else np.shape(human.votes)
+    if len(human.verdicts) != count or len(human.rechecks) != count or votes not in (None, (count, classes)):
+        raise ValueError(
+            f"human must be about {count} errors and {classes} classes, got {len(human.verdicts)} verdicts, "
+            f"{len(human.rechecks)} rechecks and votes of the shape {votes}"
+        )
+    for label, recheck in zip(errors.labels, human.rechecks, strict=True):
+        if recheck is not None and (recheck.given != label or not 0 <= recheck.guessed < classes):
+            raise ValueError(
+                f"human has {recheck} for an error of class {label}; the images are numbered otherwise"
+            )
 
 
 def _grid(count: int) -> tuple[int, int]:
@@ -322,26 +285,3 @@ def _as_sha256(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[0-9a-fA-F]{64}", value):
         raise ValueError(f"weights_sha256 must be 64 hexadecimal digits, got {value!r:.100}")
     return value.lower()
-
-
-def _check_human(human: HumanView, errors: Errors) -> None:
-    if not isinstance(human, HumanView):
-        raise ValueError(f"human must be a HumanView or None, got {type(human).__name__}")  # noqa: TRY004
-    count, classes = len(errors), len(errors.class_names)
-    votes = None if human.votes is None else np.shape(human.votes)
-    if len(human.verdicts) != count or len(human.rechecks) != count or votes not in (None, (count, classes)):
-        raise ValueError(
-            f"human must be about {count} errors and {classes} classes, got {len(human.verdicts)} verdicts, "
-            f"{len(human.rechecks)} rechecks and votes of the shape {votes}"
-        )
-    if not set(human.verdicts) <= set(VERDICTS):
-        raise ValueError(
-            f"human verdicts must be among {VERDICTS}, got {set(human.verdicts) - set(VERDICTS)}"
-        )
-    if human.votes is not None and count:
-        as_probabilities(human.votes)
-    for label, recheck in zip(errors.labels, human.rechecks, strict=True):
-        if recheck is not None and (recheck.given != label or not 0 <= recheck.guessed < classes):
-            raise ValueError(
-                f"human has {recheck} for an error of class {label}; the images are numbered otherwise"
-            )

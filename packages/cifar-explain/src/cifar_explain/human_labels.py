@@ -14,13 +14,10 @@ from cifar_explain.evaluation.errors import Errors
 #: What an error is put down to, in the order of precedence.
 VERDICTS: tuple[str, ...] = ("label doubtful", "people disagree too", "the model's own")
 
-#: Share of annotators who must agree with a label for it to be clear to people.
-AGREEMENT = 0.8
-
 
 @dataclass(frozen=True)
 class Recheck:
-    """A label that people were asked about again: two classes by index, and the votes for them.
+    """A label that people were asked about again: the given and a suspected class by index, and the votes.
 
     >>> Recheck(3, 5, votes_given=2, votes_guessed=3, votes_neither=0, votes_both=0).doubtful
     True
@@ -36,19 +33,12 @@ class Recheck:
     @property
     def doubtful(self) -> bool:
         """Whether the given label has no majority of its own (C. Northcutt et al., 2021, section 4)."""
-        votes = self.votes_given + self.votes_guessed + self.votes_neither + self.votes_both
-        return 2 * self.votes_given <= votes
+        return self.votes_given <= self.votes_guessed + self.votes_neither + self.votes_both
 
 
 @dataclass(frozen=True, eq=False)
 class HumanView:
-    """What people say about each of E errors, in the order of the errors.
-
-    Args:
-        verdicts: One of `VERDICTS` for each.
-        votes: Share of annotators for each class, `(E, K)`; None without counts.
-        rechecks: The re-check of each label; None for a label that was not re-checked.
-    """
+    """What people say about each of E errors: verdicts, shares of votes `(E, K)`, and re-checks, if there are any."""
 
     verdicts: tuple[str, ...]
     votes: NDArray[np.float64] | None
@@ -65,9 +55,9 @@ def judge_errors(
     *,
     counts: NDArray[np.number] | None = None,
     rechecks: Mapping[int, Recheck] | None = None,
-    agreement: float = AGREEMENT,
+    agreement: float = 0.8,
 ) -> HumanView:
-    """Returns what each error is put down to.
+    """Returns what each error is put down to, by annotators' votes, by re-checked labels, or by both.
 
     A label is doubtful if its re-check did not confirm it, or more annotators chose some other class. Otherwise
     people disagree too if a share of less than `agreement` chose the label. All other errors are the model's own.
@@ -77,9 +67,6 @@ def judge_errors(
         counts: Annotators by image and class, `(N, K)`, as from `read_counts`.
         rechecks: Re-checked labels by image, as from `read_rechecks`.
         agreement: Share in [0, 1].
-
-    Raises:
-        ValueError: If neither counts nor rechecks are given, or they do not fit the errors.
 
     >>> from cifar_explain import find_errors
     >>> errors = find_errors([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1]], [1, 1, 1])
@@ -100,12 +87,10 @@ def judge_errors(
     doubtful = np.array([recheck is not None and recheck.doubtful for recheck in found], bool)
     disputed, votes = np.zeros(len(errors), bool), None
     if counts is not None:
-        all_votes = _as_counts(np.asarray(counts), len(counts), len(errors.class_names), "counts")
-        if len(errors) and errors.indices.max() >= len(all_votes):
-            raise ValueError(
-                f"counts has {len(all_votes)} images, but image {errors.indices.max()} is an error"
-            )
-        votes = all_votes[errors.indices] / all_votes[errors.indices].sum(axis=1, keepdims=True)
+        given = _as_counts(np.asarray(counts), len(counts), len(errors.class_names), "counts")
+        if len(errors) and errors.indices.max() >= len(given):
+            raise ValueError(f"counts has {len(given)} images, but image {errors.indices.max()} is an error")
+        votes = given[errors.indices] / given[errors.indices].sum(axis=1, keepdims=True)
         own = votes[np.arange(len(errors)), errors.labels]
         doubtful |= own < votes.max(axis=1, initial=0)
         disputed = own < agreement
@@ -114,14 +99,9 @@ def judge_errors(
 
 
 def read_counts(path: str | Path, *, images: int, classes: int) -> NDArray[np.float64]:
-    """Returns how many annotators chose each class for each image, `(N, K)`, from a `.npy` file.
+    """Returns how many annotators chose each of K classes for each of N images, `(N, K)`, from a `.npy` file.
 
-    CIFAR-10H publishes such a file, `cifar10h-counts.npy` (J. Peterson et al., "Human Uncertainty Makes
-    Classification More Robust", 2019).
-
-    Raises:
-        ValueError: If the file is no `.npy` array of votes, some for each of N images and K classes.
-        OSError: If the file cannot be read.
+    CIFAR-10H is published so (J. Peterson et al., "Human Uncertainty Makes Classification More Robust", 2019).
     """
     with Path(path).open("rb") as file:
         try:
@@ -132,19 +112,13 @@ def read_counts(path: str | Path, *, images: int, classes: int) -> NDArray[np.fl
 
 
 def read_rechecks(path: str | Path, *, images: int, classes: int) -> dict[int, Recheck]:
-    """Returns re-checked labels by image, from a JSON list as in Northcutt's `cifar10_mturk.json`.
+    """Returns re-checked labels by image, from a JSON list as `cifar10_mturk.json`.
 
     Each entry has `id`, `given_original_label`, `our_guessed_label` and `mturk`, the votes for `given`,
     `guessed`, `neither` and `both` (C. Northcutt et al., "Pervasive Label Errors in Test Sets", 2021).
-
-    Raises:
-        ValueError: If the file has another form, or an image or a class out of range.
-        OSError: If the file cannot be read.
     """
     try:
-        return dict(
-            _recheck(entry, images, classes) for entry in json.loads(Path(path).read_text(encoding="utf-8"))
-        )
+        return dict(_recheck(entry, images, classes) for entry in json.loads(Path(path).read_bytes()))
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} is no list of re-checked labels: {error!r}") from error
 

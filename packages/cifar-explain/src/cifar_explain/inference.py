@@ -10,8 +10,6 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
-from cifar_explain.validation import check_module
-
 #: Called with the number of steps done and the number of all steps; an exception that it raises ends the work.
 Progress: TypeAlias = Callable[[int, int], None]
 
@@ -52,9 +50,6 @@ def private_view(model: nn.Module) -> tuple[nn.Module, dict[int, nn.Module]]:
     leave the model alone, so that many threads can look into one model at once. Hooks that the model already
     has run in the copy too. A compiled model is viewed through the module it wraps.
 
-    Raises:
-        ValueError: If `model` is no `nn.Module`, or contains TorchScript, whose layers Python cannot see.
-
     >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Dropout()).train()
     >>> view, copies = private_view(model)
     >>> view.training, model.training, copies[id(model[0])] is view[0]
@@ -72,6 +67,15 @@ def private_view(model: nn.Module) -> tuple[nn.Module, dict[int, nn.Module]]:
         if "_orig_mod" not in module._modules:
             copies[id(module)].__dict__.update(_copied_state(module, copies))
     return copies[id(model)], copies
+
+
+def check_module(model: Any) -> nn.Module:
+    """Returns `model` if it is a module whose layers Python can see."""
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")  # noqa: TRY004
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise ValueError("model contains TorchScript, whose layers cannot be observed; give the original one")
+    return model
 
 
 def on_device_of(view: nn.Module, images: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 #: One class: its index, or its name where class names are given.
 ClassKey: TypeAlias = int | str
@@ -80,7 +79,7 @@ def as_logits(logits: Any, count: int) -> torch.Tensor:
 
 def as_labels(labels: Any, *, count: int, classes: int, argument: str = "labels") -> NDArray[np.int64]:
     """Returns `count` class indices below `classes` as an int64 array."""
-    array = np.asarray(labels.detach().cpu() if isinstance(labels, torch.Tensor) else labels)
+    array = _as_array(labels)
     if array.shape != (count,):
         raise ValueError(f"{argument} must be {count} class indices, got the shape {array.shape}")
     if array.dtype.kind not in "iu":
@@ -94,16 +93,8 @@ def as_labels(labels: Any, *, count: int, classes: int, argument: str = "labels"
 
 
 def as_probabilities(probabilities: Any) -> NDArray[np.float64]:
-    """Returns class probabilities `(N, K)` as float64, each row a distribution within 1e-3.
-
-    >>> as_probabilities([[0.5, 0.6]])
-    Traceback (most recent call last):
-        ...
-    ValueError: probabilities must be at least 0 and sum to 1 in each row, but row 0 is [0.5 0.6]
-    """
-    array = np.asarray(
-        probabilities.detach().cpu() if isinstance(probabilities, torch.Tensor) else probabilities
-    )
+    """Returns class probabilities `(N, K)` as float64, each row a distribution within 1e-3."""
+    array = _as_array(probabilities)
     if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "fiu":
         raise ValueError(
             f"probabilities must be numbers (N, K), at least one of each, got {array.dtype} {array.shape}"
@@ -151,10 +142,5 @@ def as_class_index(
     return int(key)
 
 
-def check_module(model: Any) -> nn.Module:
-    """Returns `model` if it is a module whose layers Python can see."""
-    if not isinstance(model, nn.Module):
-        raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")  # noqa: TRY004
-    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
-        raise ValueError("model contains TorchScript, whose layers cannot be observed; give the original one")
-    return model
+def _as_array(values: Any) -> NDArray[Any]:
+    return np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values)

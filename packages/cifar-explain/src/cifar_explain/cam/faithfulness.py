@@ -64,9 +64,6 @@ class Faithfulness:
 
         An advantage over the random maps of less than two standard errors is no reason to believe a map.
 
-        Raises:
-            ValueError: If the other was not measured on equally many images.
-
         >>> one, other = (Faithfulness("gradcam", "conv", (4, 4), np.array([x, 0.5])) for x in (0.3, 0.1))
         >>> one.advantage_over(other)
         (0.09999999999999999, 0.09999999999999999)
@@ -103,15 +100,12 @@ def measure_faithfulness(
         methods: Names of `METHODS`; random maps are always added.
         target: The class or classes to explain.
         class_names: The K names.
-        percentiles: Shares of the pixels to keep, in percent, between 0 and 100; the scores are averaged.
+        percentiles: Shares of the pixels to keep, between 0 and 100; the scores are averaged.
         seed: Decides on noise, ties and random maps.
         progress: Called with the maps done and all maps, each for a batch of images.
 
     Returns:
         For each layer in turn, its random maps first, then its methods in the order given.
-
-    Raises:
-        ValueError: As `explain` does; or if no method or percentile is given, or one is out of range.
 
     Source:
         Y. Rong et al., "A Consistent and Efficient Evaluation Strategy for Attribution Methods" (ROAD), 2022,
@@ -223,13 +217,10 @@ def ranked_map(heat: NDArray[np.floating], generator: np.random.Generator) -> ND
 
 
 class Imputer:
-    """ROAD's noisy linear imputation with pytorch-grad-cam's equations and a generator of its own.
+    """ROAD's noisy linear imputation by pytorch-grad-cam's equations, with noise from a generator of its own.
 
-    The library's own class draws its noise from the process's generator.
-
-    Args:
-        generator: Source of the noise.
-        noise: Its standard deviation, in the units of the normalised images; ROAD's is 0.01.
+    The library's own class draws it from the process's generator. Noise is a standard deviation in the units of
+    the normalised images.
     """
 
     def __init__(self, generator: np.random.Generator, *, noise: float = 0.01) -> None:

@@ -20,8 +20,7 @@ def overlay(
 ) -> NDArray[np.uint8]:
     """Returns the image with the heat map over it, uint8 `(scale * H, scale * W, 3)`.
 
-    Each pixel is `(1 - opacity) * image + opacity * colour`; nothing is rescaled, so that brightness does not
-    jump as the opacity changes.
+    Each pixel is `(1 - opacity) * image + opacity * colour`.
 
     Args:
         image: uint8 RGB `(H, W, 3)`.
@@ -29,9 +28,6 @@ def overlay(
         opacity: How much the heat map hides of the image: 0 gives the image to the bit, 1 the map alone.
         colormap: Name of one of Matplotlib's colour maps. The default is perceptually uniform.
         scale: Whole factor by which to upsample: the image with square pixels, the map smoothly.
-
-    Raises:
-        ValueError: If a shape, type or value is out of these bounds, or the colour map unknown.
 
     >>> photo = np.full((2, 2, 3), 200, np.uint8)
     >>> overlay(photo, np.eye(2), opacity=0.5, scale=4).shape
@@ -49,9 +45,6 @@ def overlay(
 def upsample_image(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     """Returns a uint8 RGB image `(H, W, 3)` with each pixel repeated `scale` times both ways.
 
-    Raises:
-        ValueError: If the image has another type or shape, or the factor is no whole number of at least 1.
-
     >>> upsample_image(np.zeros((32, 32, 3), np.uint8), 4).shape
     (128, 128, 3)
     """
@@ -65,9 +58,6 @@ def upsample_image(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
 def upsample_map(heat: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float32]:
     """Returns a map `(h, w)` in [0, 1] resized bilinearly to `size`, (height, width); it stays in [0, 1].
 
-    Raises:
-        ValueError: If the map is not two-dimensional, or not in [0, 1].
-
     >>> upsample_map(np.array([[0.0, 1.0]]), (1, 4))
     array([[0.  , 0.25, 0.75, 1.  ]], dtype=float32)
     """
@@ -80,9 +70,6 @@ def upsample_map(heat: NDArray[np.floating], size: tuple[int, int]) -> NDArray[n
 
 def heat_colours(heat: NDArray[np.floating], colormap: str = "inferno") -> NDArray[np.uint8]:
     """Returns the colours `(h, w, 3)`, uint8, of a map `(h, w)` in [0, 1].
-
-    Raises:
-        ValueError: If the map is not two-dimensional or not in [0, 1], or the colour map unknown.
 
     >>> heat_colours(np.array([[0.0, 1.0]]), "gray")
     array([[[  0,   0,   0], [255, 255, 255]]], dtype=uint8)

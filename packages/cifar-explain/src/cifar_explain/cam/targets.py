@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cifar_explain.validation import ClassKey, as_class_index, as_labels, check_module, known_names
+from cifar_explain.inference import check_module
+from cifar_explain.validation import ClassKey, as_class_index, as_labels, known_names
 
 #: A layer: its name in `cam_layers` or in `named_modules()`, or the module itself.
 Layer: TypeAlias = str | nn.Module
@@ -24,9 +25,6 @@ def find_layers(model: nn.Module, layers: Layer | Sequence[Layer] | None = None)
         model: The model that they belong to.
         layers: One layer or several: names (those of `model.cam_layers` come first, then those of
             `named_modules()`) or modules. None for all of `model.cam_layers`.
-
-    Raises:
-        ValueError: If a layer is unknown, not part of the model or given twice, or there is none.
 
     >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
     >>> find_layers(model, ["1", model[0]])
@@ -119,10 +117,6 @@ def resolve_target(
     target: Classes | Versus, logits: Tensor, *, class_names: Sequence[str] | None = None
 ) -> list[Score]:
     """Returns the score to explain of each image, given the logits `(N, K)`.
-
-    Raises:
-        ValueError: If a class is unknown or out of range, there is not one for each image, or both sides of
-            a `Versus` are the same class for an image.
 
     >>> import torch
     >>> resolve_target("predicted", torch.tensor([[0.0, 2.0], [3.0, 1.0]]))

@@ -34,28 +34,16 @@ class ReliabilityCurve:
 
 
 def reliability_curve(
-    probabilities: NDArray[np.floating],
-    labels: NDArray[np.integer],
-    *,
-    bins: int = 15,
-    adaptive: bool = True,
+    probabilities: NDArray[np.floating], labels: NDArray[np.integer], *, bins: int = 15, adaptive: bool = True
 ) -> ReliabilityCurve:
     """Returns the accuracy of predictions by their confidence.
 
-    Args:
-        probabilities: `(N, K)`, each row a distribution.
-        labels: True class indices `(N,)`.
-        bins: How many bins at most.
-        adaptive: Bins of equally many images (equal confidences stay together) instead of equally wide ones,
-            most of which are empty for a good model.
-
-    Raises:
-        ValueError: If the shapes or values do not fit together, or `bins` is less than 1.
+    Adaptive bins hold equally many images (equal confidences stay together). Equally wide ones are mostly empty
+    for a good model.
 
     Source:
-        C. Guo et al., "On Calibration of Modern Neural Networks", 2017, section 2, with 15 bins;
-        K. Nguyen, B. O'Connor, "Posterior Calibration and Exploratory Analysis for NLP Models", 2015, for
-        adaptive bins.
+        C. Guo et al., "On Calibration of Modern Neural Networks", 2017, section 2, with 15 bins; K. Nguyen,
+        B. O'Connor, "Posterior Calibration and Exploratory Analysis for NLP Models", 2015, for adaptive bins.
 
     >>> curve = reliability_curve([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.6, 0.4]], [0, 0, 0, 1], bins=2)
     >>> curve.confidences.round(2), curve.accuracies, curve.counts
@@ -82,11 +70,7 @@ def reliability_curve(
 
 
 def expected_calibration_error(
-    probabilities: NDArray[np.floating],
-    labels: NDArray[np.integer],
-    *,
-    bins: int = 15,
-    adaptive: bool = True,
+    probabilities: NDArray[np.floating], labels: NDArray[np.integer], *, bins: int = 15, adaptive: bool = True
 ) -> float:
     """Returns the mean distance between confidence and accuracy over the bins of `reliability_curve`, in [0, 1].
 
@@ -102,13 +86,6 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
     Above 1 the model is overconfident, below 1 underconfident. Fit it on the validation split: images that the
     model is neither trained nor tested on. Without a single error the likelihood has no maximum, and the
     temperature is 1: the probabilities stay as they are.
-
-    Args:
-        probabilities: `(N, K)`, each row a distribution.
-        labels: True class indices `(N,)`.
-
-    Raises:
-        ValueError: If the shapes or values do not fit together.
 
     Source:
         C. Guo et al., "On Calibration of Modern Neural Networks", 2017, section 4.2.
@@ -136,9 +113,6 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
 def apply_temperature(probabilities: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
     """Returns the probabilities `(N, K)` that the logits divided by `temperature` give.
 
-    Raises:
-        ValueError: If the probabilities are not `(N, K)` distributions or the temperature is not positive.
-
     >>> apply_temperature([[0.8, 0.2]], 1.0), apply_temperature([[0.8, 0.2]], 2.0).round(3)
     (array([[0.8, 0.2]]), array([[0.667, 0.333]]))
     """
@@ -149,12 +123,7 @@ def apply_temperature(probabilities: NDArray[np.floating], temperature: float) -
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns each row's probabilities, `exp(logits) / sum(exp(logits))`, `(N, K)`, without overflow.
-
-    >>> softmax(np.array([[0.0, 0.0], [1000.0, 0.0]]))
-    array([[0.5, 0.5],
-           [1. , 0. ]])
-    """
+    """Returns each row's probabilities, `exp(logits) / sum(exp(logits))`, `(N, K)`, without overflow."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 

@@ -51,21 +51,13 @@ class Errors:
         return replace(self, **arrays)
 
     def ranked(self, by: str = "confidence") -> "Errors":
-        """Returns the errors, worst first, by one of `RANKINGS`; equals in the order of their indices.
-
-        Raises:
-            ValueError: If `by` is another word.
-        """
+        """Returns the errors, worst first, by one of `RANKINGS`; equals in the order of their indices."""
         check_choice("by", by, RANKINGS)
         values = {"confidence": self.confidences, "loss": self.losses, "margin": self.margins}[by]
         return self.take(np.lexsort((self.indices, -values)))
 
     def filtered(self, *, true: ClassKey | None = None, predicted: ClassKey | None = None) -> "Errors":
-        """Returns the errors of one true class, of one predicted class, or of both, in the same order.
-
-        Raises:
-            ValueError: If a class is unknown.
-        """
+        """Returns the errors of one true class, of one predicted class, or of both, in the same order."""
         names, keep = self.class_names, np.ones(len(self), bool)
         for argument, key, found in (
             ("true", true, self.labels),
@@ -76,11 +68,7 @@ class Errors:
         return self.take(keep)
 
     def sample(self, count: int, *, seed: int = 0) -> "Errors":
-        """Returns at most `count` errors, drawn without replacement by `seed`, in the same order.
-
-        Raises:
-            ValueError: If `count` or `seed` is no whole number of at least 0.
-        """
+        """Returns at most `count` errors, drawn without replacement by `seed`, in the same order."""
         check_count("count", count, minimum=0)
         generator = np.random.default_rng(check_count("seed", seed, minimum=0))
         return self.take(np.sort(generator.permutation(len(self))[:count]))
@@ -93,14 +81,6 @@ def find_errors(
     class_names: Sequence[str] | None = None,
 ) -> Errors:
     """Returns all images whose most probable class is not their label, by index.
-
-    Args:
-        probabilities: `(N, K)`, each row a distribution.
-        labels: True class indices `(N,)`.
-        class_names: The K names; without them the indices as text.
-
-    Raises:
-        ValueError: If the shapes or values do not fit together.
 
     >>> errors = find_errors([[0.9, 0.1], [0.7, 0.3], [0.8, 0.2]], [0, 1, 1], class_names=["cat", "dog"])
     >>> errors.indices, errors.ranked("confidence").indices

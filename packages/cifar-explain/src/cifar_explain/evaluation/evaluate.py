@@ -1,7 +1,7 @@
 """Predictions of a model for many images, in micro-batches."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,7 @@ from torch import Tensor, nn
 from cifar_explain.evaluation.calibration import softmax
 from cifar_explain.evaluation.metrics import label_losses
 from cifar_explain.inference import BATCH_SIZE, Progress, on_device_of, private_view
-from cifar_explain.validation import (
-    as_class_names,
-    as_images,
-    as_logits,
-    as_predictions,
-    check_count,
-)
+from cifar_explain.validation import as_class_names, as_images, as_logits, as_predictions, check_count
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +24,6 @@ class Evaluation:
         labels: True class of each image, `(N,)`.
         class_names: The K names; without them the indices as text.
 
-    Raises:
-        ValueError: If the shapes or values do not fit together.
-
     >>> result = Evaluation([[0.9, 0.1], [0.6, 0.4]], [0, 1])
     >>> result.predictions, result.accuracy, round(result.loss, 3)
     (array([0, 0]), 0.5, 0.511)
@@ -40,7 +31,7 @@ class Evaluation:
 
     probabilities: NDArray[np.float64]
     labels: NDArray[np.int64]
-    class_names: Sequence[str] = field(default=())
+    class_names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         probabilities, labels = as_predictions(self.probabilities, self.labels)
@@ -83,10 +74,6 @@ def predict_logits(
         preprocess: Makes normalised images `(n, C, H, W)` of a slice of `images`, micro-batch by micro-batch.
         batch_size: Images per micro-batch; the result does not depend on it, up to rounding.
         progress: Called with the images done and all images.
-
-    Raises:
-        ValueError: If there are no images, a micro-batch is not finite and floating-point `(n, C, H, W)`, or
-            the model does not return finite logits `(n, K)`.
 
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
     >>> predict_logits(model, torch.zeros(5, 3, 8, 8), batch_size=2).shape
@@ -134,17 +121,7 @@ def evaluate(
 ) -> Evaluation:
     """Returns the probabilities of labelled images, from which errors, metrics and calibration follow.
 
-    Args:
-        model: As in `predict_logits`, like `images`, `preprocess`, `batch_size` and `progress`.
-        images: Anything that `predict_logits` takes.
-        labels: True class indices `(N,)`.
-        class_names: The K names.
-        preprocess: Makes normalised images of a slice of `images`.
-        batch_size: Images per micro-batch.
-        progress: Called with the images done and all images.
-
-    Raises:
-        ValueError: As `predict_logits` does, and if labels or names do not fit the images and logits.
+    Labels are class indices `(N,)`; the other arguments are those of `predict_logits`.
 
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
     >>> evaluate(model, torch.zeros(5, 3, 8, 8), [0, 1, 2, 3, 0]).labels

@@ -45,9 +45,6 @@ def label_losses(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) 
 
     A probability of 0 counts as the smallest normal number, so that losses stay finite: at most 708 nats.
 
-    Raises:
-        ValueError: If the shapes or values do not fit together.
-
     >>> label_losses([[0.5, 0.5], [1.0, 0.0]], [1, 0]).round(3)
     array([0.693, 0.   ])
     """
@@ -60,9 +57,6 @@ def confusion_matrix(
     labels: NDArray[np.integer], predictions: NDArray[np.integer], *, classes: int
 ) -> NDArray[np.int64]:
     """Returns how many images of each true class (row) are predicted as each class (column), `(K, K)`.
-
-    Raises:
-        ValueError: If the lengths differ or a class is out of range.
 
     >>> confusion_matrix([0, 0, 1], [0, 1, 1], classes=2)
     array([[1, 1],
@@ -79,9 +73,6 @@ def class_reports(
     confusion: NDArray[np.integer], *, class_names: Sequence[str] | None = None
 ) -> tuple[ClassReport, ...]:
     """Returns precision, recall and F1 of each class, from a confusion matrix `(K, K)`.
-
-    Raises:
-        ValueError: If the matrix is not square with whole numbers of at least 0, or the names do not fit.
 
     >>> [(report.precision, report.recall) for report in class_reports(np.array([[1, 1], [0, 2]]))]
     [(1.0, 0.5), (0.6666666666666666, 1.0)]
@@ -105,10 +96,6 @@ def most_confused(
     confusion: NDArray[np.integer], *, count: int = 10, class_names: Sequence[str] | None = None
 ) -> tuple[ConfusedPair, ...]:
     """Returns at most `count` kinds of error that occur, the most frequent first.
-
-    Raises:
-        ValueError: If the matrix is not square with whole numbers of at least 0, the names do not fit, or
-            `count` is less than 1.
 
     >>> most_confused(np.array([[8, 2], [1, 9]]), count=1, class_names=["cat", "dog"])
     (ConfusedPair(true='cat', predicted='dog', count=2, share=0.2),)
@@ -136,9 +123,6 @@ def top_k_accuracy(probabilities: NDArray[np.floating], labels: NDArray[np.integ
     """Returns the share of images whose label is among their `k` most probable classes, in [0, 1].
 
     A class that ties with the label comes first if its index is lower, as in `argmax`: top-1 is the accuracy.
-
-    Raises:
-        ValueError: If the shapes or values do not fit together, or `k` is not from 1 to K.
 
     >>> top_k_accuracy([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]], [1, 2], k=2)
     0.5

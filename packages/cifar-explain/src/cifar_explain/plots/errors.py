@@ -62,9 +62,6 @@ def plot_errors(
         opacity: How much the maps hide of the images, in [0, 1].
         theme: Name of one of `THEMES`, or a theme.
 
-    Raises:
-        ValueError: If there are no errors or too many, or shapes, types or values do not fit together.
-
     >>> from cifar_explain import find_errors
     >>> errors = find_errors([[0.9, 0.1], [0.7, 0.3]], [1, 1], class_names=["cat", "dog"])
     >>> photos, maps = np.zeros((2, 32, 32, 3), np.uint8), np.zeros((2, 1, 32, 32))
@@ -83,20 +80,13 @@ def plot_errors(
     full = max(2 * _MARGIN + _CAPTION_WIDTH + side * columns, 0.65 * FIGURE_WIDTH)
     # A little less than a column is wide, so that the height bounds all images alike and leaves gaps between.
     row = min(max(0.88 * side * height / width, _CAPTION_HEIGHT), _ROWS / count)
-    figure = _titled_figure(full, _TITLE + _HEADER + count * row + _MARGIN, colours)
     sides = "predicted class" if true_maps is None else "predicted class (left) and the true one (right)"
-    _write_title(figure, f"Evidence for the {sides}; dark: none", colours)
-    grid = figure.add_gridspec(
-        count,
-        2 + len(layers),
-        width_ratios=[_CAPTION_WIDTH, side, *[side * len(heats)] * len(layers)],
-        left=_MARGIN / full,
-        right=(2 * _MARGIN + _CAPTION_WIDTH + side * columns) / full - _MARGIN / full,
-        top=1 - (_TITLE + _HEADER) / figure.get_figheight(),
-        bottom=_MARGIN / figure.get_figheight(),
-        wspace=0.06,
-        hspace=0.1,
-    )
+    subtitle = f"Evidence for the {sides}; dark: none"
+    figure = _titled_figure(full, _TITLE + _HEADER + count * row + _MARGIN, subtitle, colours)
+    ratios = [_CAPTION_WIDTH, side, *[side * len(heats)] * len(layers)]
+    right = _MARGIN + _CAPTION_WIDTH + side * columns
+    edges = _edges(figure, right=right, top=_TITLE + _HEADER, bottom=_MARGIN)
+    grid = figure.add_gridspec(count, 2 + len(layers), width_ratios=ratios, wspace=0.06, hspace=0.1, **edges)
     scale = max(1, round(row * DOTS_PER_INCH / height))
     for number in range(count):
         _write_caption(_bare(figure, grid[number, 0]), errors, number, colours, (0, 0.5), 20)
@@ -123,18 +113,10 @@ def _plot_images(errors: Errors, images: NDArray[np.uint8], theme: Theme) -> Fig
     count, height, width, _ = images.shape
     rows, side = -(-count // _PER_ROW), (FIGURE_WIDTH - 2 * _MARGIN) / _PER_ROW
     row = min(0.9 * side * height / width + _CAPTION_HEIGHT + 0.15, _ROWS / rows)
-    figure = _titled_figure(FIGURE_WIDTH, _TITLE + rows * row, theme)
-    _write_title(figure, "", theme)
-    grid = figure.add_gridspec(
-        rows,
-        _PER_ROW,
-        left=_MARGIN / FIGURE_WIDTH,
-        right=1 - _MARGIN / FIGURE_WIDTH,
-        top=1 - 0.6 * _TITLE / figure.get_figheight(),
-        bottom=(_CAPTION_HEIGHT + 0.2) / figure.get_figheight(),
-        wspace=0.1,
-        hspace=(_CAPTION_HEIGHT + 0.15) / (row - _CAPTION_HEIGHT - 0.15),
-    )
+    figure = _titled_figure(FIGURE_WIDTH, _TITLE + rows * row, "", theme)
+    below = _CAPTION_HEIGHT + 0.15
+    edges = _edges(figure, right=FIGURE_WIDTH - _MARGIN, top=0.6 * _TITLE, bottom=below)
+    grid = figure.add_gridspec(rows, _PER_ROW, wspace=0.1, hspace=below / (row - below), **edges)
     for number, image in enumerate(images):
         axes = _bare(figure, grid[divmod(number, _PER_ROW)])
         axes.imshow(image)
@@ -143,30 +125,32 @@ def _plot_images(errors: Errors, images: NDArray[np.uint8], theme: Theme) -> Fig
     return figure
 
 
-def _titled_figure(width: float, height: float, theme: Theme) -> Figure:
+def _titled_figure(width: float, height: float, subtitle: str, theme: Theme) -> Figure:
     figure = make_figure(width, height, theme=theme)
     figure.set_layout_engine("none")
+    left, title = _MARGIN / width, "Misclassified images"
+    figure.text(
+        left, 1 - 0.14 / height, title, size=TEXT_SIZE + 2.5, weight="bold", color=theme.ink, va="top"
+    )
+    figure.text(left, 1 - 0.38 / height, subtitle, size=TEXT_SIZE - 0.5, color=theme.muted, va="top")
     return figure
+
+
+def _edges(figure: Figure, *, right: float, top: float, bottom: float) -> dict[str, Any]:
+    """Returns where a grid lies in the figure: inches from the left, from the top and from the bottom."""
+    width, height = figure.get_size_inches()
+    return {
+        "left": _MARGIN / width,
+        "right": right / width,
+        "top": 1 - top / height,
+        "bottom": bottom / height,
+    }
 
 
 def _bare(figure: Figure, cell: Any) -> Axes:
     axes = figure.add_subplot(cell)
     axes.set_axis_off()
     return axes
-
-
-def _write_title(figure: Figure, subtitle: str, theme: Theme) -> None:
-    width, height = figure.get_size_inches()
-    place: dict[str, Any] = {"x": _MARGIN / width, "va": "top"}
-    figure.text(
-        y=1 - 0.14 / height,
-        s="Misclassified images",
-        size=TEXT_SIZE + 2.5,
-        weight="bold",
-        color=theme.ink,
-        **place,
-    )
-    figure.text(y=1 - 0.38 / height, s=subtitle, size=TEXT_SIZE - 0.5, color=theme.muted, **place)
 
 
 def _write_caption(

@@ -26,13 +26,7 @@ if TYPE_CHECKING:
 def plot_faithfulness(rows: Sequence[Faithfulness], *, theme: str | Theme = "light") -> Figure:
     """Returns a figure of how far each method's maps beat random ones, by layer, with two standard errors.
 
-    Args:
-        rows: As `measure_faithfulness` returns: of each layer its random maps and at least one method.
-        theme: Name of one of `THEMES`, or a theme.
-
-    Raises:
-        ValueError: If a layer has no random maps or nothing else, the numbers of images differ, or the theme
-            is unknown.
+    Rows are those of `measure_faithfulness`: of each layer its random maps and at least one method.
 
     >>> import numpy as np
     >>> scores = np.array([0.1, 0.3])
@@ -67,7 +61,7 @@ def plot_faithfulness(rows: Sequence[Faithfulness], *, theme: str | Theme = "lig
             margin = 0.0 if math.isnan(error) else 2 * error
             # One image has no standard error and proves nothing.
             believed = not math.isnan(error) and advantage > margin
-            colour = colours.good if believed else colours.bad
+            colour = colours.accent if believed else colours.second
             axes.hlines(place, advantage - margin, advantage + margin, color=colour, linewidth=2.2, alpha=0.7)
             axes.plot(
                 advantage, place, marker="o", markersize=7.5, color=colour, markeredgewidth=1.8,

@@ -32,18 +32,10 @@ if TYPE_CHECKING:
 def plot_confusion(
     matrix: NDArray[np.integer], *, class_names: Sequence[str] | None = None, theme: str | Theme = "light"
 ) -> Figure:
-    """Returns a figure of a confusion matrix `(K, K)`: right predictions teal, wrong ones orange.
+    """Returns a figure of `confusion_matrix`: right predictions teal, wrong ones orange.
 
     Colours are shares of the true class, on a scale of their own for each of the two hues, since errors would
     vanish beside the diagonal. Numbers are counts, left out with more than 20 classes.
-
-    Args:
-        matrix: Counts, true classes in rows, as `confusion_matrix` returns.
-        class_names: The K names; without them the indices.
-        theme: Name of one of `THEMES`, or a theme.
-
-    Raises:
-        ValueError: If the matrix is not square with whole numbers of at least 0, or the names do not fit.
 
     >>> figure = plot_confusion(np.array([[8, 2], [1, 9]]), class_names=["cat", "dog"])
     >>> figure.axes[0].texts[0].get_text()
@@ -107,14 +99,7 @@ def _compact(count: int) -> str:
 
 
 def plot_classes(reports: Sequence[ClassReport], *, theme: str | Theme = "light") -> Figure:
-    """Returns a figure of the precision and the recall of each class, in the order given.
-
-    Args:
-        reports: As `class_reports` returns; at least one.
-        theme: Name of one of `THEMES`, or a theme.
-
-    Raises:
-        ValueError: If there are no reports, or the theme is unknown.
+    """Returns a figure of the precision and the recall of each class, in the order of `class_reports`.
 
     >>> from cifar_explain import class_reports
     >>> figure = plot_classes(class_reports(np.array([[8, 2], [1, 9]]), class_names=["cat", "dog"]))
@@ -161,15 +146,7 @@ def plot_classes(reports: Sequence[ClassReport], *, theme: str | Theme = "light"
 def plot_reliability(
     curve: ReliabilityCurve, *, calibrated: ReliabilityCurve | None = None, theme: str | Theme = "light"
 ) -> Figure:
-    """Returns a figure of accuracy by confidence, with the calibration error and the images behind each point.
-
-    Args:
-        curve: As `reliability_curve` returns.
-        calibrated: The same after `apply_temperature`.
-        theme: Name of one of `THEMES`, or a theme.
-
-    Raises:
-        ValueError: If a curve is none, or the theme is unknown.
+    """Returns a reliability diagram, of the curves before and after `apply_temperature` if both are given.
 
     >>> from cifar_explain import reliability_curve
     >>> figure = plot_reliability(reliability_curve([[0.9, 0.1], [0.6, 0.4]], [0, 1]))
@@ -198,17 +175,16 @@ def plot_reliability(
     axes.plot([0, 1], [0, 1], color=colours.muted, linewidth=1.2, linestyle=(0, (4, 3)))
     most = max(int(points.counts.max()) for _, points, _, _ in shown)
     for name, points, colour, marker in shown:
-        axes.plot(
-            points.confidences,
-            points.accuracies,
-            color=colour,
-            marker=marker,
-            markersize=6,
-            linewidth=2,
-            # The legend's line with its mark; the marks themselves follow, as large as the images behind them.
-            markevery=[],
-            label=f"{name}: calibration error {points.calibration_error:.1%}",
-        )
+        label = f"{name}: calibration error {points.calibration_error:.1%}"
+        # The legend's line with its mark; the marks themselves follow, as large as the images behind them.
+        style: dict[str, Any] = {
+            "color": colour,
+            "marker": marker,
+            "markersize": 6,
+            "linewidth": 2,
+            "markevery": [],
+        }
+        axes.plot(points.confidences, points.accuracies, label=label, **style)
         sizes = 50 * points.counts / most
         axes.scatter(points.confidences, points.accuracies, s=sizes, color=colour, marker=marker, zorder=3)
     least = min(float(min(points.confidences.min(), points.accuracies.min())) for _, points, _, _ in shown)

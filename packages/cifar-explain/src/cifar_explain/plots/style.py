@@ -31,16 +31,9 @@ SMALL_SIZE = 8.5
 class Theme:
     """Colours of figures, as hexadecimal RGB; teal and orange differ for the colour-blind too.
 
-    Args:
-        name: "light" or "dark".
-        surface: Background.
-        ink: Text and what matters most.
-        muted: Secondary text and lines.
-        grid: Grid lines and frames.
-        accent: First series, and what went well: teal.
-        second: Second series, and what went wrong: orange.
-        sequential: Stops of a colour map from little to much, in the accent's hue.
-        sequential_second: The same in the second colour's hue.
+    Text is in `ink` or `muted` on the `surface`, with lines of `grid`. The first series, and what went well, is
+    in the `accent`, teal; the `second`, and what went wrong, is orange. `sequential` and `sequential_second` are
+    stops of colour maps from little to much in the two hues.
     """
 
     name: str
@@ -52,16 +45,6 @@ class Theme:
     second: str
     sequential: tuple[str, ...]
     sequential_second: tuple[str, ...]
-
-    @property
-    def good(self) -> str:
-        """The accent, for what went well."""
-        return self.accent
-
-    @property
-    def bad(self) -> str:
-        """The second colour, for what went wrong."""
-        return self.second
 
     @property
     def colormap(self) -> LinearSegmentedColormap:
@@ -110,9 +93,6 @@ THEMES: Mapping[str, Theme] = MappingProxyType({"light": _LIGHT, "dark": _DARK})
 def find_theme(name: str | Theme) -> Theme:
     """Returns the theme of this name; a theme as it is.
 
-    Raises:
-        ValueError: If there is none of this name.
-
     >>> find_theme("dark").accent
     '#2dd4bf'
     """
@@ -125,13 +105,7 @@ def make_figure(width: float = FIGURE_WIDTH, height: float = 4.5, *, theme: str 
     It belongs to its caller alone: pyplot and `rcParams` are not touched, so that threads can each make their
     own. Its layout is constrained: labels take the room they need.
 
-    Args:
-        width: Inches, greater than 0 and at most 100.
-        height: Inches, the same.
-        theme: Name of one of `THEMES`, or a theme.
-
-    Raises:
-        ValueError: If a size or the theme is none of these.
+    Sizes are inches, greater than 0 and at most 100.
 
     >>> make_figure(4, 3).get_size_inches()
     array([4., 3.])
@@ -151,9 +125,6 @@ def quiet_axes(
     axes: Axes, *, theme: str | Theme = "light", grid: Literal["x", "y", "both", "none"] = "y"
 ) -> Axes:
     """Returns the axes with a thin grid, small muted tick labels and no frame but the bottom and left lines.
-
-    Raises:
-        ValueError: If the theme or `grid` is unknown.
 
     >>> quiet_axes(make_figure(4, 3).subplots()).spines["top"].get_visible()
     False
@@ -184,9 +155,6 @@ def quiet_axes(
 def add_title(axes: Axes, title: str, subtitle: str = "", *, theme: str | Theme = "light") -> None:
     """Writes a bold title above the axes, left-aligned, with a quieter subtitle below it.
 
-    Raises:
-        ValueError: If the theme is unknown.
-
     >>> axes = make_figure(4, 3).subplots()
     >>> add_title(axes, "Accuracy", "share of the test images")
     >>> [text.get_text() for text in axes.texts]
@@ -209,11 +177,7 @@ def add_title(axes: Axes, title: str, subtitle: str = "", *, theme: str | Theme 
 
 
 def add_legend(place: Axes | Figure, *, theme: str | Theme = "light", **options: Any) -> None:
-    """Adds a legend without frame to axes or a figure; `options` are those of Matplotlib's `legend`.
-
-    Raises:
-        ValueError: If the theme is unknown.
-    """
+    """Adds a legend without frame to axes or a figure; `options` are those of Matplotlib's `legend`."""
     colours = find_theme(theme)
     place.legend(frameon=False, labelcolor=colours.ink, fontsize=TEXT_SIZE - 0.5, **options)
 
