@@ -86,16 +86,6 @@ def test_every_row_of_results_is_shown():
     assert [*dict.fromkeys(name for name, _, _ in cells(README))] == ["fast", "best", "resnet9"]
 
 
-def test_seeds_and_machine_are_named():
-    seeds = ", ".join(str(len(summaries(name))) for name in ("fast", "best", "resnet9"))
-    environments = [run["environment"] for path in RESULTS.iterdir() for run in summaries(path.name)]
-    ((cores, processor),) = {(one["cores"], one["processor"]) for one in environments}
-    machine = f"on {cores} cores of an {processor} in bfloat16."
-    assert f"deviation of {seeds} seeds" in README
-    assert machine in README
-    assert machine in DOCUMENT
-
-
 @pytest.fixture(scope="module")
 def weights():
     return load_weights(ASSETS / "model.safetensors")

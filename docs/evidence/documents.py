@@ -53,14 +53,9 @@ def render_regions(root: Path) -> str:
         raise ValueError(
             f"the app's run, {summary['recipe']} with seed {summary['seed']}, is in no folder of {RESULTS}"
         )
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=False,  # noqa: S701  Markdown of our own files
-        trim_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["percent"] = percent
-    return environment.get_template("regions.md.jinja").render(
+    text = Path(__file__).with_name("regions.md.jinja").read_text(encoding="utf-8")
+    return jinja2.Template(text, trim_blocks=True, undefined=jinja2.StrictUndefined).render(
+        percent=percent,
         rows=rows,
         machine=describe_machines(rows),
         summary=summary,
@@ -73,6 +68,14 @@ def render_regions(root: Path) -> str:
     )
 
 
+def copy_sources(root: Path, target: Path) -> None:
+    """Copy the documents and all that they are made of."""
+    for place in (RESULTS, ASSETS / "report"):
+        shutil.copytree(root / place, target / place)
+    for place in (*DOCUMENTS, ASSETS / "model.safetensors"):
+        shutil.copyfile(root / place, target / place)
+
+
 @contextlib.contextmanager
 def staged(root: Path) -> Iterator[Path]:
     """Provide a copy of the documents and of all that they are made of, to be changed.
@@ -82,10 +85,7 @@ def staged(root: Path) -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory() as folder:
         stage = Path(folder)
-        for place in (RESULTS, ASSETS / "report"):
-            shutil.copytree(root / place, stage / place)
-        for place in (*DOCUMENTS, ASSETS / "model.safetensors"):
-            shutil.copyfile(root / place, stage / place)
+        copy_sources(root, stage)
         yield stage
         for place, text in render(stage).items():
             (stage / place).write_text(text, encoding="utf-8")
