@@ -65,13 +65,13 @@ def test_index_lists_every_file_and_card():
 def test_accuracy_is_measured_again(name):
     from cifar_data import open_dataset
     from cifar_explain import predict_logits
-    from cifar_models import fold_batch_norms
+    from cifar_models import fuse_conv_bn
 
     weights = load_weights(LISTED[name][1])
     dataset = open_dataset()
     assert dataset.fingerprint == weights.metrics["data_fingerprint"]
     test = dataset.test
-    logits = predict_logits(fold_batch_norms(weights.model), test.images, preprocess=weights.spec.normalize)
+    logits = predict_logits(fuse_conv_bn(weights.model), test.images, preprocess=weights.spec.normalize)
     errors = (logits.argmax(axis=1) != test.labels).sum()
     # Another processor rounds differently, which may flip a near tie.
     assert errors == pytest.approx(len(test.labels) * (1 - weights.metrics["test_accuracy"]), abs=3.01)
