@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "evidence"
@@ -176,6 +177,16 @@ def test_machines_are_named_with_their_rows():
     rows = [results.Row("a", "", runs[:1]), results.Row("b", "", runs)]
     assert results.describe_machines(rows[:1]) == "2 cores of an EPYC in float32"
     assert results.describe_machines(rows).endswith("float32 (a, b); 4 cores of an EPYC in float32 (b)")
+
+
+@pytest.mark.slow
+def test_screenshot_is_of_a_whole_page(root, missing):
+    if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+        missing("there is no chromium on this machine")
+    # A process of its own: one process runs Playwright once.
+    subprocess.run([sys.executable, FOLDER, "--root", root, "screenshot"], check=True)
+    with Image.open(root / "apps" / "space" / "screenshot.png") as image:
+        assert image.size == (1440, 960)
 
 
 @pytest.fixture(scope="module")
