@@ -62,7 +62,7 @@ def test_large_logits_do_not_overflow(images):
     np.testing.assert_array_equal(predict_probabilities(model, images), [[1, 0]] * 5)
 
 
-def test_preprocessing_happens_in_micro_batches(model, images, names):
+def test_images_are_preprocessed_in_micro_batches(model, images, names):
     photos = np.random.default_rng(0).integers(0, 256, (5, 12, 16, 3), np.uint8)
     sizes, seen = [], []
 
@@ -210,7 +210,7 @@ def test_equal_width_error_by_brute_force():
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
-def test_the_fitted_temperature_undoes_a_known_one(temperature):
+def test_fitted_temperature_undoes_a_known_one(temperature):
     generator = np.random.default_rng(1)
     honest = generator.dirichlet([0.5] * 3, 20_000)
     labels = (generator.random((20_000, 1)) > honest.cumsum(1)).sum(1)
@@ -274,12 +274,12 @@ GOOD = [[0.9, 0.1], [0.2, 0.8]]
         (lambda: apply_temperature(GOOD, float("nan")), "temperature must be positive"),
     ],
 )
-def test_bad_input(call, message):
+def test_arguments_that_do_not_fit_are_rejected(call, message):
     with pytest.raises(ValueError, match=message):
         call()
 
 
-def test_evaluate_refuses_bad_input(model, images):
+def test_evaluate_rejects_what_does_not_fit(model, images):
     with pytest.raises(ValueError, match="labels must be 5"):
         evaluate(model, images, [0])
     with pytest.raises(ValueError, match="from 0 to 3, but number 4 is 4"):

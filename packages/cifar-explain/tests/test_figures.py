@@ -1,6 +1,5 @@
 """Figures: what they show is what was given, nothing is clipped, and no global state is touched."""
 
-import io
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from cifar_explain import (
     ClassReport,
     Faithfulness,
     class_reports,
+    confusion_matrix,
     find_errors,
     find_theme,
     make_figure,
@@ -36,14 +36,13 @@ LONG = tuple(f"{name} of the northern forests, {number}" for number, name in enu
 NAMES = {2: ("cat", "dog"), 10: CIFAR, 20: LONG}
 
 
-def case(classes, *, count=300, seed=0):
+def case(classes, *, seed=0):
+    """Probabilities of 300 images, labels that mostly agree with them, and the confusion matrix."""
     generator = np.random.default_rng(seed)
-    probabilities = generator.dirichlet([0.2] * classes, count)
+    probabilities = generator.dirichlet([0.2] * classes, 300)
     guesses = probabilities.argmax(1)
-    labels = np.where(generator.random(count) < 0.8, guesses, generator.integers(0, classes, count))
-    matrix = np.zeros((classes, classes), int)
-    np.add.at(matrix, (labels, guesses), 1)
-    return probabilities, labels, matrix
+    labels = np.where(generator.random(300) < 0.8, guesses, generator.integers(0, classes, 300))
+    return probabilities, labels, confusion_matrix(labels, guesses, classes=classes)
 
 
 def faithfulness_rows(*, layers=("conv1", "features.7.block.conv2.very.deep"), images=20):
@@ -56,32 +55,29 @@ def faithfulness_rows(*, layers=("conv1", "features.7.block.conv2.very.deep"), i
     ]
 
 
-def error_arguments(*, count=3, classes=10, layers=2, size=(32, 32), seed=0):
-    generator = np.random.default_rng(seed)
+def error_arguments(*, count=3, classes=10, layers=2, size=(32, 32)):
+    generator = np.random.default_rng(0)
     probabilities, labels, _ = case(classes)
-    names = NAMES[classes]
-    errors = find_errors(probabilities, labels, class_names=names).take(slice(0, count))
+    errors = find_errors(probabilities, labels, class_names=NAMES[classes]).take(slice(0, count))
     photos = generator.integers(0, 256, (count, *size, 3), np.uint8)
     maps, others = generator.random((2, count, layers, *size)).astype(np.float32)
     named = [f"features.{number}.conv" for number in range(layers)]
     return (errors, photos), {"maps": maps, "true_maps": others, "layers": named}
 
 
-def figures(classes, theme):
-    """Each figure by name."""
+def figures(classes, theme="light"):
     probabilities, labels, matrix = case(classes)
     names = NAMES[classes]
     arguments, maps = error_arguments(classes=classes)
     curve = reliability_curve(probabilities, labels)
-    return {
-        "confusion": plot_confusion(matrix, class_names=names, theme=theme),
-        "classes": plot_classes(class_reports(matrix, class_names=names), theme=theme),
-        "reliability": plot_reliability(curve, theme=theme),
-        "calibrated": plot_reliability(curve, calibrated=curve, theme=theme),
-        "faithfulness": plot_faithfulness(faithfulness_rows(), theme=theme),
-        "errors": plot_errors(*arguments, **maps, theme=theme),
-        "photos": plot_errors(*arguments, theme=theme),
-    }
+    return [
+        plot_confusion(matrix, class_names=names, theme=theme),
+        plot_classes(class_reports(matrix, class_names=names), theme=theme),
+        plot_reliability(curve, calibrated=curve, theme=theme),
+        plot_faithfulness(faithfulness_rows(), theme=theme),
+        plot_errors(*arguments, **maps, theme=theme),
+        plot_errors(*arguments, theme=theme),
+    ]
 
 
 def drawn(figure):
@@ -91,67 +87,48 @@ def drawn(figure):
     return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
-def shown_labels(axis):
-    """The labels of the ticks that are within the axis; others exist, but are not drawn."""
-    if not axis.axes.axison:
-        return []
-    low, high = sorted(axis.get_view_interval())
-    return [
-        tick.label1
-        for tick in axis.get_major_ticks()
-        if low <= tick.get_loc() <= high and tick.label1.get_visible() and tick.label1.get_text()
-    ]
-
-
 def texts_of(figure):
-    ticks = {
-        label
-        for axes in figure.axes
-        for axis in (axes.xaxis, axes.yaxis)
-        for label in axis.get_majorticklabels()
-    }
-    shown = {
-        label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for label in shown_labels(axis)
-    }
+    """The texts that are drawn; ticks beyond the ends of their axis exist, but are not."""
+    hidden = set()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            ticks = axis.get_major_ticks()
+            hidden |= {tick.label1 for tick in ticks if not axes.axison or not low <= tick.get_loc() <= high}
     return [
         text
         for text in figure.findobj(Text)
-        if text.get_visible() and text.get_text().strip() and (text in shown or text not in ticks)
+        if text.get_visible() and text.get_text().strip() and text not in hidden
     ]
 
 
-def assert_separate(texts, figure):
+def assert_separate(figure):
     """No text is cut off by the figure's edge or lies on another."""
+    # The box of a tilted label is larger than what is drawn of it.
+    texts = [text for text in texts_of(figure) if not text.get_rotation() % 90]
     boxes = [(text.get_text(), text.get_window_extent().padded(-2)) for text in texts]
     for text, box in boxes:
-        assert box.x0 >= -2, text
-        assert box.y0 >= -2, text
-        assert box.x1 <= figure.bbox.x1 + 2, text
-        assert box.y1 <= figure.bbox.y1 + 2, text
+        assert np.array_equal(box.extents, figure.bbox.intersection(box, figure.bbox.padded(2)).extents), text
     for (one, box), (other, another) in combinations(boxes, 2):
         assert not box.overlaps(another), (one, other)
 
 
 @pytest.mark.parametrize("classes", NAMES)
-def test_no_text_is_clipped_and_none_overlaps_another(classes):
-    for figure in figures(classes, "light").values():
+def test_no_text_is_clipped_or_overlaps_another(classes):
+    for figure in figures(classes):
         drawn(figure)
-        # The box of a tilted label is larger than what is drawn of it.
-        assert_separate([text for text in texts_of(figure) if not text.get_rotation()], figure)
+        assert_separate(figure)
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_the_background_and_the_size(theme):
-    for figure in figures(2, theme).values():
+def test_figures_have_the_background_of_the_theme_and_the_size_of_a_readme(theme):
+    for figure in figures(2, theme):
         pixels = drawn(figure)
         background = np.round(np.array(to_rgb(THEMES[theme].surface)) * 255)
         for corner in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
             np.testing.assert_array_equal(pixels[corner], background)
-        file = io.BytesIO()
-        figure.savefig(file, format="png")
-        width = figure.get_figwidth()
-        assert int.from_bytes(file.getvalue()[16:20], "big") == pytest.approx(width * 200, abs=1)
-        assert width <= 9
+        assert figure.get_figwidth() <= 9
+        assert pixels.shape[1] == pytest.approx(figure.get_figwidth() * 200, abs=1)
 
 
 def test_pyplot_and_global_settings_are_not_touched():
@@ -194,35 +171,23 @@ def luminance(colour):
 
 
 @pytest.mark.parametrize("theme", THEMES.values(), ids=list(THEMES))
-def test_text_stands_out_from_the_background(theme):
+def test_colours_have_contrast_and_direction_and_differ_for_the_colour_blind(theme):
     for colour in (theme.ink, theme.muted, theme.accent, theme.second):
         light, dark = sorted([luminance(colour), luminance(theme.surface)], reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= 4.5, colour
-
-
-@pytest.mark.parametrize("theme", THEMES.values(), ids=list(THEMES))
-def test_colour_maps_run_one_way_and_end_in_the_themes_hue(theme):
     for colormap in (theme.colormap, theme.colormap_second):
         steps = np.diff([luminance(colour) for colour in colormap(np.linspace(0, 1, 64))])
         assert (np.sign(steps) == np.sign(luminance(theme.ink) - luminance(theme.surface))).all()
-
-
-@pytest.mark.parametrize("theme", THEMES.values(), ids=list(THEMES))
-@pytest.mark.parametrize(
-    "matrix",
-    [
-        # Viénot, Brettel and Mollon 1999: what protanopes and deuteranopes see, in linear RGB.
-        [[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]],
-        [[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]],
-    ],
-)
-def test_the_two_series_differ_for_the_colour_blind(theme, matrix):
-    one, other = (np.array(matrix) @ np.array(to_rgb(c)) ** 2.2 for c in (theme.accent, theme.second))
-    assert np.abs(one.clip(0) ** (1 / 2.2) - other.clip(0) ** (1 / 2.2)).max() > 0.25
+    # Viénot, Brettel and Mollon 1999: what protanopes and deuteranopes see, in linear RGB.
+    protan = [[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]]
+    deutan = [[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]]
+    for matrix in (protan, deutan):
+        one, other = (np.array(matrix) @ np.array(to_rgb(c)) ** 2.2 for c in (theme.accent, theme.second))
+        assert np.abs(one.clip(0) ** (1 / 2.2) - other.clip(0) ** (1 / 2.2)).max() > 0.25
 
 
 @pytest.mark.parametrize("least", [0.05, 0.36, 0.76, 0.83, 0.93])
-def test_an_axis_of_shares_says_of_each_tick_where_it_lies(least):
+def test_ticks_of_shares_are_labelled_with_their_place(least):
     shares = np.linspace(least, 1, 10)
     reports = [ClassReport("a", share, share, share, 100, 100) for share in shares]
     axes = plot_classes(reports).axes[0]
@@ -232,7 +197,7 @@ def test_an_axis_of_shares_says_of_each_tick_where_it_lies(least):
     assert [float(text.rstrip("%")) for text in labels] == pytest.approx(axes.get_xticks() * 100)
 
 
-def test_the_confusion_matrix_shows_each_count_in_its_cell():
+def test_confusion_matrix_shows_each_count_in_its_cell():
     matrix = np.array([[90, 0, 10], [1, 50_000, 1500], [0, 0, 0]])
     figure = plot_confusion(matrix, class_names=["cat", "dog", "frog"])
     axes = figure.axes[0]
@@ -247,7 +212,7 @@ def test_the_confusion_matrix_shows_each_count_in_its_cell():
     np.testing.assert_allclose(colours[2, 0], to_rgba(THEMES["light"].sequential_second[0]), atol=0.01)
 
 
-def test_a_confusion_matrix_of_many_classes_has_no_numbers_but_colours():
+def test_confusion_matrix_of_many_classes_has_colours_without_numbers():
     figure = plot_confusion(np.eye(30, dtype=int))
     assert not [text for text in figure.axes[0].texts if text.get_text() == "1"]
     assert figure.axes[0].images[0].get_array().shape == (30, 30, 4)
@@ -299,7 +264,7 @@ def test_reliability_says_how_many_images_stand_behind_a_mark():
     assert "1 to 9" in "".join(text.get_text() for text in unequal.axes[0].texts)
 
 
-def test_maps_are_filled_only_where_they_beat_chance():
+def test_marks_of_maps_are_filled_only_where_they_beat_chance():
     rows = faithfulness_rows(layers=["conv"])
     axes = plot_faithfulness(rows).axes[0]
     labels = [label.get_text() for label in axes.get_yticklabels()]
@@ -357,7 +322,7 @@ def test_errors_show_each_image_and_its_maps_in_a_row(layers, size, pairs):
     for upper, lower in pairwise(rows):
         assert box_of(upper[0])[1] > box_of(lower[0])[3]
     assert box_of(rows[-1, -1])[2] <= figure.bbox.x1
-    assert_separate(texts_of(figure), figure)
+    assert_separate(figure)
 
 
 def test_errors_without_maps_show_five_images_a_row_with_both_classes():
@@ -373,7 +338,7 @@ def test_errors_without_maps_show_five_images_a_row_with_both_classes():
             f"true, {errors.confidences[number] - errors.margins[number]:.1%}",
             CIFAR[errors.labels[number]],
         ]
-    assert_separate(texts_of(figure), figure)
+    assert_separate(figure)
     boxes = [axes.get_window_extent() for axes in figure.axes]
     assert not any(
         text.get_window_extent().padded(-2).overlaps(box) for text in texts_of(figure) for box in boxes
@@ -392,22 +357,12 @@ def test_a_hundred_errors_fit_into_one_figure():
 
 
 def test_names_with_dollar_signs_are_no_formulas():
-    figure = plot_confusion(np.eye(2, dtype=int), class_names=["$\\frac", "a$b$\nc"])
-    drawn(figure)
-    plot_errors(
-        find_errors([[0.9, 0.1]], [1], class_names=["$\\frac$", "b"]), np.zeros((1, 8, 8, 3), np.uint8)
-    )
+    drawn(plot_confusion(np.eye(2, dtype=int), class_names=["$\\frac", "a$b$\nc"]))
+    errors = find_errors([[0.9, 0.1]], [1], class_names=["$\\frac$", "b"])
+    drawn(plot_errors(errors, np.zeros((1, 8, 8, 3), np.uint8)))
 
 
-def test_the_arguments_are_left_alone():
-    arguments, maps = error_arguments()
-    copies = arguments[1].copy(), maps["maps"].copy()
-    plot_errors(*arguments, **maps)
-    np.testing.assert_array_equal(arguments[1], copies[0])
-    np.testing.assert_array_equal(maps["maps"], copies[1])
-
-
-def test_a_theme_may_be_given_as_it_is():
+def test_theme_may_be_given_as_it_is():
     assert find_theme(THEMES["dark"]) is THEMES["dark"]
     figure = make_figure(3, 2, theme=THEMES["dark"])
     assert figure.get_facecolor() == to_rgba(THEMES["dark"].surface)
@@ -415,6 +370,8 @@ def test_a_theme_may_be_given_as_it_is():
 
 (ERRORS, PHOTOS), MAPS = error_arguments()
 ROWS = faithfulness_rows(layers=["conv"])
+OTHER_IMAGES = faithfulness_rows(layers=["conv"], images=3)[1]
+CURVE = reliability_curve([[1, 0]], [0])
 
 
 @pytest.mark.parametrize(
@@ -430,17 +387,11 @@ ROWS = faithfulness_rows(layers=["conv"])
         (lambda: plot_classes([]), "reports must be at least one"),
         (lambda: plot_classes(["cat"]), "reports must be at least one ClassReport"),
         (lambda: plot_reliability(None), "curve must be a ReliabilityCurve, got NoneType"),
-        (
-            lambda: plot_reliability(reliability_curve([[1, 0]], [0]), calibrated=3),
-            "calibrated must be .* got int",
-        ),
+        (lambda: plot_reliability(CURVE, calibrated=3), "calibrated must be .* got int"),
         (lambda: plot_faithfulness([]), "rows must be at least one"),
         (lambda: plot_faithfulness(ROWS[1:]), "rows must have random maps once .* layer 'conv'"),
         (lambda: plot_faithfulness(ROWS[:1]), "at least one method for layer 'conv'"),
-        (
-            lambda: plot_faithfulness([ROWS[0], *faithfulness_rows(images=3)[1:2]]),
-            "layer|must have 20 scores",
-        ),
+        (lambda: plot_faithfulness([ROWS[0], OTHER_IMAGES]), "must have 3 scores, got 20"),
         (lambda: plot_errors(ERRORS.take(slice(0, 0)), PHOTOS[:0]), "1 to 100 errors, got 0"),
         (lambda: plot_errors([1], PHOTOS), "got list"),
         (lambda: plot_errors(ERRORS, PHOTOS[1:]), r"images must be uint8 \(3, H, W, 3\), got uint8 \(2,"),
@@ -451,13 +402,10 @@ ROWS = faithfulness_rows(layers=["conv"])
         (lambda: plot_errors(ERRORS, PHOTOS, **{**MAPS, "layers": "ab"}), "layers must be a list of names"),
         (lambda: plot_errors(ERRORS, PHOTOS, maps=MAPS["maps"][:, :0]), "layers must name each of the maps"),
         (lambda: plot_errors(ERRORS, PHOTOS, **{**MAPS, "true_maps": MAPS["maps"][1:]}), "true_maps must be"),
-        (
-            lambda: plot_errors(ERRORS, PHOTOS, **{**MAPS, "maps": MAPS["maps"] + 1}),
-            r"heat must be in \[0, 1\]",
-        ),
+        (lambda: plot_errors(ERRORS, PHOTOS, **{**MAPS, "maps": MAPS["maps"] + 1}), "heat must be in"),
         (lambda: plot_errors(ERRORS, PHOTOS, **MAPS, opacity=2), "opacity must be"),
     ],
 )
-def test_bad_input(call, message):
+def test_arguments_that_do_not_fit_are_rejected(call, message):
     with pytest.raises(ValueError, match=message):
         call()

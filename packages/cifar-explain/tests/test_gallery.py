@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cifar_explain import (
-    HumanView,
     Recheck,
     find_errors,
     judge_errors,
@@ -155,23 +154,15 @@ def test_gallery_of_the_former_version_is_to_be_written_again(folder):
         ({"labels": [0]}, "labels must be 20"),
         ({"labels": np.zeros((20, 1), int)}, "labels must be 20"),
         ({"labels": [3] + [0] * 19}, "number 0 is 3"),
-        ({"labels": [0.5] * 20}, "labels must be whole numbers"),
-        ({"labels": [True] * 20}, "labels must be whole numbers"),
         ({"labels": [None] * 20}, "no .npz file of plain arrays: Object arrays"),
         ({"probabilities": [[1, 0, 0]] * 19 + [[0, 0, 0]]}, "row 19"),
-        ({"probabilities": [[1, 0, np.nan]] * 20}, "row 0"),
-        ({"probabilities": [["1", "0", "0"]] * 20}, "must be numbers"),
         ({"probabilities": 0.5}, "must be numbers"),
-        ({"probabilities": np.zeros((0, 3)), "labels": np.zeros(0, int)}, "at least one of each"),
-        ({"class_names": ["a", "a", "b"]}, "3 different names"),
-        ({"class_names": ["a", "b"]}, "3 different names"),
         ({"class_names": "abc"}, "3 different names"),
         ({"split": ""}, "split must be a name"),
         ({"weights_sha256": "12"}, "weights_sha256 must be 64"),
         ({"sprite_sha256": "0" * 64}, "gallery.png is not the file"),
         ({"rechecks": ...}, "has no 'rechecks'"),
         ({"verdicts": ["label doubtful"]}, f"about {E} errors and 3 classes, got 1 verdicts"),
-        ({"verdicts": "label doubtful"}, f"about {E} errors and 3 classes, got 1 verdicts"),
         ({"votes": [[0.5, 0.5]] * E}, "votes of the shape"),
         ({"votes": [["a", "b", "c"]] * E}, "could not convert"),
         ({"rechecks": [[-1] * 6]}, "got 19 verdicts, 1 rechecks"),
@@ -247,17 +238,9 @@ def test_failed_write_leaves_the_old_gallery(folder, monkeypatch):
 
 def test_human_view_of_other_errors_is_rejected():
     gallery, _ = random_gallery(votes=True, rechecks=True)
-    human = gallery.human
-    for view in (
-        HumanView(human.verdicts[1:], human.votes, human.rechecks),
-        HumanView(human.verdicts, human.votes[:, 1:], human.rechecks),
-        HumanView(human.verdicts, human.votes, human.rechecks[1:]),
-    ):
-        with pytest.raises(ValueError, match=f"human must be about {E} errors and 3 classes"):
-            replace(gallery, human=view)
-    others = tuple(recheck and replace(recheck, given=(recheck.given + 1) % 3) for recheck in human.rechecks)
-    with pytest.raises(ValueError, match="images are numbered otherwise"):
-        replace(gallery, human=replace(human, rechecks=others))
+    other, _ = random_gallery(seed=4, count=30, votes=True)
+    with pytest.raises(ValueError, match=f"human must be about {E} errors and 3 classes"):
+        replace(gallery, human=other.human)
 
 
 @pytest.mark.parametrize(
@@ -266,9 +249,6 @@ def test_human_view_of_other_errors_is_rejected():
         ({"images": np.zeros((2, 4, 4, 3), np.uint8)}, r"uint8 \(1, H, W, 3\), got uint8 \(2, 4, 4, 3\)"),
         ({"images": np.zeros((1, 4, 4, 3))}, "got float64"),
         ({"images": np.zeros((1, 4, 4, 4), np.uint8)}, r"got uint8 \(1, 4, 4, 4\)"),
-        ({"labels": [2]}, "number 0 is 2"),
-        ({"probabilities": [[0.9, 0.9]]}, "sum to 1"),
-        ({"class_names": ["a"]}, "2 different names"),
         ({"weights_sha256": "x" * 64}, "64 hexadecimal digits"),
         ({"split": None}, "split must be"),
     ],

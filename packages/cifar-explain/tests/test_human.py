@@ -23,22 +23,18 @@ def entry(**changes):
     return {**base, **changes}
 
 
-def test_votes_decide():
+def test_verdicts_follow_from_votes():
     counts = np.array([[0, 10, 0], [0, 3, 7], [2, 8, 0], [9, 9, 9], [5, 4, 1], [0, 5, 5]])
     view = judge_errors(ERRORS, counts=counts)
     assert view.verdicts == (OWN, DISAGREE, OWN, DOUBTFUL, DISAGREE)
     np.testing.assert_allclose(view.votes[1], [0, 0.3, 0.7])
     assert view.counts == {DOUBTFUL: 1, DISAGREE: 2, OWN: 2}
     assert list(view.counts) == list(VERDICTS)
-    assert judge_errors(ERRORS, counts=counts, agreement=1.0).verdicts == (
-        OWN,
-        *[DISAGREE] * 2,
-        DOUBTFUL,
-        DISAGREE,
-    )
+    strict = judge_errors(ERRORS, counts=counts, agreement=1.0)
+    assert strict.verdicts == (OWN, DISAGREE, DISAGREE, DOUBTFUL, DISAGREE)
 
 
-def test_rechecks_decide_first():
+def test_verdicts_follow_from_rechecks_first():
     rechecks = {0: recheck(3, 2, 0, 0), 2: recheck(2, 1, 1, 1), 3: recheck(0, 5, 0, 0, given=0)}
     view = judge_errors(ERRORS, rechecks=rechecks)
     assert view.verdicts == (OWN, OWN, DOUBTFUL, OWN, OWN)
@@ -48,7 +44,7 @@ def test_rechecks_decide_first():
     assert both.verdicts == (DISAGREE, DISAGREE, DOUBTFUL, DISAGREE, DISAGREE)
 
 
-def test_no_errors_no_verdicts():
+def test_no_errors_have_no_verdicts():
     none = find_errors([[0.9, 0.1]], [0])
     assert judge_errors(none, counts=np.array([[1, 1]]), rechecks={}).verdicts == ()
 
@@ -66,7 +62,7 @@ def test_no_errors_no_verdicts():
         ({"counts": np.ones((6, 3)), "agreement": 1.2}, "agreement must be .* got 1.2"),
     ],
 )
-def test_what_does_not_fit_is_refused(arguments, message):
+def test_votes_that_do_not_fit_are_rejected(arguments, message):
     with pytest.raises(ValueError, match=message):
         judge_errors(ERRORS, **arguments)
 
@@ -81,26 +77,19 @@ def test_files_are_read(tmp_path):
         read_counts(tmp_path / "none.npy", images=2, classes=3)
 
 
-@pytest.mark.parametrize("array", [np.ones((3, 3)), np.ones((2, 3, 1)), np.array([["a"] * 3] * 2)])
-def test_count_files_of_another_shape_or_type(tmp_path, array):
-    np.save(tmp_path / "counts.npy", array)
-    with pytest.raises(ValueError, match=r"counts.npy must be numbers \(2, 3\), got"):
-        read_counts(tmp_path / "counts.npy", images=2, classes=3)
-
-
-def test_count_files_that_are_none(tmp_path):
+def test_files_that_are_no_counts_are_rejected(tmp_path):
     path = tmp_path / "counts.npy"
+    for array in (np.ones((3, 3)), np.ones((2, 3, 1)), np.array([["a"] * 3] * 2)):
+        np.save(path, array)
+        with pytest.raises(ValueError, match=r"counts.npy must be numbers \(2, 3\), got"):
+            read_counts(path, images=2, classes=3)
     np.save(path, np.array([[{}]], object), allow_pickle=True)
-    with pytest.raises(ValueError, match="no plain"):
-        read_counts(path, images=1, classes=1)
-    for content in (b"", b"hello", b"\x93NUMPY\x01\x00"):
+    pickled = path.read_bytes()
+    np.save(path, np.ones((2, 3)))
+    for content in (b"", b"hello", b"\x93NUMPY\x01\x00", pickled, path.read_bytes()[:-8]):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="no plain"):
-            read_counts(path, images=1, classes=1)
-    np.save(path, np.ones((200, 3)))
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match="no plain"):
-        read_counts(path, images=200, classes=3)
+            read_counts(path, images=2, classes=3)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +106,7 @@ def test_count_files_that_are_none(tmp_path):
         (json.dumps([entry(mturk={"given": 0, "guessed": 0, "neither": 0})]), "KeyError.'both'"),
     ],
 )
-def test_recheck_files_of_another_form(tmp_path, content, message):
+def test_files_that_are_no_rechecks_are_rejected(tmp_path, content, message):
     path = tmp_path / "rechecks.json"
     path.write_text(content)
     with pytest.raises(ValueError, match=message):
@@ -126,7 +115,7 @@ def test_recheck_files_of_another_form(tmp_path, content, message):
 
 @pytest.mark.data
 @pytest.mark.skipif("CIFAR_DATA_DIR" not in os.environ, reason="CIFAR_DATA_DIR is not set")
-def test_the_published_files():
+def test_published_files_have_their_published_numbers():
     folder = Path(os.environ["CIFAR_DATA_DIR"]).parent / "cifar10h"
     if not folder.is_dir():
         pytest.skip(f"no {folder.name} beside CIFAR_DATA_DIR")
