@@ -1,16 +1,15 @@
 """An image of the augmentation: some training images beside their versions in the first epochs."""
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image, ImageDraw, ImageFont
-from torch.utils.data import DataLoader
 
 from cifar_data.datamodule import CIFAR10DataModule
+from cifar_data.dataset.split import stratified_split
 from cifar_data.loaders.tensor import TensorLoader
-from cifar_data.seeding import derive_generator
 from cifar_data.validation import check_integer
 
 _MARGIN = 12  # pixels around the table
@@ -31,10 +30,10 @@ def render_preview(
 
     Args:
         datamodule: Its loader augments the images, and its seed chooses them.
-        rows: Number of images, one of each class in turn; at least 1.
+        rows: Number of images, in proportion to the classes; at least 1.
         columns: Number of versions of each, the original included; at least 2.
         scale: Width in pixels of one pixel of an image, at least 1.
-        surface: Background colour, a name or a hexadecimal code as Pillow takes it.
+        surface: Colour of the background, as Pillow takes it.
         ink: Colour of the text.
 
     Raises:
@@ -43,11 +42,14 @@ def render_preview(
     check_integer("rows", rows, low=1, high=datamodule.train_size)
     check_integer("columns", columns, low=2)
     check_integer("scale", scale, low=1)
-    positions = _choose_rows(datamodule, rows)
+    trained = datamodule.dataset.train.labels[datamodule.train_indices]
+    _, chosen = stratified_split(trained, val_size=rows, seed=datamodule.seed)
+    positions = sorted(chosen.tolist(), key=lambda position: trained[position])
     images, names = zip(
         *(datamodule.dataset.train[i] for i in datamodule.train_indices[positions]), strict=True
     )
-    epochs = [_augmented(datamodule, positions, epoch=epoch) for epoch in range(columns - 1)]
+    loader = datamodule.train_dataloader()
+    epochs = [_augmented(datamodule, loader, positions, epoch=epoch) for epoch in range(columns - 1)]
     return _draw_table(
         np.stack([np.stack(images), *epochs], axis=1),
         names=[datamodule.classes[label] for label in names],
@@ -58,26 +60,14 @@ def render_preview(
     )
 
 
-def _choose_rows(datamodule: CIFAR10DataModule, rows: int) -> list[int]:
-    """Returns positions among the images trained on: one of each class in turn, in a random order."""
-    labels = datamodule.dataset.train.labels[datamodule.train_indices]
-    order = derive_generator(datamodule.seed, "preview").permutation(len(labels))
-    rounds = np.zeros(len(labels), dtype=np.int64)
-    for label in np.unique(labels):
-        of_class = order[labels[order] == label]
-        rounds[of_class] = np.arange(len(of_class))
-    chosen = order[np.argsort(rounds[order], kind="stable")[:rows]]
-    return sorted(chosen.tolist(), key=lambda position: labels[position])
-
-
-def _augmented(datamodule: CIFAR10DataModule, positions: list[int], *, epoch: int) -> npt.NDArray[np.uint8]:
+def _augmented(
+    datamodule: CIFAR10DataModule, loader: Any, positions: list[int], *, epoch: int
+) -> npt.NDArray[np.uint8]:
     """Returns the images (n, 32, 32, 3) as the loader yields them in an epoch, with the normalisation undone."""
-    loader = datamodule.train_dataloader()
     if isinstance(loader, TensorLoader):
         images = loader.batch(torch.tensor(positions), epoch=epoch)
     else:
-        dataset = cast("DataLoader[Any]", loader).dataset
-        images = torch.stack([dataset[(epoch, position)][0] for position in positions])
+        images = torch.stack([loader.dataset[(epoch, position)][0] for position in positions])
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (datamodule.mean, datamodule.std))
     pixels = ((images * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
     return pixels.permute(0, 2, 3, 1).numpy()

@@ -16,15 +16,8 @@ _PURPOSES = (
 def derive_generator(seed: int, purpose: str, *keys: int) -> np.random.Generator:
     """Returns a new generator that depends on all arguments, and on nothing else.
 
-    Adding them up, as in `seed + epoch`, would make epoch 1 of seed 0 equal epoch 0 of seed 1.
-
-    Args:
-        seed: 0 or above.
-        purpose: One of the names in this module.
-        *keys: Non-negative integers, such as the epoch and the image's position.
-
-    Raises:
-        ValueError: If the seed is negative or the purpose unknown.
+    The keys are non-negative integers, such as the epoch and the image's position. Adding them to the seed would make
+    epoch 1 of seed 0 equal epoch 0 of seed 1.
 
     Source: `numpy.random.SeedSequence`, whose spawn keys give independent streams.
 

@@ -29,13 +29,7 @@ def check_integer(name: str, value: object, *, low: int, high: int | None = None
 
 
 def check_share(name: str, value: object) -> None:
-    """Raises a `ValueError` unless the value is a number in [0, 1).
-
-    >>> check_share("data.augmentation.contrast", 20)
-    Traceback (most recent call last):
-    ...
-    ValueError: data.augmentation.contrast must be a number from 0 to below 1, got 20
-    """
+    """Raises a `ValueError` unless the value is a number in [0, 1)."""
     if not (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1):
         raise ValueError(f"{name} must be a number from 0 to below 1, got {value!r}")
 
@@ -81,16 +75,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
 
 def check_sizes(settings: Mapping[str, Any], *, train: int) -> None:
-    """Checks the sizes asked for against a source of `train` training images.
-
-    Raises:
-        ValueError: Naming the setting as on the command line.
-
-    >>> check_sizes({"val_size": 100, "train_limit": None, "batch_size": 64}, train=100)
-    Traceback (most recent call last):
-    ...
-    ValueError: data.val_size must be a whole number from 0 to 99, got 100
-    """
+    """Checks the sizes asked for against a source of `train` training images, as `check_settings` does."""
     check_integer("data.val_size", settings["val_size"], low=0, high=train - 1)
     available = train - settings["val_size"]
     if settings["train_limit"] is not None:

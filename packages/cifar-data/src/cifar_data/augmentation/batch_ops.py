@@ -27,19 +27,10 @@ def pad_batch(images: Tensor, padding: int, *, mode: str = "constant") -> Tensor
 
 
 def crop_batch(padded: Tensor, indices: Tensor, *, corners: Tensor, size: int) -> Tensor:
-    """Crops one window out of each of the images at `indices`.
-
-    Args:
-        padded: (N, H, W, C), contiguous.
-        indices: int64 (B,).
-        corners: int64 (B, 2), top and left of each window, 0 to H - size and 0 to W - size.
-        size: Side of the windows in pixels.
-
-    Returns:
-        (B, size, size, C).
+    """Crops one window (size, size) out of each of the images at `indices` (B,).
 
     Raises:
-        ValueError: If a window does not lie inside its image.
+        ValueError: If a window, by its top and left in `corners` (B, 2), does not lie inside its image.
 
     >>> image = torch.arange(16, dtype=torch.uint8).reshape(1, 4, 4, 1)
     >>> crop_batch(image, torch.tensor([0]), corners=torch.tensor([[2, 1]]), size=2).flatten().tolist()
@@ -73,15 +64,10 @@ def flip_batch(images: Tensor, flip: Tensor) -> Tensor:
 
 
 def jitter_batch(images: Tensor, brightness: Tensor, *, contrast: Tensor) -> Tensor:
-    """Changes brightness and contrast of each image.
+    """Multiplies the pixels of each image by its brightness, and their distance from its mean grey by its contrast.
 
-    Both changes are rounded once and clipped to 0 to 255 at the end, so that they commute. Up to rounding and
-    clipping in between, this is ColorJitter in either of its orders.
-
-    Args:
-        images: (B, H, W, 3), contiguous.
-        brightness: float32 (B,), factors of the pixels.
-        contrast: float32 (B,), factors of the pixels' distance from the image's mean grey.
+    Rounded once and clipped to 0 to 255 at the end, so that both changes commute. Up to rounding and clipping in
+    between, this is ColorJitter in either of its orders.
 
     Source: torchvision's `adjust_brightness` and `adjust_contrast`; grey by ITU-R BT.601.
 
@@ -97,16 +83,10 @@ def jitter_batch(images: Tensor, brightness: Tensor, *, contrast: Tensor) -> Ten
 
 
 def cutout_batch(images: Tensor, corners: Tensor, *, size: int, fill: Sequence[int]) -> Tensor:
-    """Fills one square of each image with one colour.
-
-    Args:
-        images: (B, H, W, C), contiguous.
-        corners: int64 (B, 2), top and left of each square, 0 to H - size and 0 to W - size.
-        size: Side of the squares in pixels; 0 = none.
-        fill: C values.
+    """Fills one square (size, size) of each image with one colour of C values; size 0 fills none.
 
     Raises:
-        ValueError: If a square does not lie inside its image.
+        ValueError: If a square, by its top and left in `corners` (B, 2), does not lie inside its image.
 
     >>> image = torch.zeros(1, 3, 3, 1, dtype=torch.uint8)
     >>> cutout_batch(image, torch.tensor([[0, 1]]), size=2, fill=[7]).flatten().tolist()
@@ -130,14 +110,10 @@ def cutout_batch(images: Tensor, corners: Tensor, *, size: int, fill: Sequence[i
 def normalize_batch(images: Tensor, mean: Sequence[float], *, std: Sequence[float]) -> Tensor:
     """Turns pixels of 0 to 255 into (pixel / 255 - mean) / std.
 
-    Args:
-        images: uint8 (B, H, W, 3).
-        mean: Per channel, in [0, 1].
-        std: Per channel, above 0.
+    Computed as in Albumentations' Normalize: (pixel - 255 mean) * (1 / (255 std)).
 
     Returns:
-        float32 (B, 3, H, W), contiguous in torch.channels_last. The operations and their order are those of
-        Albumentations' Normalize, (pixel - 255 mean) * (1 / (255 std)), so the values are equal to the bit.
+        float32 (B, 3, H, W), contiguous in torch.channels_last.
 
     >>> pixel = torch.tensor([[[[0, 51, 255]]]], dtype=torch.uint8)
     >>> normalize_batch(pixel, (0.5, 0.2, 0.5), std=(0.5, 0.5, 0.25)).flatten().tolist()

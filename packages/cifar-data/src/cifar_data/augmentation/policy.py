@@ -61,6 +61,10 @@ class Augmentation:
         return self.brightness > 0 or self.contrast > 0
 
 
+#: Images as they are.
+NO_AUGMENTATION = Augmentation(padding=0, flip="none", cutout=0)
+
+
 class AugmentationParameters(NamedTuple):
     """The random parameters of N images.
 
@@ -86,8 +90,6 @@ class AugmentationParameters(NamedTuple):
 def alternating_flips(count: int, *, seed: int, epoch: int) -> npt.NDArray[np.bool_]:
     """Returns which of `count` images to flip, so that any two consecutive epochs show both sides of each.
 
-    An image's first side is drawn from the seed and its position; then the sides alternate.
-
     Source: K. Jordan, arXiv:2404.00498, section 3.6.
 
     >>> first, second = (alternating_flips(4, seed=0, epoch=epoch) for epoch in (0, 1))
@@ -104,12 +106,7 @@ def draw_parameters(
     """Draws the parameters of `count` images of `size` x `size` pixels for one epoch.
 
     Each kind of parameter has its own stream, so that switching one off leaves the others as they were. All are
-    distributed as in Albumentations' RandomCrop, HorizontalFlip, CoarseDropout and ColorJitter: all places uniform,
-    borders included.
-
-    >>> drawn = draw_parameters(5, Augmentation(padding=2), seed=0, epoch=3)
-    >>> drawn.crop.shape, drawn.crop.min() >= 0, drawn.crop.max() <= 4
-    (torch.Size([5, 2]), tensor(True), tensor(True))
+    uniform, as in Albumentations' RandomCrop, HorizontalFlip, CoarseDropout and ColorJitter.
     """
     crop = derive_generator(seed, "crop", epoch).integers(0, 2 * augmentation.padding + 1, (count, 2))
     hole = derive_generator(seed, "hole", epoch).integers(0, size - augmentation.cutout + 1, (count, 2))

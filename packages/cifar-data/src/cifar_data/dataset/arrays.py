@@ -17,11 +17,9 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Split:
-    """Images and their labels, in a fixed order: a map-style dataset for torch.
+    """RGB images (N, 32, 32, 3) of 0 to 255, and their labels (N,): a map-style dataset for torch.
 
-    Attributes:
-        images: (N, 32, 32, 3), red, green, blue, each 0 to 255; may be a read-only memory map.
-        labels: (N,), indices into the dataset's class names.
+    The arrays may be read-only memory maps.
     """
 
     images: npt.NDArray[np.uint8]
@@ -38,14 +36,14 @@ class Split:
 
 @dataclass(frozen=True)
 class ImageDataset:
-    """A training and a test split, with statistics of the training images per channel.
+    """A training and a test split.
 
     Attributes:
         train: Images to train on.
         test: Images to evaluate on.
         classes: Class names; a label is an index into them.
-        mean: Red, green and blue, in [0, 1].
-        std: Population standard deviation of red, green and blue, in [0, 1].
+        mean: Of red, green and blue of the training images, in [0, 1].
+        std: Their population standard deviation, in [0, 1].
         fingerprint: SHA-256, in hex, of the decoded images, labels and class names: equal for two sources that
             decode to the same pixels.
         origin: A description of the source.
@@ -62,14 +60,9 @@ class ImageDataset:
 
 @dataclass(frozen=True)
 class Layout:
-    """The files of a dataset, found but not yet read.
+    """The files of a dataset in reading order, found in a folder or tarball but not yet read.
 
-    Attributes:
-        kind: `parquet`, `batches`, `tarball` or `folder`.
-        root: The folder or file in which they were found.
-        train: Files of the training split, in reading order.
-        test: Files of the test split, in reading order.
-        extra: Further files, such as the one with the class names.
+    The kind is `parquet`, `batches`, `tarball` or `folder`; extra files have the class names.
     """
 
     kind: str

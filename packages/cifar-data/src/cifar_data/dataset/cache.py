@@ -23,7 +23,6 @@ from cifar_data.dataset.arrays import SIDE, DataError, ImageDataset, Layout, Spl
 #: Part of every key: raise it whenever the files or the decoding change.
 FORMAT_VERSION = 2
 
-_SPLITS = ("train", "test")
 _logger = logging.getLogger(__name__)
 
 
@@ -36,10 +35,7 @@ def resolve_cache_dir(cache_dir: str | os.PathLike[str] | None = None) -> Path:
 def entry_path(layout: Layout, cache_dir: Path) -> Path:
     """Returns the folder of the decoded form of these files, whether it exists yet or not.
 
-    The name depends on the files' paths, sizes and times of change, so a changed file is decoded anew.
-
-    Raises:
-        OSError: If a file is missing.
+    The name depends on the files' paths, sizes and times of change, so a changed file is decoded again.
     """
     stats = [(str(path), path.stat()) for path in layout.files]
     key = [FORMAT_VERSION, layout.kind, [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]]
@@ -61,13 +57,12 @@ def open_cached(layout: Layout, cache_dir: Path, *, read: Callable[[], ImageData
     with locked(entry, cache_dir):
         dataset = load_entry(entry)
         if dataset is None:
-            decoded = read()
+            dataset = read()
             if entry_path(layout, cache_dir) != entry:
                 raise DataError(f"{layout.root} was changed while it was read; try again")
             with explained_errors(cache_dir):
-                write_entry(entry, decoded)
-                dataset = _load(entry)
-    return dataset
+                write_entry(entry, dataset)
+    return load_entry(entry) or dataset
 
 
 def load_entry(entry: Path) -> ImageDataset | None:
@@ -75,34 +70,39 @@ def load_entry(entry: Path) -> ImageDataset | None:
     if not entry.is_dir():
         return None
     try:
-        return _load(entry)
+        meta = json.loads((entry / "meta.json").read_bytes())
+        mean, std = (
+            (float(red), float(green), float(blue)) for red, green, blue in map(meta.get, ("mean", "std"))
+        )
+        return ImageDataset(
+            train=_load_split(entry, "train", meta["bytes"]),
+            test=_load_split(entry, "test", meta["bytes"]),
+            classes=tuple(meta["classes"]),
+            mean=mean,
+            std=std,
+            fingerprint=str(meta["fingerprint"]),
+            origin=str(meta["origin"]),
+        )
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         _logger.warning("The cache entry %s is damaged (%s) and will be written anew", entry, error)
         return None
 
 
 def write_entry(entry: Path, dataset: ImageDataset) -> None:
-    """Writes an entry, which gets its name only when it is complete. The caller holds the lock.
-
-    Raises:
-        OSError: If it cannot be written; then an earlier entry remains as it was.
-    """
+    """Writes an entry, which gets its name only when it is complete. The caller holds the lock."""
     new = entry.with_name(f".{entry.name}.new")
     shutil.rmtree(new, ignore_errors=True)  # left by a process that was killed: we hold the lock
     try:
         new.mkdir()
-        meta: dict[str, Any] = {"format": FORMAT_VERSION, "bytes": {}}
-        for name in _SPLITS:
-            split: Split = getattr(dataset, name)
-            meta[f"{name}_size"] = len(split)
-            for kind in ("images", "labels"):
+        sizes = {}
+        for name, split in (("train", dataset.train), ("test", dataset.test)):
+            for kind, array in (("images", split.images), ("labels", split.labels)):
                 with _synced(new / f"{name}_{kind}.npy") as file:
-                    np.save(file, np.ascontiguousarray(getattr(split, kind)), allow_pickle=False)
-                    meta["bytes"][f"{name}_{kind}"] = file.tell()
-        for name in ("classes", "mean", "std", "fingerprint", "origin"):
-            meta[name] = getattr(dataset, name)
+                    np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+                    sizes[f"{name}_{kind}"] = file.tell()
+        meta = {name: getattr(dataset, name) for name in ("classes", "mean", "std", "fingerprint", "origin")}
         with _synced(new / "meta.json") as file:
-            file.write(json.dumps(meta, indent=2).encode())
+            file.write(json.dumps({"bytes": sizes, **meta}, indent=2).encode())
         if entry.exists():  # a damaged one: a folder with content cannot be replaced in one step
             shutil.rmtree(entry)
         new.rename(entry)
@@ -112,11 +112,7 @@ def write_entry(entry: Path, dataset: ImageDataset) -> None:
 
 @contextmanager
 def locked(path: Path, cache_dir: Path) -> Iterator[None]:
-    """Holds the lock of a file or folder in the cache.
-
-    Raises:
-        DataError: If the cache cannot be written.
-    """
+    """Holds the lock of a file or folder in the cache."""
     with explained_errors(cache_dir):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f".{path.name}.lock"))
@@ -139,29 +135,15 @@ def explained_errors(cache_dir: Path) -> Iterator[None]:
         ) from error
 
 
-def _load(entry: Path) -> ImageDataset:
-    meta = json.loads((entry / "meta.json").read_bytes())
-    splits = {}
-    for name in _SPLITS:
-        arrays = []
-        for kind, dtype, shape in (("images", np.uint8, (SIDE, SIDE, 3)), ("labels", np.int64, ())):
-            path = entry / f"{name}_{kind}.npy"
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-            expected = (dtype, (meta[f"{name}_size"], *shape), meta["bytes"][path.stem])
-            if (array.dtype, array.shape, path.stat().st_size) != expected:
-                raise ValueError(f"{path.name} has another type, shape or size")
-            arrays.append(array)
-        splits[name] = Split(*arrays)
-    mean, std = ((float(red), float(green), float(blue)) for red, green, blue in (meta["mean"], meta["std"]))
-    return ImageDataset(
-        train=splits["train"],
-        test=splits["test"],
-        classes=tuple(meta["classes"]),
-        mean=mean,
-        std=std,
-        fingerprint=str(meta["fingerprint"]),
-        origin=str(meta["origin"]),
-    )
+def _load_split(entry: Path, name: str, sizes: dict[str, int]) -> Split:
+    paths = [entry / f"{name}_{kind}.npy" for kind in ("images", "labels")]
+    if [path.stat().st_size for path in paths] != [sizes[path.stem] for path in paths]:
+        raise ValueError(f"{name} has files of another size")
+    images, labels = (np.load(path, mmap_mode="r", allow_pickle=False) for path in paths)
+    right_kind = images.dtype == np.uint8 and labels.dtype == np.int64
+    if not right_kind or images.shape != (len(labels), SIDE, SIDE, 3):
+        raise ValueError(f"{name} has arrays of another type or shape")
+    return Split(images, labels)
 
 
 @contextmanager

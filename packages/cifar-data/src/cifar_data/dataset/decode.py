@@ -52,7 +52,6 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
     Raises:
         ValueError: If a grey image has values outside of 0 to 65535.
-        OSError: If the image's file is damaged.
 
     >>> to_rgb(Image.new("LA", (1, 1), (0, 0))).getpixel((0, 0))
     (255, 255, 255)
@@ -66,8 +65,7 @@ def decode_exact(data: bytes) -> npt.NDArray[np.uint8]:
     """Returns the pixels (32, 32, 3) of an encoded image of this size.
 
     Raises:
-        ValueError: If the size is another.
-        OSError: If the image is damaged. (Pillow has further exceptions for damaged images.)
+        ValueError: If the size is another. Damaged images raise many types of exception.
     """
     with Image.open(io.BytesIO(data)) as image:
         if image.size != (SIDE, SIDE):
@@ -76,11 +74,7 @@ def decode_exact(data: bytes) -> npt.NDArray[np.uint8]:
 
 
 def decode_fitted(path: Path) -> npt.NDArray[np.uint8]:
-    """Returns the pixels (32, 32, 3) of an image file of any size: the central square, scaled bicubically.
-
-    Raises:
-        OSError: If the file is damaged or no image. (Pillow has further exceptions for damaged images.)
-    """
+    """Returns the pixels (32, 32, 3) of an image file of any size: the central square, scaled bicubically."""
     with Image.open(path) as image:
         return np.asarray(ImageOps.fit(to_rgb(image), (SIDE, SIDE), method=Image.Resampling.BICUBIC))
 
@@ -92,19 +86,10 @@ def decode_images(
     place: Callable[[int], str],
     bar: ProgressBar,
 ) -> npt.NDArray[np.uint8]:
-    """Decodes all items, several at a time: Pillow decodes without the GIL.
-
-    Args:
-        items: Arguments of `decode`, one per image.
-        decode: Returns the pixels (32, 32, 3).
-        place: Names the image of an index in errors.
-        bar: Advanced by one per image.
-
-    Returns:
-        (N, 32, 32, 3).
+    """Returns the pixels (N, 32, 32, 3) of all items, decoded several at a time: Pillow decodes without the GIL.
 
     Raises:
-        DataError: Naming the first image that cannot be decoded, and why.
+        DataError: Naming the `place` of the first image that cannot be decoded, and why.
     """
     images = np.empty((len(items), SIDE, SIDE, 3), dtype=np.uint8)
 

@@ -140,8 +140,8 @@ def _check_labels(split: Split, classes: tuple[str, ...], *, place: str) -> None
     wrong = np.flatnonzero((split.labels < 0) | (split.labels >= len(classes)))
     if len(wrong):
         raise DataError(
-            f"{place}: image {wrong[0]} has the label {split.labels[wrong[0]]}; labels of {len(classes)} classes "
-            f"are 0 to {len(classes) - 1}, and {len(wrong)} images have others"
+            f"{place}: image {wrong[0]} has the label {split.labels[wrong[0]]}; allowed are 0 to {len(classes) - 1} "
+            f"for the {len(classes)} classes"
         )
     counts = np.bincount(split.labels, minlength=len(classes))
     missing = [name for name, count in zip(classes, counts, strict=True) if not count]

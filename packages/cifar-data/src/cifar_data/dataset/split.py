@@ -15,11 +15,10 @@ def stratified_split(
     Args:
         labels: (N,), integers of 0 and above.
         val_size: Number of images to hold out, 0 to N.
-        seed: 0 to 2**32 - 1; the same arguments give the same split.
+        seed: The same arguments give the same split.
 
     Returns:
-        The indices kept and the indices held out, (N - val_size,) and (val_size,), both sorted; together
-        they are 0 to N - 1. A class of n images has its share val_size * n / N rounded down or up.
+        The sorted indices kept and held out. A class of n images has its share val_size * n / N rounded down or up.
 
     Raises:
         ValueError: If val_size is out of its range.

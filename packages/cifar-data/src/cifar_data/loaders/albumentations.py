@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
-from cifar_data.augmentation.policy import Augmentation, alternating_flips, mean_colour
+from cifar_data.augmentation.policy import NO_AUGMENTATION, Augmentation, alternating_flips, mean_colour
 from cifar_data.seeding import derive_generator, make_sampler
 
 _UPDATE_CHECK = "NO_ALBUMENTATIONS_UPDATE"
@@ -43,33 +43,23 @@ def import_albumentations() -> Any:
 
 
 def make_pipeline(
-    augmentation: Augmentation | None,
+    augmentation: Augmentation,
     *,
     mean: Sequence[float],
     std: Sequence[float],
     size: int = 32,
     flip_probability: float = 0.5,
 ) -> Any:
-    """Returns the Albumentations pipeline of an augmentation; without one, only the normalisation.
-
-    Args:
-        augmentation: The augmentation; its `flip` is replaced by `flip_probability`.
-        mean: Of the channels, in [0, 1].
-        std: Of the channels, in [0, 1].
-        size: Side of the images in pixels.
-        flip_probability: 0 to 1.
+    """Returns the Albumentations pipeline of an augmentation, whose `flip` is replaced by `flip_probability`.
 
     Returns:
-        An `albumentations.Compose` from uint8 (size, size, 3) to a float32 tensor (3, size, size).
+        An `albumentations.Compose` from uint8 (size, size, 3) to a normalised float32 tensor (3, size, size).
 
     >>> pipeline = make_pipeline(Augmentation(), mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
     >>> [type(step).__name__ for step in pipeline]
     ['PadIfNeeded', 'RandomCrop', 'HorizontalFlip', 'CoarseDropout', 'Normalize', 'ToTensorV2']
     """
     A = import_albumentations()  # noqa: N806 - the library's own idiom
-    finish = [A.Normalize(mean=tuple(mean), std=tuple(std)), A.ToTensorV2()]
-    if augmentation is None:
-        return A.Compose(finish)
     steps = []
     if augmentation.padding > 0:
         import cv2
@@ -93,22 +83,15 @@ def make_pipeline(
             "hole_width_range": (side, side),
         }
         steps.append(A.CoarseDropout(**hole, fill=mean_colour(mean), p=1.0))
-    return A.Compose(steps + finish)
+    return A.Compose([*steps, A.Normalize(mean=tuple(mean), std=tuple(std)), A.ToTensorV2()])
 
 
 class AlbumentationsDataset(Dataset[tuple[Tensor, int]]):
     """Samples put through the pipeline, indexed by (epoch, position).
 
     Every draw depends on the seed, the epoch and the position alone: the epoch travels with each index, so workers
-    that live on from epoch to epoch need not be told of it. An item is a float32 (3, 32, 32) image, normalised, and
-    its label.
-
-    Args:
-        samples: Pairs of a uint8 (32, 32, 3) array and a class index, by position.
-        mean: Of the channels, in [0, 1].
-        std: Of the channels, in [0, 1].
-        augmentation: The augmentation; none if not given.
-        seed: 0 to 2**32 - 1.
+    that live on from epoch to epoch need not be told of it. A sample is a uint8 (32, 32, 3) array and a class index,
+    an item a normalised float32 (3, 32, 32) image and the class index.
     """
 
     def __init__(
@@ -123,7 +106,7 @@ class AlbumentationsDataset(Dataset[tuple[Tensor, int]]):
         self._samples = samples
         self._mean = tuple(mean)
         self._std = tuple(std)
-        self._augmentation = augmentation
+        self._augmentation = augmentation or NO_AUGMENTATION
         self._seed = seed
         self._first_sides = alternating_flips(len(samples), seed=seed, epoch=0)
         self._pipelines = self._make_pipelines()
@@ -150,8 +133,7 @@ class AlbumentationsDataset(Dataset[tuple[Tensor, int]]):
 
     def _make_pipelines(self) -> list[Any]:
         """Returns one pipeline, or for alternating flips one of each side."""
-        flip = "none" if self._augmentation is None else self._augmentation.flip
-        probabilities = {"random": [0.5], "alternate": [0.0, 1.0], "none": [0.0]}[flip]
+        probabilities = {"random": [0.5], "alternate": [0.0, 1.0], "none": [0.0]}[self._augmentation.flip]
         return [
             make_pipeline(self._augmentation, mean=self._mean, std=self._std, flip_probability=probability)
             for probability in probabilities
@@ -171,23 +153,19 @@ def make_albumentations_loader(
     *,
     batch_size: int,
     num_workers: int,
-    shuffle: bool = False,
     drop_last: bool = False,
     seed: int = 0,
-    num_replicas: int = 1,
-    rank: int = 0,
+    shuffle: bool = False,
+    **processes: int,
 ) -> DataLoader[tuple[Tensor, int]]:
     """Returns a DataLoader with the arguments, the order and the memory format of `TensorLoader`.
 
     The batches do not depend on `num_workers`, the number of worker processes, 0 = none.
     """
-    sampler = make_sampler(
-        len(dataset), shuffle=shuffle, seed=seed, num_replicas=num_replicas, rank=rank, kind=EpochSampler
-    )
     return DataLoader(
         dataset,
         batch_size=batch_size,
-        sampler=sampler,
+        sampler=make_sampler(len(dataset), shuffle=shuffle, seed=seed, kind=EpochSampler, **processes),
         num_workers=num_workers,
         collate_fn=_collate,
         drop_last=drop_last,
@@ -199,11 +177,7 @@ def make_albumentations_loader(
 
 
 def default_workers(processes: int) -> int:
-    """Returns the CPUs of this machine divided among its training processes, from 1 to 4.
-
-    >>> 1 <= default_workers(2) <= default_workers(1) <= 4
-    True
-    """
+    """Returns the CPUs of this machine divided among its training processes, from 1 to 4."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(max(cpus // processes, 1), 4)
 

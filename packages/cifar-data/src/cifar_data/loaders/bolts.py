@@ -10,19 +10,8 @@ from cifar_data.dataset.arrays import ImageDataset, Split
 def open_bolts(dataset: ImageDataset, *, val_size: int = 0, seed: int = 0) -> Any:
     """Returns Lightning Bolts' CIFAR10DataModule with our images, loaded and split.
 
-    The split is Bolts' own, `random_split` by torch's generator: not stratified.
-
-    Args:
-        dataset: The images.
-        val_size: Number of training images that Bolts holds out.
-        seed: Of the split.
-
-    Returns:
-        A data module with the subsets `dataset_train` and `dataset_val` of the training images, and `dataset_test`,
-        all of uint8 (32, 32, 3) images with their labels.
-
-    Raises:
-        ImportError: If Lightning Bolts or one of its requirements is missing.
+    It has the subsets `dataset_train` and `dataset_val` of the training images, and `dataset_test`. The split is Bolts'
+    own, `random_split` by torch's generator: not stratified.
     """
 
     def load(data_dir: str, *, train: bool, **_: Any) -> Split:

@@ -57,21 +57,10 @@ def make_loader(
     seed: int,
     **order: int,
 ) -> Batches:
-    """Returns the batches of one part of a dataset, for one of several processes.
+    """Returns the batches of one part of a dataset, with `batch_size`, `num_replicas` and `rank` of `TensorLoader`.
 
-    Args:
-        dataset: The images.
-        part: `train` (shuffled, augmented, batches of one size), `val` or `test` (in order, all images).
-        indices: Which images of the training split, or for `test` of the test split.
-        loader: `tensor`, `albumentations` or `bolts`.
-        augmentation: Of training images.
-        num_workers: Worker processes of the loaders albumentations and bolts.
-        seed: Of order and augmentation.
-        **order: `batch_size`, `num_replicas` and `rank` as for `TensorLoader`.
-
-    Returns:
-        A loader of float32 (B, 3, 32, 32) images in torch.channels_last and int64 (B,) labels, with a length
-        and a DistributedSampler as `sampler`.
+    The part is `train` (shuffled, augmented, batches of one size), `val` or `test` (in order, all images), and the
+    indices are those in the training split, or for `test` in the test split.
     """
     training = part == "train"
     split = dataset.test if part == "test" else dataset.train

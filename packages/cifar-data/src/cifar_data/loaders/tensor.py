@@ -16,7 +16,13 @@ from cifar_data.augmentation.batch_ops import (
     normalize_batch,
     pad_batch,
 )
-from cifar_data.augmentation.policy import Augmentation, AugmentationParameters, draw_parameters, mean_colour
+from cifar_data.augmentation.policy import (
+    NO_AUGMENTATION,
+    Augmentation,
+    AugmentationParameters,
+    draw_parameters,
+    mean_colour,
+)
 from cifar_data.seeding import make_sampler
 from cifar_data.validation import check_integer
 
@@ -42,8 +48,8 @@ class TensorLoader:
         indices: Which images to use, int64 (n,); all if not given.
         augmentation: The augmentation; none if not given.
         shuffle: Whether each epoch has an order of its own.
-        drop_last: Whether a last batch smaller than the others is left out.
-        seed: Of order and augmentation, 0 to 2**32 - 1.
+        drop_last: Whether a smaller last batch is left out.
+        seed: Of order and augmentation.
         num_replicas: Number of processes that share the images.
         rank: The number of this process, from 0.
 
@@ -82,13 +88,13 @@ class TensorLoader:
         self.batch_sampler = BatchSampler(self.sampler, batch_size, drop_last)
         self.batch_size = batch_size
         self.drop_last = drop_last
-        self._augmentation = augmentation
+        self._augmentation = augmentation or NO_AUGMENTATION
         self._seed = seed
         self._mean = tuple(mean)
         self._std = tuple(std)
         self._size = images.shape[1]
         self._labels = torch.from_numpy(labels[chosen])
-        self._images = _pad_all(images, chosen, augmentation)
+        self._images = _pad_all(images, chosen, self._augmentation)
 
     def __len__(self) -> int:
         """The number of batches in an epoch of this process."""
@@ -105,25 +111,19 @@ class TensorLoader:
         """Returns the images at int64 (B,) positions, to the bit as an iteration over that epoch yields them."""
         return self._make(positions, self._draw(epoch))
 
-    def _draw(self, epoch: int) -> AugmentationParameters | None:
-        if self._augmentation is None:
-            return None
-        return draw_parameters(
-            len(self._labels), self._augmentation, seed=self._seed, epoch=epoch, size=self._size
-        )
+    def _draw(self, epoch: int) -> AugmentationParameters:
+        count = len(self._labels)
+        return draw_parameters(count, self._augmentation, seed=self._seed, epoch=epoch, size=self._size)
 
-    def _make(self, positions: Tensor, parameters: AugmentationParameters | None) -> Tensor:
-        if self._augmentation is None or parameters is None:
-            images = self._images[positions]
-        else:
-            images = augment_batch(
-                self._images,
-                positions,
-                augmentation=self._augmentation,
-                parameters=parameters.take(positions),
-                fill=mean_colour(self._mean),
-                size=self._size,
-            )
+    def _make(self, positions: Tensor, parameters: AugmentationParameters) -> Tensor:
+        images = augment_batch(
+            self._images,
+            positions,
+            augmentation=self._augmentation,
+            parameters=parameters.take(positions),
+            fill=mean_colour(self._mean),
+            size=self._size,
+        )
         return normalize_batch(images, self._mean, std=self._std)
 
 
@@ -138,13 +138,7 @@ def augment_batch(
 ) -> Tensor:
     """Crops, flips, jitters and cuts out the images at `indices` (B,) of the padded ones, uint8 (N, H, W, 3).
 
-    Args:
-        padded: Images, padded as the augmentation says.
-        indices: int64 (B,).
-        augmentation: The kinds of change.
-        parameters: The parameters of the B images, in the same order.
-        fill: Colour of the hole, three values of 0 to 255.
-        size: Side of the result in pixels.
+    The parameters are those of the B images, and `fill` is the colour of the hole, three values of 0 to 255.
 
     Returns:
         uint8 (B, size, size, 3).
@@ -157,13 +151,13 @@ def augment_batch(
 
 
 def _pad_all(
-    images: npt.NDArray[np.uint8], chosen: npt.NDArray[np.int64], augmentation: Augmentation | None
+    images: npt.NDArray[np.uint8], chosen: npt.NDArray[np.int64], augmentation: Augmentation
 ) -> Tensor:
-    padding = 0 if augmentation is None else augmentation.padding
-    mode = "constant" if augmentation is None else augmentation.padding_mode
-    side = images.shape[1] + 2 * padding
+    side = images.shape[1] + 2 * augmentation.padding
     padded = torch.empty(len(chosen), side, side, 3, dtype=torch.uint8)
     for start in range(0, len(chosen), _PAD_CHUNK):
         chunk = torch.from_numpy(images[chosen[start : start + _PAD_CHUNK]])
-        padded[start : start + _PAD_CHUNK] = pad_batch(chunk, padding, mode=mode)
+        padded[start : start + _PAD_CHUNK] = pad_batch(
+            chunk, augmentation.padding, mode=augmentation.padding_mode
+        )
     return padded

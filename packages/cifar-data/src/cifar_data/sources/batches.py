@@ -1,7 +1,8 @@
 """CIFAR-10 as its authors publish it: the folder `cifar-10-batches-py`, or the tarball of it.
 
 The batches are pickles, and a pickle may call any function it names. Here it can name only the few that describe a
-NumPy array, and gets inert stand-ins for them: nothing of a file is executed.
+NumPy array, and gets inert stand-ins for them: nothing of a file is executed. Files that are missing, damaged or
+not as expected raise a `DataError` that names them.
 """
 
 import gzip
@@ -33,11 +34,7 @@ _MEMBER_BYTES = 200_000_000  # a batch has 31 MB; a far larger member is no batc
 
 
 def find_batches(root: Path) -> Layout | None:
-    """Returns the batch files in `cifar-10-batches-py` under a folder, or in the folder itself, else None.
-
-    Raises:
-        DataError: If some of the files are missing.
-    """
+    """Returns the batch files in `cifar-10-batches-py` under a folder, or in the folder itself, else None."""
     for folder in (root / FOLDER, root):
         missing = [name for name in _NAMES if not (folder / name).is_file()]
         if not missing:
@@ -55,21 +52,13 @@ def find_tarball(root: Path) -> Layout | None:
 
 
 def read_batches(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[str, ...]]:
-    """Returns the training split, the test split and the class names of a batches folder.
-
-    Raises:
-        DataError: Naming the file that is damaged or not a batch.
-    """
+    """Returns the training split, the test split and the class names of a batches folder."""
     files = ((path.name, path.read_bytes()) for path in layout.files)
     return _assemble(files, layout, progress=progress)
 
 
 def read_tarball(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[str, ...]]:
-    """Returns the training split, the test split and the class names of a tarball, unpacking nothing to disk.
-
-    Raises:
-        DataError: Naming the tarball, with its expected and actual MD5 if it is truncated or altered.
-    """
+    """Returns the training split, the test split and the class names of a tarball, unpacking nothing to disk."""
     path = layout.root
     try:
         return _assemble(_unpack(path), layout, progress=progress)
@@ -156,11 +145,7 @@ class PickledArray:
         self._state = state
 
     def to_uint8(self) -> npt.NDArray[np.uint8]:
-        """Returns the array.
-
-        Raises:
-            DataError: If it is not of bytes, or has more or fewer of them than its shape says.
-        """
+        """Returns the array, if it is one of bytes and has as many as its shape says."""
         if not isinstance(self._state, tuple) or len(self._state) != 5:
             raise DataError("array without a complete description")
         _, shape, dtype, fortran_order, raw = self._state
@@ -189,9 +174,6 @@ def load_pickle(data: bytes) -> dict[Any, Any]:
     """Returns the dictionary in a pickle, of plain Python objects, and `PickledArray` for each NumPy array.
 
     Strings of Python 2 become `str`, decoded as Latin-1.
-
-    Raises:
-        DataError: If the pickle names anything but NumPy arrays (nothing is executed), or is damaged.
 
     >>> load_pickle(pickle.dumps(print))
     Traceback (most recent call last):

@@ -21,12 +21,8 @@ _STAGING = ".hub"  # hidden, so that half of the files are never taken for the d
 def fetch_dataset(target: Path, *, source: str = "auto", progress: bool = True) -> None:
     """Downloads CIFAR-10 into a folder: the Hub's Parquet files, or if that fails the authors' tarball.
 
-    Files get their names when they are complete. Their content is checked when they are decoded.
-
-    Args:
-        target: The folder, made if needed.
-        source: `parquet` or `tarball` to allow only one of them, or `auto`.
-        progress: Whether to show a bar on stderr.
+    Files get their names when they are complete. Their content is checked when they are decoded. The source `parquet`
+    or `tarball` allows only one of them.
 
     Raises:
         DataError: Naming each address that was tried, and why it failed.

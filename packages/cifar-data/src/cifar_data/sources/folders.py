@@ -1,4 +1,7 @@
-"""A dataset as class folders of images: `train/<class>/*` and `test/<class>/*`."""
+"""A dataset as class folders of images: `train/<class>/*` and `test/<class>/*`.
+
+Missing folders and damaged files raise a `DataError` that names them.
+"""
 
 import os
 from pathlib import Path
@@ -13,11 +16,7 @@ EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", 
 
 
 def find_folder(root: Path) -> Layout | None:
-    """Returns the images of a folder with `train` and `test` in it, sorted by class and name, else None.
-
-    Raises:
-        DataError: If a split or a class is missing, or a class has no image.
-    """
+    """Returns the images of a folder with `train` and `test` in it, sorted by class and name, else None."""
     folders = {split: root / split for split in ("train", "test")}
     if not any(folder.is_dir() for folder in folders.values()):
         return None
@@ -48,9 +47,6 @@ def read_folder(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[
     """Returns the training split, the test split and the sorted class names.
 
     Images of another size are reduced to the central square and scaled to 32x32 pixels.
-
-    Raises:
-        DataError: Naming the file that cannot be decoded.
     """
     classes = tuple(sorted({path.parent.name for path in layout.train}))
     total = len(layout.train) + len(layout.test)

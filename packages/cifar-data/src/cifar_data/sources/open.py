@@ -70,11 +70,7 @@ def open_dataset(
 
 
 def locate_layout(root: str | os.PathLike[str] | None, *, source: str, cache_dir: Path) -> Layout | None:
-    """Returns the files that `open_dataset` would read, or None if it would download them.
-
-    Raises:
-        DataError: If a root is given, by argument or by `CIFAR_DATA_DIR`, and nothing usable is there.
-    """
+    """Returns the files that `open_dataset` would read, or None if it would download them."""
     given = {"the root": root, "CIFAR_DATA_DIR": os.environ.get("CIFAR_DATA_DIR")}
     for name, place in given.items():
         if place:
@@ -83,12 +79,7 @@ def locate_layout(root: str | os.PathLike[str] | None, *, source: str, cache_dir
 
 
 def find_layout(root: Path, *, source: str = "auto", name: str = "the root") -> Layout:
-    """Returns the files of the dataset in a folder.
-
-    Args:
-        root: The folder, or the tarball.
-        source: The layout: `parquet`, `batches`, `tarball` or `folder`; with `auto` the first that is found.
-        name: The name of the root in errors.
+    """Returns the files of the dataset in a folder or tarball, which errors call `name`.
 
     Raises:
         DataError: Saying what was found there and what is understood.
@@ -113,11 +104,7 @@ def find_layout(root: Path, *, source: str = "auto", name: str = "the root") -> 
 
 
 def download_layout(cache_dir: Path, *, source: str = "auto", progress: bool = True) -> Layout:
-    """Downloads CIFAR-10 into the cache, unless that has been done, and returns its files.
-
-    Raises:
-        DataError: Saying what was tried, and why each failed.
-    """
+    """Downloads CIFAR-10 into the cache, unless that has been done, and returns its files."""
     if source in ("batches", "folder"):
         raise DataError(f"source {source!r} cannot be downloaded, only parquet and tarball can. {_HELP}")
     downloads = cache_dir / "downloads"
@@ -135,11 +122,7 @@ def download_layout(cache_dir: Path, *, source: str = "auto", progress: bool = T
 
 
 def open_layout(layout: Layout, cache_dir: Path, *, progress: bool = True) -> ImageDataset:
-    """Returns the dataset of these files from the cache, after decoding them if needed.
-
-    Raises:
-        DataError: If the files are damaged or altered, or the cache cannot be written.
-    """
+    """Returns the dataset of these files from the cache, after decoding them if needed."""
     try:
         return open_cached(layout, cache_dir, read=lambda: read_layout(layout, progress=progress))
     except OSError as error:
@@ -150,9 +133,6 @@ def read_layout(layout: Layout, *, progress: bool = True) -> ImageDataset:
     """Decodes the files of a dataset, and checks data in the form of CIFAR-10 to be CIFAR-10.
 
     Class folders are not checked: they may hold modified images.
-
-    Raises:
-        DataError: If the files are damaged or altered.
     """
     train, test, classes = _READERS[layout.kind](layout, progress=progress)
     if layout.kind != "folder":

@@ -1,4 +1,7 @@
-"""CIFAR-10 as Parquet files in the Hugging Face layout (`uoft-cs/cifar10`)."""
+"""CIFAR-10 as Parquet files in the Hugging Face layout (`uoft-cs/cifar10`).
+
+Files that are missing, damaged or not as expected raise a `DataError` that names them, and the row where there is one.
+"""
 
 import json
 import os
@@ -24,9 +27,6 @@ def find_parquet(root: Path) -> Layout | None:
     """Returns the shards `train-*.parquet` and `test-*.parquet` in or below a folder, else None.
 
     The least deep folder that has any is used. Hidden folders are ignored.
-
-    Raises:
-        DataError: If a split or a shard is missing, or several folders are equally deep.
     """
     found: list[tuple[int, Path, list[str]]] = []
     for name, subfolders, files in os.walk(root, followlinks=True):
@@ -51,9 +51,6 @@ def read_parquet(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple
     """Returns the training split, the test split and the class names.
 
     The class names are those in the schema's `huggingface` metadata; without it, CIFAR-10's.
-
-    Raises:
-        DataError: Naming the file, and the row where there is one.
     """
     rows = sum(_open(path).metadata.num_rows for path in layout.files)
     with progress_bar(enabled=progress, total=rows, unit="image", desc="Decoding parquet") as bar:

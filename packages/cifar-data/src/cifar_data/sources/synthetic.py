@@ -22,13 +22,10 @@ def make_synthetic(train_size: int = 10_000, test_size: int = 2_000, seed: int =
     The classes are balanced to within one image. Shape or background may be the brighter one, so colour tells
     nothing, and a linear classifier stays far below a small convolutional net.
 
-    Args:
-        train_size: Number of training images, at least 10.
-        test_size: Number of test images, at least 10.
-        seed: The same seed gives the same images, at least 0.
+    The same seed gives the same images.
 
     Raises:
-        ValueError: If a size or the seed is too small.
+        ValueError: If there are fewer than 10 training or test images, one per class, or the seed is negative.
 
     >>> dataset = make_synthetic(20, 10)
     >>> dataset.train.images.shape, dataset.train.images.dtype, len(dataset.test)
