@@ -1,4 +1,4 @@
-"""Both loaders draw from one distribution: read back from images whose pixels tell where they stood."""
+"""Both loaders draw from one distribution, as images show whose pixels encode their places."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def coded_image() -> np.ndarray:
 
 
 def read_back(images: torch.Tensor) -> dict[str, np.ndarray]:
-    """What was done to each of (N, 3, 32, 32) coded images, after checking that all of it fits together."""
+    """The parameters of each of (N, 3, 32, 32) coded images, after checking that all of it fits together."""
     pixels = ((images * STD[0] + MEAN[0]) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     found: dict[str, list[int]] = {"top": [], "left": [], "flip": [], "hole_top": [], "hole_left": []}
     for image in pixels:
@@ -64,7 +64,7 @@ def draws() -> dict[str, dict[str, np.ndarray]]:
 
 
 def deviations(statistic: float, freedom: int) -> float:
-    """How many standard deviations a chi-square statistic lies above its mean."""
+    """The number of standard deviations that a chi-square statistic lies above its mean."""
     return (statistic - freedom) / np.sqrt(2 * freedom)
 
 

@@ -19,7 +19,7 @@ def contains(table: np.ndarray, picture: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize("loader", ["tensor", "albumentations"])
-def test_without_augmentation_every_picture_of_a_row_is_the_original(loader):
+def test_without_augmentation_every_image_of_a_row_is_the_original(loader):
     plain = Augmentation(padding=0, flip="none", cutout=0)
     module = make_module(loader=loader, augmentation=plain)
     table = np.asarray(render_preview(module, rows=2, columns=3, scale=1))
@@ -35,7 +35,7 @@ def test_the_originals_are_shown_at_the_scale_asked_for():
     assert sum(contains(table, image) for image in enlarged) == 3
 
 
-def test_the_picture_repeats_and_grows_with_the_table():
+def test_the_preview_repeats_and_grows_with_the_table():
     first, again = (render_preview(make_module(), rows=2, columns=3) for _ in range(2))
     assert first.tobytes() == again.tobytes()
     larger = render_preview(make_module(), rows=4, columns=5)

@@ -46,6 +46,6 @@ def test_the_seed_chooses_and_the_choice_is_not_the_first_images():
 
 
 @pytest.mark.parametrize("val_size", [-1, 11, 2.5, True])
-def test_an_impossible_size_is_refused_by_name(val_size):
+def test_an_impossible_size_is_rejected_by_name(val_size):
     with pytest.raises(ValueError, match=r"val_size must be a whole number from 0 to 10"):
         stratified_split(np.zeros(10, dtype=np.int64), val_size=val_size, seed=0)

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cifar_data.dataset.arrays import DataError
 from cifar_data.dataset.cache import entry_path, resolve_cache_dir
@@ -89,28 +89,31 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _make_parser() -> argparse.ArgumentParser:
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--source", default="auto", help=f"{', '.join(SOURCES)} (default: auto)")
-    shared.add_argument(
+    cache = argparse.ArgumentParser(add_help=False)
+    cache.add_argument(
         "--cache_dir",
         help="folder of decoded images and downloads (default: CIFAR_CACHE_DIR, else the user's cache)",
     )
-    place = argparse.ArgumentParser(add_help=False, parents=[shared])
-    place.add_argument(
+    images = argparse.ArgumentParser(add_help=False, parents=[cache])
+    images.add_argument("--source", default="auto", help=f"{', '.join(SOURCES)} (default: %(default)s)")
+    images.add_argument(
         "--root",
         help="folder of the images, or the tarball (default: CIFAR_DATA_DIR, else the last download)",
     )
     parser = argparse.ArgumentParser(prog="cifar-data", description="Finds, downloads and previews CIFAR-10.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for run, parent, text in (
-        (info, place, "show which images are found where, and check the cache; downloads nothing"),
-        (download, shared, "download CIFAR-10 into the cache and decode it, unless that has been done"),
-        (preview, place, "draw training images and their augmented versions of the first epochs"),
-    ):
-        command = commands.add_parser(
-            run.__name__, parents=[parent], help=text, description=text, allow_abbrev=False
-        )
+
+    def add(run: Callable[..., None], parent: argparse.ArgumentParser, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(run.__name__, parents=[parent], help=text, description=text)
         command.set_defaults(run=run)
+        return command
+
+    add(info, images, "Show which images are found where, and check the cache. Nothing is downloaded.")
+    command = add(
+        download, cache, "Download CIFAR-10 into the cache and decode it, unless that has been done."
+    )
+    command.add_argument("--source", default="auto", help="auto, parquet, tarball (default: %(default)s)")
+    command = add(preview, images, "Draw training images and their augmented versions of the first epochs.")
     command.add_argument("--out", default="preview.png", help="file to write (default: %(default)s)")
     for name, default, text in (
         ("rows", 4, "number of images"),

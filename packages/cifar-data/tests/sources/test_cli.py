@@ -98,7 +98,7 @@ def test_errors_are_one_message_and_exit_2(args, words, capsys):
     assert "Traceback" not in out + err
 
 
-@pytest.mark.parametrize("args", [[], ["inf"], ["info", "--rot", "x"], ["preview", "--rows", "x"]])
+@pytest.mark.parametrize("args", [[], ["inf"], ["info", "--rott", "x"], ["preview", "--rows", "x"]])
 def test_wrong_arguments_exit_2(args, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(args)

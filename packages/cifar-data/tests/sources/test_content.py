@@ -63,7 +63,7 @@ def test_batches_in_any_order_come_out_in_canonical_order(mini, as_canonical):
 
 @pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize("field", ["images", "labels"])
-def test_altered_content_is_refused(mini, as_canonical, split, field):
+def test_altered_content_is_rejected(mini, as_canonical, split, field):
     splits = {"train": mini.train, "test": mini.test}
     altered = getattr(splits[split], field).copy()
     altered.flat[7] ^= 1
@@ -73,7 +73,7 @@ def test_altered_content_is_refused(mini, as_canonical, split, field):
         content.canonical_order(splits["train"], splits["test"], classes=mini.classes, origin="x")
 
 
-def test_a_repeated_batch_is_refused(mini, as_canonical):
+def test_a_repeated_batch_is_rejected(mini, as_canonical):
     images = np.concatenate([mini.train.images[:40], *[batch.images for batch in as_canonical[:4]]])
     labels = np.concatenate([mini.train.labels[:40], *[batch.labels for batch in as_canonical[:4]]])
     with pytest.raises(DataError, match="train split"):

@@ -24,14 +24,14 @@ class Touch:
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_a_call_is_refused_and_not_made(tmp_path, protocol):
+def test_a_call_is_rejected_and_not_made(tmp_path, protocol):
     with pytest.raises(DataError, match=r"the pickle asks for \w+\.mkdir"):
         load_pickle(pickle.dumps({"data": Touch(tmp_path / "made")}, protocol=protocol))
     assert not (tmp_path / "made").exists()
 
 
 @pytest.mark.parametrize("name", ["eval", "getattr", "__import__", "bytearray"])
-def test_builtins_are_refused(name):
+def test_builtins_are_rejected(name):
     with pytest.raises(DataError, match=f"builtins.{name}"):
         load_pickle(f"cbuiltins\n{name}\n(S'1'\ntR.".encode())
 
@@ -54,14 +54,14 @@ def test_arrays_of_python_2_are_read_as_numpy_reads_them(mini):
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.float32, object, "V4", "S1"])
-def test_arrays_of_other_types_are_refused(dtype):
+def test_arrays_of_other_types_are_rejected(dtype):
     loaded = load_pickle(pickle.dumps({"data": np.zeros(3, dtype)}, protocol=2))
     with pytest.raises(DataError, match="uint8"):
         loaded["data"].to_uint8()
 
 
 @pytest.mark.parametrize("shape", [(10**12,), (-1,), (5,), ("a",), 4])
-def test_shapes_that_do_not_fit_the_bytes_are_refused_without_allocating(shape):
+def test_shapes_that_do_not_fit_the_bytes_are_rejected_without_allocating(shape):
     array = PickledArray()
     dtype = load_pickle(pickle.dumps({"dtype": np.dtype(np.uint8)}, protocol=2))["dtype"]
     array.__setstate__((1, shape, dtype, False, b"1234"))
@@ -98,7 +98,7 @@ def test_damaged_batches_raise_nothing_else(mini, data):
         load_pickle(damaged)
 
 
-def test_a_memory_bomb_is_refused():
+def test_a_memory_bomb_is_rejected():
     with pytest.raises(DataError, match="number 2147483647"):
         load_pickle(b"\x80\x02Nr\xff\xff\xff\x7f.")
 

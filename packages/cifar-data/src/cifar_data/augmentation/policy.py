@@ -18,7 +18,7 @@ FLIPS = ("random", "alternate", "none")
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training images are varied. The defaults are those of Page's DAWNBench entry.
+    """The augmentation of training images. The defaults are those of Page's DAWNBench entry.
 
     Attributes:
         padding: Pixels added on each side before a random window of the original size is cropped, 0 to 31;
@@ -57,7 +57,7 @@ class Augmentation:
 
     @property
     def jitters(self) -> bool:
-        """Whether brightness or contrast are varied."""
+        """True if brightness or contrast are varied."""
         return self.brightness > 0 or self.contrast > 0
 
 

@@ -84,7 +84,7 @@ def load_entry(entry: Path) -> ImageDataset | None:
             origin=str(meta["origin"]),
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        _logger.warning("The cache entry %s is damaged (%s) and will be written anew", entry, error)
+        _logger.warning("The cache entry %s is damaged (%s) and is written again", entry, error)
         return None
 
 

@@ -119,7 +119,7 @@ class AlbumentationsDataset(Dataset[tuple[Tensor, int]]):
         image, label = self._samples[position]
         pipeline = self._pipelines[(int(self._first_sides[position]) + epoch) % len(self._pipelines)]
         generator = derive_generator(self._seed, "pipeline", epoch, position)
-        # Both kinds are drawn from. `set_random_seed` would seed each step anew, at half the pipeline's cost.
+        # Both kinds are drawn from. `set_random_seed` would seed each step again, at half the pipeline's cost.
         pipeline.set_random_state(generator, random.Random(int(generator.integers(2**62))))  # noqa: S311
         return pipeline(image=image)["image"], label
 

@@ -1,1 +1,1 @@
-"""Where images come from: Parquet, pickled batches, class folders, drawn shapes, downloads."""
+"""Sources of images: Parquet, pickled batches, class folders, drawn shapes, downloads."""

@@ -51,17 +51,11 @@ def find_tarball(root: Path) -> Layout | None:
     return Layout("tarball", path, (path,), (path,)) if path.is_file() else None
 
 
-def read_batches(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[str, ...]]:
-    """Returns the training split, the test split and the class names of a batches folder."""
-    files = ((path.name, path.read_bytes()) for path in layout.files)
-    return _assemble(files, layout, progress=progress)
-
-
 def read_tarball(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[str, ...]]:
     """Returns the training split, the test split and the class names of a tarball, unpacking nothing to disk."""
     path = layout.root
     try:
-        return _assemble(_unpack(path), layout, progress=progress)
+        return read_batches(layout, progress=progress, files=_unpack(path))
     except DataError as error:
         with path.open("rb") as file:  # not for security: the authors publish no other checksum
             found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
@@ -70,13 +64,13 @@ def read_tarball(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple
         ) from error
 
 
-def _assemble(
-    files: Iterable[tuple[str, bytes]], layout: Layout, *, progress: bool
+def read_batches(
+    layout: Layout, *, progress: bool, files: Iterable[tuple[str, bytes]] | None = None
 ) -> tuple[Split, Split, tuple[str, ...]]:
+    """Returns the training split, the test split and the class names of the batch files, or of `files` in memory."""
     parts: dict[str, Any] = {}
-    description = f"Reading {layout.kind}"
-    with progress_bar(enabled=progress, total=len(_NAMES), unit="file", desc=description) as bar:
-        for name, data in files:
+    with progress_bar(enabled=progress, total=len(_NAMES), unit="file", desc=f"Reading {layout.kind}") as bar:
+        for name, data in files or ((path.name, path.read_bytes()) for path in layout.files):
             try:
                 parts[name] = _class_names(load_pickle(data)) if name == _META else _split(load_pickle(data))
             except DataError as error:
@@ -153,10 +147,9 @@ class PickledArray:
             raw = raw.encode("latin1")
         if not isinstance(dtype, PickledDtype) or dtype.code not in ("u1", "|u1") or type(raw) is not bytes:
             raise DataError("array that is not of dtype uint8")
-        if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
-            raise DataError(f"array of the shape {shape!r}")
-        if math.prod(shape) != len(raw):
-            raise DataError(f"array of the shape {shape} with {len(raw)} bytes")
+        sizes = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
+        if not sizes or math.prod(shape) != len(raw):
+            raise DataError(f"array of the shape {shape!r} with {len(raw)} bytes")
         return np.frombuffer(raw, np.uint8).reshape(shape, order="F" if fortran_order else "C")
 
 

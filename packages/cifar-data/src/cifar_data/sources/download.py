@@ -15,7 +15,7 @@ HUB_FILES = ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet")
 TARBALL_URL = f"https://www.cs.toronto.edu/~kriz/{TARBALL}"
 
 _TARBALL_BYTES = 170_498_071
-_STAGING = ".hub"  # hidden, so that half of the files are never taken for the dataset
+_STAGING = ".hub"  # hidden, so that half of the files are never found as the dataset
 
 
 def fetch_dataset(target: Path, *, source: str = "auto", progress: bool = True) -> None:

@@ -23,22 +23,21 @@ def find_folder(root: Path) -> Layout | None:
     for split, folder in folders.items():
         if not folder.is_dir():
             raise DataError(f"{root} has no {split} folder; needed are train/<class>/ and test/<class>/")
-    classes = {split: _classes(folder) for split, folder in folders.items()}
-    if len(classes["train"]) < 2:
-        raise DataError(
-            f"{folders['train']} has {len(classes['train'])} class folders; at least two are needed, "
-            "each with the images of one class"
-        )
-    for split, other in (("test", "train"), ("train", "test")):
-        missing = sorted(set(classes[other]) - set(classes[split]))
+    classes = {
+        split: {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
+        for split, folder in folders.items()
+    }
+    names = sorted(classes["train"] | classes["test"])
+    if len(names) < 2:
+        raise DataError(f"{root} has {len(names)} class folders in train and test; at least two are needed")
+    for split, folder in folders.items():
+        missing = sorted(set(names) - classes[split])
         if missing:
             raise DataError(
-                f"{folders[split]} lacks {', '.join(missing)}, which {folders[other]} has; "
-                "needed are the same class folders in both"
+                f"{folder} lacks {', '.join(missing)}; train and test need the same class folders"
             )
     train, test = (
-        tuple(path for name in names for path in _images(folders[split] / name))
-        for split, names in classes.items()
+        tuple(path for name in names for path in _images(folder / name)) for folder in folders.values()
     )
     return Layout("folder", root, train, test)
 
@@ -53,10 +52,6 @@ def read_folder(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[
     with progress_bar(enabled=progress, total=total, unit="image", desc="Decoding images") as bar:
         train, test = (_read_split(paths, classes, bar) for paths in (layout.train, layout.test))
     return train, test, classes
-
-
-def _classes(folder: Path) -> list[str]:
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 def _images(folder: Path) -> list[Path]:

@@ -53,16 +53,14 @@ def read_parquet(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple
     The class names are those in the schema's `huggingface` metadata; without it, CIFAR-10's.
     """
     rows = sum(_open(path).metadata.num_rows for path in layout.files)
+    classes = {_class_names(path): path for path in layout.files}
+    if len(classes) > 1:
+        raise DataError(f"files have different classes: {', '.join(f'{p}: {c}' for c, p in classes.items())}")
     with progress_bar(enabled=progress, total=rows, unit="image", desc="Decoding parquet") as bar:
         train, test = (
             join_splits([_read_shard(path, bar) for path in paths]) for paths in (layout.train, layout.test)
         )
-    classes = _class_names(layout.train[0])
-    for path in layout.files:
-        other = _class_names(path)
-        if other != classes:
-            raise DataError(f"{path}: has the classes {other}, but {layout.train[0]} has {classes}")
-    return train, test, classes
+    return train, test, next(iter(classes))
 
 
 def _complete(folder: Path, shards: list[str], *, split: str) -> tuple[Path, ...]:
@@ -72,11 +70,10 @@ def _complete(folder: Path, shards: list[str], *, split: str) -> tuple[Path, ...
             f"{folder} has no {split}-*.parquet, only {', '.join(shards)}; "
             "both train-*.parquet and test-*.parquet are needed"
         )
-    numbered = [match for name in names if (match := _SHARD.search(name))]
-    if numbered:
-        total = max(int(match[2]) for match in numbered)
-        expected = [(str(number).zfill(5), str(total).zfill(5)) for number in range(total)]
-        if len(numbered) < len(names) or [match.groups() for match in numbered] != expected:
+    numbers = sorted((int(m[1]), int(m[2])) for m in map(_SHARD.search, names) if m)
+    if numbers:
+        total = max(number[1] for number in numbers)
+        if len(numbers) < len(names) or numbers != [(number, total) for number in range(total)]:
             raise DataError(
                 f"{folder}: the shards of {split} are incomplete or mixed: found "
                 f"{', '.join(names)}; needed is each of 00000 to {total - 1:05d} once"
