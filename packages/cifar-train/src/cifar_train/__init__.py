@@ -1,14 +1,11 @@
-"""Train CIFAR-10 classifiers with PyTorch Lightning: recipes, checkpoints, one command.
-
-The command is `cifar-train`. For use in your own code: :class:`~cifar_train.training.module.LitClassifier`,
-:class:`~cifar_train.training.muon.Muon`, :class:`~cifar_train.training.schedule.OneCycle`.
-"""
+"""Train CIFAR-10 classifiers with PyTorch Lightning: recipes, checkpoints, reports, the command `cifar-train`."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# ruff: noqa: F401
 if TYPE_CHECKING:
     from cifar_train.recipes import list_recipes, recipe_path
     from cifar_train.report.model_card import model_card
@@ -16,21 +13,20 @@ if TYPE_CHECKING:
     from cifar_train.training.muon import Muon, orthogonalize
     from cifar_train.training.schedule import OneCycle
 
-__all__ = ["LitClassifier", "Muon", "OneCycle", "list_recipes", "model_card", "orthogonalize", "recipe_path"]
-
 _HOMES = {
-    "LitClassifier": "cifar_train.training.module",
-    "Muon": "cifar_train.training.muon",
-    "OneCycle": "cifar_train.training.schedule",
-    "list_recipes": "cifar_train.recipes",
-    "model_card": "cifar_train.report.model_card",
-    "orthogonalize": "cifar_train.training.muon",
-    "recipe_path": "cifar_train.recipes",
+    "recipes": ("list_recipes", "recipe_path"),
+    "report.model_card": ("model_card",),
+    "training.module": ("LitClassifier",),
+    "training.muon": ("Muon", "orthogonalize"),
+    "training.schedule": ("OneCycle",),
 }
+
+__all__ = [name for names in _HOMES.values() for name in names]
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded when first used: the command's --help must not wait for all of torch and Lightning.
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+    # Imported on first use: the command's --help does not wait for torch and Lightning.
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"cifar_train.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,17 +1,20 @@
-"""Numbers as people write them."""
+"""Numbers and metrics in words."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from typing import Any, TypeAlias
 
-#: Values of the template's fields.
-Fields: TypeAlias = dict[str, Any]
+#: Test accuracies by their name in a summary: label, and the test-time augmentation (TTA) behind it.
+TEST_ACCURACIES = {
+    "test_accuracy": ("test accuracy", "no TTA"),
+    "test_accuracy_flip": ("with flip", "TTA: image and mirror image"),
+    "test_accuracy_tta": ("with flip and shift", "TTA: image, two shifts and mirror images"),
+}
 
 
-def percent(share: float, *, digits: int = 2) -> str:
-    """A share for people.
+def percent(share: float, digits: int = 2) -> str:
+    """Returns a share as a percentage.
 
     >>> percent(0.9024), percent(0.5, digits=0)
     ('90.24 %', '50 %')
@@ -20,7 +23,7 @@ def percent(share: float, *, digits: int = 2) -> str:
 
 
 def count_noun(count: int, noun: str) -> str:
-    """A count with its noun.
+    """Returns a count with its noun.
 
     >>> count_noun(1, "epoch"), count_noun(7, "epoch")
     ('1 epoch', '7 epochs')
@@ -29,7 +32,7 @@ def count_noun(count: int, noun: str) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """A duration to the second, with hours only if there are any.
+    """Returns a duration to the second, with hours only if there are any.
 
     >>> format_duration(75.4), format_duration(3 * 3600 + 5)
     ('1:15', '3:00:05')
@@ -40,7 +43,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_durations(seconds: Sequence[float]) -> str:
-    """The median duration and, of several, the shortest and the longest.
+    """Returns the median duration and, of several, the shortest and the longest.
 
     >>> format_durations([60]), format_durations([60, 80, 61])
     ('1:00', '1:01 (1:00 to 1:20)')

@@ -1,60 +1,109 @@
-"""What the commands do that look at what is there already: test, report, gallery, export."""
+"""The commands that evaluate trained weights: test, report, gallery, export."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import lightning as L
+import yaml
+from jsonargparse import ArgumentParser
 
 from cifar_data import CIFAR10DataModule
 from cifar_explain import write_gallery
 from cifar_models import load_weights, read_header, save_weights
-from cifar_train.report.analysis import find_out
-from cifar_train.report.human_labels import HumanAnswers, HumanFiles
-from cifar_train.report.model_card import model_card, write_model_card
-from cifar_train.report.report import make_test_gallery, predicted_gallery, write_report
-from cifar_train.runs.calibration import check_data
-from cifar_train.runs.checkpoint import export_checkpoint, run_metrics, run_recipe
+from cifar_train.cli.lightning_cli import parse
+from cifar_train.report.analysis import HumanFiles, evaluate_test_set
+from cifar_train.report.report import make_test_gallery, write_results
 from cifar_train.runs.directory import RunDirectory, find_run
-from cifar_train.runs.export import run_fingerprint, weights_are_current, write_weights
+from cifar_train.runs.export import (
+    check_fingerprint,
+    check_weights,
+    export_checkpoint,
+    run_recipe,
+    weights_are_current,
+    write_weights,
+)
 from cifar_train.runs.hardware import quickest_precision
-from cifar_train.runs.summary import Summary, current_summary, format_metrics, format_rows
+from cifar_train.runs.summary import current_summary, format_metrics, format_rows
 from cifar_train.training.module import LitClassifier
 
+_LATEST = Path("runs/latest")
 
-def test(datamodule: CIFAR10DataModule, *, weights: Path | None, run: Path, record: bool) -> dict[str, float]:
-    """Read the test set once with a weights file and print the metrics.
 
-    Args:
-        datamodule: The data.
-        weights: The weights file; by default that of `run`.
-        run: A run directory.
-        record: Whether to write what was measured into the file's header; its SHA-256 changes.
+def run_command(command: str, args: Sequence[str], *, description: str) -> None:
+    """Parses the arguments of `test`, `report`, `gallery` or `export`, and runs it.
 
     Raises:
-        ValueError: If the weights expect other classes or another normalisation than the data has.
-        FileNotFoundError: If there is no such file.
+        ValueError: If an argument is not understood or does not fit.
+        FileNotFoundError: If a file or run does not exist.
+    """
+    functions: dict[str, Callable[..., None]] = {
+        "test": evaluate,
+        "report": report,
+        "gallery": gallery,
+        "export": export,
+    }
+    function = functions[command]
+    parser = ArgumentParser(
+        prog=f"cifar-train {command}", description=description, exit_on_error=False, allow_abbrev=False
+    )
+    if command == "report":
+        parser.add_argument(
+            "run", type=Path, nargs="?", default=_LATEST, metavar="RUN", help="A run directory."
+        )
+    if command == "test":
+        parser.add_argument(
+            "--record", action="store_true", help="Write the metrics into the weights file's header."
+        )
+    own: dict[str, set[str | int]] = {"report": {"data", "run"}, "test": {"data", "record"}}
+    parser.add_function_arguments(function, as_group=False, skip=own.get(command, {"data"}))
+    if command != "export":
+        parser.add_class_arguments(CIFAR10DataModule, "data")
+    if command == "report":
+        # Parsed twice: the run may be named anywhere among the arguments, and its settings are the defaults.
+        parser.set_defaults(_settings(find_run(parse(parser, args).run)))
+    function(**vars(parser.instantiate_classes(parse(parser, args))))
+
+
+def _settings(run: RunDirectory) -> dict[str, Any]:
+    if not run.config.is_file():
+        raise FileNotFoundError(f"{run.path} is no run directory: it has no {run.config.name}")
+    config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+    if not isinstance(config, dict) or not isinstance(config.get("data"), dict):
+        raise ValueError(f"{run.config} is no configuration of a run: it has no section 'data'")  # noqa: TRY004
+    return {key: config[key] for key in ("data", "human") if isinstance(config.get(key), dict)}
+
+
+def evaluate(
+    data: CIFAR10DataModule, *, weights: Path | None = None, run: Path = _LATEST, record: bool = False
+) -> None:
+    """Evaluates a weights file on the test set and prints the metrics.
+
+    Args:
+        data: The data.
+        weights: The weights file; by default that of the run.
+        run: A run directory.
+        record: Whether to write the metrics into the file's header, which changes its SHA-256.
     """
     path = weights or find_run(run).weights
     loaded = load_weights(path)
     trainer = L.Trainer(
-        # As a training with the recipe's defaults on this machine, so that both give the same numbers.
+        # As in a training with the defaults of this machine, so that both give the same numbers.
         precision=quickest_precision(),
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty(),
     )
-    model = LitClassifier(
-        architecture=loaded.architecture, arguments=loaded.arguments, test_views="flip_and_shift"
-    )
+    model = LitClassifier(architecture=loaded.architecture, arguments=loaded.arguments, tta="flip_and_shift")
     model.net.load_state_dict(loaded.model.state_dict())
-    datamodule.prepare_data()
-    datamodule.setup("test")
-    check_data(loaded, datamodule)
-    trainer.test(model, datamodule=datamodule, verbose=False)
+    data.prepare_data()
+    data.setup("test")
+    check_weights(loaded, data)
+    trainer.test(model, datamodule=data, verbose=False)
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     print(format_rows(format_metrics(metrics)))
     if record:
@@ -65,109 +114,76 @@ def test(datamodule: CIFAR10DataModule, *, weights: Path | None, run: Path, reco
             arguments=loaded.arguments,
             spec=loaded.spec,
             recipe=loaded.recipe,
-            metrics={**loaded.metrics, **metrics, "data_fingerprint": datamodule.fingerprint},
+            metrics={**loaded.metrics, **metrics, "data_fingerprint": data.fingerprint},
             dtype=loaded.dtype,
         )
-    return metrics
 
 
-def report(run: RunDirectory, datamodule: CIFAR10DataModule, *, human: HumanFiles) -> None:
-    """Write the report and the gallery of a run that has trained, wherever it was stopped.
+def report(data: CIFAR10DataModule, *, run: Path, human: HumanFiles) -> None:
+    """Writes report, gallery and model card of a run, also of one that was stopped early.
 
     Args:
+        data: The data it was trained on.
         run: The run directory.
-        datamodule: The data it was trained on.
-        human: What people said about the test images.
-
-    Raises:
-        FileNotFoundError: If the run has neither weights file nor checkpoint, or no configuration.
-        ValueError: If the data is not what the run was trained on.
+        human: People's answers about the test images.
     """
-    if not (run.weights.exists() or run.best.exists()):
+    place = find_run(run)
+    if not (place.weights.exists() or place.best.exists()):
         raise FileNotFoundError(
-            f"{run.path} has no checkpoint yet, so there is nothing to report; train it first"
+            f"{place.path} has no checkpoint yet, so there is nothing to report; train first"
         )
-    found = run_fingerprint(run)
-    if found is not None and found != datamodule.fingerprint:
-        raise ValueError(
-            f"{run.path} was trained on data with the fingerprint {found[:12]}..., but "
-            f"{datamodule.dataset.origin} has {datamodule.fingerprint[:12]}...; name its data with --data.root"
-        )
-    if not weights_are_current(run):
-        _say(f"{run.weights.name} of the best checkpoint")
-        write_weights(
-            run, datamodule, dtype=read_header(run.weights).dtype if run.weights.exists() else "float32"
-        )
-    people = read_people(human, datamodule)
-    write_everything(run, datamodule, people=people, summary=current_summary(run, datamodule))
+    check_fingerprint(place, data)
+    if not weights_are_current(place):
+        print(f"report: {place.weights.name} of the best checkpoint", file=sys.stderr, flush=True)
+        dtype = read_header(place.weights).dtype if place.weights.exists() else "float32"
+        write_weights(place, data, dtype=dtype)
+    write_results(place, data, people=human.read(data), summary=current_summary(place, data))
 
 
 def gallery(
-    datamodule: CIFAR10DataModule, *, weights: Path | None, run: Path, out: Path | None, human: HumanFiles
+    data: CIFAR10DataModule,
+    *,
+    human: HumanFiles,
+    weights: Path | None = None,
+    run: Path = _LATEST,
+    out: Path | None = None,
 ) -> None:
-    """Write the gallery of a weights file on the test set.
+    """Writes the gallery of a weights file on the test set.
 
     Args:
-        datamodule: The data.
-        weights: The weights file; by default that of `run`.
+        data: The data.
+        human: People's answers about the test images.
+        weights: The weights file; by default that of the run.
         run: A run directory.
         out: The folder to write; by default `gallery` of the run.
-        human: What people said about the test images.
-
-    Raises:
-        ValueError: If the weights expect other classes or another normalisation than the data has.
-        FileNotFoundError: If there is no such file.
     """
+    if weights is not None and out is None:
+        raise ValueError("--out is missing: name the folder to write the gallery of --weights into")
     loaded = load_weights(weights or find_run(run).weights)
-    check_data(loaded, datamodule)
-    made = predicted_gallery(loaded, datamodule, people=read_people(human, datamodule))
     folder = out or find_run(run).gallery
+    made = make_test_gallery(evaluate_test_set(loaded, data)[0], data, loaded, people=human.read(data))
     write_gallery(made, folder)
     print(f"{folder}  {len(made.errors):,} errors of {len(made.labels):,} test images")
 
 
 def export(
-    run: Path = Path("runs/latest"),
+    run: Path = _LATEST,
     out: Path = Path("model.safetensors"),
     checkpoint: Literal["best", "last"] = "best",
     dtype: Literal["float32", "float16"] = "float16",
 ) -> None:
-    """Write a run's weights file: the model, its input contract, recipe and metrics in one .safetensors.
+    """Writes the weights of a run's checkpoint, with input specification, recipe and metrics, to a file.
 
     Args:
         run: The run directory.
         out: The file to write.
-        checkpoint: Which of the run's checkpoints.
-        dtype: Of the stored weights; float16 halves the file.
+        checkpoint: The run's best or last checkpoint.
+        dtype: Number format of the stored weights; float16 halves the file.
     """
-    found = find_run(run)
-    source = found.best if checkpoint == "best" else found.last
-    # Those in the run's own file are of the best checkpoint, unless it was trained on since.
-    metrics = run_metrics(found) if checkpoint == "best" and weights_are_current(found) else {}
-    export_checkpoint(source, out, recipe=run_recipe(found), metrics=metrics, dtype=dtype)
+    place = find_run(run)
+    source = place.best if checkpoint == "best" else place.last
+    # The metrics of the run's weights file belong to the best checkpoint, unless the run was resumed since.
+    current = checkpoint == "best" and weights_are_current(place) and place.weights.exists()
+    metrics = read_header(place.weights).metrics if current else {}
+    export_checkpoint(source, out, recipe=run_recipe(place), metrics=metrics, dtype=dtype)
     print(f"{out}  {out.stat().st_size / 1e6:.1f} MB  {dtype}")
-
-
-def write_everything(
-    run: RunDirectory, datamodule: CIFAR10DataModule, *, people: HumanAnswers | None, summary: Summary
-) -> None:
-    """Write report, gallery and model card from the run's weights file, and say where they are."""
-    weights = load_weights(run.weights)
-    findings = find_out(weights, datamodule, people=people, say=_say)
-    _say("figures and page")
-    completed = write_report(run, findings, datamodule, summary=summary)
-    write_gallery(make_test_gallery(findings, datamodule, weights), run.gallery)
-    write_model_card(run.card, model_card(weights, completed, filename=run.weights.name))
-    print(f"report   {run.page}\ngallery  {run.gallery}\ncard     {run.card}")
-
-
-def read_people(human: HumanFiles, datamodule: CIFAR10DataModule) -> HumanAnswers | None:
-    """What people said about the test images; None if nobody was asked."""
-    if human.counts is None and human.rechecks is None:
-        # The data need not be opened yet.
-        return None
-    return human.read(datamodule.dataset.test.labels, classes=len(datamodule.classes))
-
-
-def _say(what: str) -> None:
-    print(f"report: {what}", file=sys.stderr, flush=True)

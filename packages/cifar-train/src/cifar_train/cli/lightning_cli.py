@@ -1,7 +1,8 @@
-"""LightningCLI for this project: the fields, the run directory, the default callbacks and loggers."""
+"""The parser of the commands that train: LightningCLI with the run directory, default callbacks and loggers."""
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -10,60 +11,62 @@ from typing import Any
 
 import lightning as L
 import yaml
-from jsonargparse import ArgumentError
+from jsonargparse import ArgumentError, ArgumentParser
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from cifar_data import CIFAR10DataModule
 from cifar_models.atomic import write_at_once
-from cifar_train.cli.parse_errors import explain_error
 from cifar_train.recipes import list_recipes, recipe_path
-from cifar_train.report.human_labels import HumanFiles
-from cifar_train.runs.checkpoint_callbacks import checkpoint_callbacks, with_whole_checkpoints
-from cifar_train.runs.directory import RunDirectory, create_run, find_run, point_latest
+from cifar_train.report.analysis import HumanFiles
+from cifar_train.runs.checkpoint import checkpoint_callbacks, checkpoint_plugins
+from cifar_train.runs.directory import (
+    RUN_VARIABLE,
+    RunDirectory,
+    create_run,
+    find_run,
+    point_latest,
+    remove_if_empty,
+)
 from cifar_train.runs.hardware import quickest_precision
-from cifar_train.runs.loggers import default_loggers
+from cifar_train.runs.history import HistoryLogger
 from cifar_train.training.module import LitClassifier, input_spec
 from cifar_train.training.progress import Throughput, progress_display
 
-#: Tells the further processes of a run (strategy ddp) the directory that the first one made.
-RUN_VARIABLE = "CIFAR_TRAIN_RUN"
 
+def parse(parser: ArgumentParser, args: Sequence[str]) -> Any:
+    """Parses; a misspelled option is answered with the nearest ones.
 
-class SaveRunConfig(SaveConfigCallback):
-    """Writes `config.yaml` when training starts and points `latest` at the run."""
-
-    def __init__(self, parser: LightningArgumentParser, config: Any, *, run: RunDirectory) -> None:
-        super().__init__(parser, config, save_to_log_dir=False)
-        self.run = run
-
-    def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Write the file, in one step that a kill cannot split."""
-        if stage != "fit":
-            return
-        text = yaml.safe_dump(plain_config(self.parser, self.config), sort_keys=False)
-        write_at_once(self.run.config, text.encode())
-        point_latest(self.run.path)
-
-
-def plain_config(parser: LightningArgumentParser, config: Any) -> dict[str, Any]:
-    """The configuration as plain types, without what belongs to one start of the command only."""
-    plain = yaml.safe_load(parser.dump(config, skip_none=False, skip_link_targets=True, format="yaml"))
-    return {key: value for key, value in plain.items() if key not in ("config", "ckpt_path", "runs")}
+    Raises:
+        ValueError: If an argument is not understood; the message is one line.
+    """
+    try:
+        return parser.parse_args(args)
+    except ArgumentError as error:
+        known = ["help", "print_config", *parser.get_defaults().keys()]
+        for arg in args:
+            name = arg.removeprefix("--").partition("=")[0].removesuffix("+")
+            groups = (name == k or k.startswith(f"{name}.") or name.startswith(f"{k}.") for k in known)
+            if arg.startswith("--") and not any(groups):
+                near = difflib.get_close_matches(name, known, n=2)
+                hint = f"did you mean {' or '.join(near)}?" if near else "see --help for all fields"
+                raise ValueError(f"there is no field {name}; {hint}") from error
+        raise ValueError(" ".join(str(error).split())) from error
 
 
 def complete_arguments(args: Sequence[str]) -> list[str]:
-    """Put the configuration file that `args` stand on before them.
+    """Puts the configuration to start from before the arguments.
 
-    That is the recipe's (by default `fast`); with `--config` alone, none; and when a run is resumed without naming
-    either, the run's own.
-
-    >>> Path(complete_arguments(["--recipe", "era"])[1]).name
-    'era.yaml'
+    That is the recipe's (by default `fast`), or none if there is a `--config`, or the run's own if a run is resumed
+    without naming either.
 
     Raises:
         ValueError: If there is no such recipe.
         FileNotFoundError: If there is no run to resume.
+
+    >>> Path(complete_arguments(["--recipe", "era"])[1]).name
+    'era.yaml'
     """
     recipe = _option(args, "--recipe")
     if recipe is None and (_option(args, "--config") or _option(args, "-c")):
@@ -76,7 +79,7 @@ def complete_arguments(args: Sequence[str]) -> list[str]:
 
 
 def run_of_checkpoint(checkpoint: str, runs: Path) -> RunDirectory | None:
-    """The run that a checkpoint belongs to: the latest for `last` and `best`; none if it lies elsewhere.
+    """Returns the run that a checkpoint belongs to, the latest for `last` and `best`; None if it lies elsewhere.
 
     Raises:
         FileNotFoundError: If the run or the checkpoint does not exist.
@@ -103,20 +106,53 @@ def _option(args: Sequence[str], name: str) -> str | None:
     return None
 
 
+def _with_current_names(args: Sequence[str]) -> list[str]:
+    """Replaces configuration files of earlier versions by their content with the present field names."""
+    current = list(args)
+    for position, arg in enumerate(args):
+        option, equals, value = arg.partition("=")
+        value = value if equals else "".join(args[position + 1 : position + 2])
+        if option in ("--config", "-c") and Path(value).is_file():
+            config = yaml.safe_load(Path(value).read_text(encoding="utf-8"))
+            model = config.get("model") if isinstance(config, dict) else None
+            if isinstance(model, dict) and "test_views" in model:
+                former = model.pop("test_views")
+                model["tta"] = "none" if former == "plain" else former
+                text = yaml.safe_dump(config, sort_keys=False)
+                current[position if equals else position + 1] = f"{option}={text}" if equals else text
+    return current
+
+
+class SaveRunConfig(SaveConfigCallback):
+    """Writes `config.yaml` when training starts and points `latest` at the run."""
+
+    def __init__(self, parser: LightningArgumentParser, config: Any, *, run: RunDirectory) -> None:
+        super().__init__(parser, config, save_to_log_dir=False)
+        self.run = run
+
+    def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Writes the file in one step, without options that belong to one start of the command."""
+        if stage == "fit":
+            text = self.parser.dump(self.config, skip_none=False, skip_link_targets=True, format="yaml")
+            kept = {k: v for k, v in yaml.safe_load(text).items() if k not in ("config", "ckpt_path", "runs")}
+            write_at_once(self.run.config, yaml.safe_dump(kept, sort_keys=False).encode())
+            point_latest(self.run.path)
+
+
 class TrainCLI(LightningCLI):
-    """Parses the fields of model, data and trainer and makes all three; runs nothing.
+    """Parses the fields of model, data and trainer and creates all three; runs nothing.
 
     Args:
-        args: The command line behind the command's name.
+        args: The command line after the command's name.
         description: Of the command, for `--help`.
 
     Attributes:
-        run: The run directory; new, or that of the checkpoint to resume.
-        checkpoint: The checkpoint to resume from, if any.
+        run: The run directory, a new one or that of the checkpoint to resume.
+        checkpoint: The checkpoint to resume, if any.
         throughput: Counts images and seconds of the training.
     """
 
-    #: What the run directory's name begins with, before the recipe.
+    #: Start of the run directory's name, before the recipe.
     run_prefix = ""
 
     run: RunDirectory
@@ -128,7 +164,7 @@ class TrainCLI(LightningCLI):
             LitClassifier,
             CIFAR10DataModule,
             save_config_callback=SaveRunConfig,
-            args=complete_arguments(args),
+            args=_with_current_names(complete_arguments(args)),
             run=False,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
@@ -136,16 +172,16 @@ class TrainCLI(LightningCLI):
         )
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """The seed."""
+        """Adds the seed."""
         parser.add_argument(
             "--seed_everything",
             type=int,
             default=0,
-            help="Seed of all that is drawn: first weights, order, augmentation. The validation split has its own.",
+            help="Seed of initial weights, order and augmentation. The validation split has its own.",
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """What belongs to a run rather than to model, data or trainer."""
+        """Adds the options of a run."""
         parser.add_argument(
             "--recipe",
             type=str,
@@ -160,32 +196,52 @@ class TrainCLI(LightningCLI):
             help="Checkpoint to resume from: last or best of the latest run, or a path.",
         )
         parser.add_argument(
-            "--report", type=bool, default=True, help="Whether to end with report and gallery (command run)."
+            "--report", type=bool, default=True, help="Whether to write report and gallery (command run)."
         )
         parser.add_class_arguments(HumanFiles, "human")
         parser.link_arguments("seed_everything", "data.seed")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse; unlike Lightning's own, without a warning that `args` are given."""
-        try:
-            self.config = parser.parse_args(args)
-        except ArgumentError as error:
-            raise ValueError(explain_error(str(error), known=list(parser.get_defaults().keys()))) from error
+        """Parses; Lightning's own warns if `args` are given."""
+        self.config = parse(parser, args)
 
     def before_instantiate_classes(self) -> None:
-        """Check what Lightning would accept and then do nothing with."""
+        """Checks lengths of zero, which Lightning accepts and ignores, and settles the precision."""
         for name in ("max_epochs", "max_steps"):
             if self.config.trainer[name] == 0:
                 raise ValueError(f"trainer.{name} is 0; it must be at least 1, or -1 for no limit")
         if self.config.trainer.precision is None:
-            # Written into the configuration, so that the run is repeated with what it was trained with.
+            # In the configuration, so that a repeated run has the same one.
             self.config.trainer.precision = quickest_precision(str(self.config.trainer.accelerator))
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
-        """Make the run directory, then the trainer with the loggers and callbacks that the configuration leaves out."""
-        resumed = (
-            run_of_checkpoint(self.config.ckpt_path, self.config.runs) if self.config.ckpt_path else None
-        )
+        """Creates the run directory, then the trainer with default loggers and callbacks."""
+        self._open_run()
+        self.save_config_kwargs = {"run": self.run}
+        self.trainer_defaults["callbacks"] = self.default_callbacks()
+        given = self.config_init["trainer"]
+        if given.logger is None or given.logger is True:
+            tensorboard = TensorBoardLogger(save_dir=str(self.run.path), name="", version="tensorboard")
+            kwargs.setdefault("logger", [HistoryLogger(self.run.metrics), tensorboard])
+        if self.config.data.val_size == 0 and given.limit_val_batches is None:
+            # Lightning warns of an empty list of loaders.
+            kwargs["limit_val_batches"] = 0
+        kwargs.setdefault("plugins", checkpoint_plugins(given.plugins))
+        kwargs.setdefault("default_root_dir", str(self.run.path))
+        if not sys.stderr.isatty():
+            # Lightning would add a bar of its own to our lines.
+            kwargs["enable_progress_bar"] = False
+        if given.enable_model_summary is None:
+            kwargs["enable_model_summary"] = False
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except BaseException:
+            remove_if_empty(self.run)
+            raise
+
+    def _open_run(self) -> None:
+        checkpoint = self.config.ckpt_path
+        resumed = run_of_checkpoint(checkpoint, self.config.runs) if checkpoint else None
         if inherited := os.environ.get(RUN_VARIABLE):
             self.run = RunDirectory(Path(inherited))
         elif int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) > 0:
@@ -194,30 +250,11 @@ class TrainCLI(LightningCLI):
             )
         else:
             self.run = resumed or create_run(self.config.runs, self.run_prefix + self.config.recipe)
-            os.environ[RUN_VARIABLE] = str(self.run.path)
-        self.checkpoint = None
-        if self.config.ckpt_path:
-            names = {"last": self.run.last, "best": self.run.best}
-            self.checkpoint = names.get(self.config.ckpt_path, Path(self.config.ckpt_path))
-        self.save_config_kwargs = {"run": self.run}
-        self.trainer_defaults["callbacks"] = self.default_callbacks()
-        given = self.config_init["trainer"]
-        if given.logger is None or given.logger is True:
-            kwargs.setdefault("logger", default_loggers(self.run))
-        if self.config.data.val_size == 0 and given.limit_val_batches is None:
-            # Lightning warns of an empty list of loaders; so none is asked for.
-            kwargs["limit_val_batches"] = 0
-        kwargs.setdefault("plugins", with_whole_checkpoints(given.plugins))
-        kwargs.setdefault("default_root_dir", str(self.run.path))
-        if not sys.stderr.isatty():
-            # The lines of our own take its place; Lightning would add a bar of its own.
-            kwargs["enable_progress_bar"] = False
-        if given.enable_model_summary is None:
-            kwargs["enable_model_summary"] = False
-        return super().instantiate_trainer(**kwargs)
+        named = {"last": self.run.last, "best": self.run.best}
+        self.checkpoint = named.get(checkpoint, Path(checkpoint)) if checkpoint else None
 
     def check_data(self) -> None:
-        """Open the data and check the model and the sizes asked for against it.
+        """Opens the data and checks model and sizes against it.
 
         Raises:
             ValueError: If something does not fit; the message has all of it.
@@ -235,23 +272,24 @@ class TrainCLI(LightningCLI):
                 complaints.append(str(error))
         if complaints:
             raise ValueError("; and ".join(complaints))
-        # What no weights file could say of the data would come out at the first checkpoint, an epoch from here.
+        # Checks the class names, which would otherwise fail at the first checkpoint.
         input_spec(self.datamodule)
 
     def default_callbacks(self) -> list[L.Callback]:
-        """The callbacks that the configuration leaves out."""
+        """Returns the callbacks that the configuration does not replace."""
         trainer = self.config_init["trainer"]
-        given = trainer.callbacks or []
-        given = given if isinstance(given, list) else [given]
+        given = trainer.callbacks if isinstance(trainer.callbacks, list) else [trainer.callbacks]
         self.throughput = Throughput()
         callbacks: list[L.Callback] = [self.throughput]
         if trainer.enable_progress_bar is not False:
             callbacks.append(progress_display(self.throughput))
-        if trainer.enable_checkpointing is not False and not any(
-            isinstance(c, ModelCheckpoint) for c in given
-        ):
+        if trainer.enable_checkpointing is not False and not _has(given, ModelCheckpoint):
             validates = self.config.data.val_size > 0 and self.config.trainer.limit_val_batches != 0
             callbacks += checkpoint_callbacks(self.run.checkpoints, validates=validates)
-        if trainer.logger is not False and not any(isinstance(c, LearningRateMonitor) for c in given):
+        if trainer.logger is not False and not _has(given, LearningRateMonitor):
             callbacks.append(LearningRateMonitor(logging_interval="step", log_momentum=True))
         return callbacks
+
+
+def _has(callbacks: Sequence[Any], kind: type[L.Callback]) -> bool:
+    return any(isinstance(callback, kind) for callback in callbacks)

@@ -1,4 +1,4 @@
-"""What the commands that train do, once their arguments are parsed."""
+"""The commands that train, `run` and `fit`, once their arguments are parsed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 
 import lightning as L
 
-from cifar_train.cli.evaluate import read_people, write_everything
 from cifar_train.cli.lightning_cli import TrainCLI
+from cifar_train.report.report import write_results
 from cifar_train.runs.checkpoint import CHECKPOINT_KEY, read_checkpoint
-from cifar_train.runs.directory import claim
-from cifar_train.runs.environment import describe_environment
+from cifar_train.runs.directory import claim, shared
 from cifar_train.runs.export import write_weights
-from cifar_train.runs.loggers import drop_later_rows
+from cifar_train.runs.hardware import describe_environment
+from cifar_train.runs.history import drop_later_rows
 from cifar_train.runs.summary import (
     Summary,
     describe_data,
@@ -30,102 +30,35 @@ from cifar_train.runs.summary import (
 
 
 def fit(cli: TrainCLI) -> None:
-    """Train, then write the weights file of the best checkpoint."""
-    train(cli)
-    if cli.trainer.is_global_zero and cli.run.best.exists():
-        write_weights(cli.run, cli.datamodule)
-
-
-def train(cli: TrainCLI) -> None:
-    """Train; say how to go on if it is cut short.
-
-    Raises:
-        ValueError: If data, model or checkpoint do not fit together, or another process is training this run; nothing
-            is written then.
-        KeyboardInterrupt: If interrupted.
-    """
-    datamodule, model, trainer, run = cli.datamodule, cli.model, cli.trainer, cli.run
-    finished = False
-    with contextlib.ExitStack() as stack:
-        if trainer.is_global_zero:
-            # Before anything is written: a run that cannot begin leaves nothing behind.
-            cli.check_data()
-            resumed = None if cli.checkpoint is None else read_checkpoint(cli.checkpoint)
-            if resumed is not None:
-                check_resumption(resumed, cli)
-            stack.enter_context(claim(run))
-            count = sum(p.numel() for p in model.parameters())
-            print(f"{model.architecture}, {count:,} parameters, into {run.path}", file=sys.stderr)
-            if resumed is not None:
-                drop_later_rows(run.metrics, step=resumed["global_step"])
-                del resumed  # its tensors, which the trainer reads once more
-        try:
-            with interruptible(trainer):
-                trainer.fit(model, datamodule=datamodule, ckpt_path=cli.checkpoint, weights_only=True)
-            finished = True
-        finally:
-            if not finished and trainer.is_global_zero and run.last.exists():
-                print(f"to go on: cifar-train --ckpt_path {run.last}", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def interruptible(trainer: L.Trainer) -> Iterator[None]:
-    """Let Ctrl-C through as what it is: Lightning ends the process with the code of a failure instead."""
-    try:
-        yield
-    except SystemExit:
-        if trainer.interrupted:
-            raise KeyboardInterrupt from None
-        raise
-
-
-def check_resumption(checkpoint: dict[str, Any], cli: TrainCLI) -> None:
-    """Check that what was asked for goes on from a checkpoint, before it takes the place of the run's configuration.
-
-    Raises:
-        ValueError: If the network is another, or the checkpoint has been trained for longer than asked for.
-    """
-    described, model, trainer = checkpoint[CHECKPOINT_KEY], cli.model, cli.trainer
-    stored, asked = (
-        f"{architecture} {json.dumps(arguments, sort_keys=True)}"
-        for architecture, arguments in (
-            (described["architecture"], described["arguments"]),
-            (model.architecture, model.arguments),
-        )
-    )
-    if stored != asked:
-        raise ValueError(
-            f"{cli.checkpoint} has the weights of {stored}, and the model asked for is {asked}; leave out the "
-            "fields of the model to go on with that of the checkpoint's run, or --ckpt_path to begin a new run"
-        )
-    for name, made, limit in (
-        ("max_epochs", checkpoint["epoch"] + 1, trainer.max_epochs),
-        ("max_steps", checkpoint["global_step"], trainer.max_steps),
-    ):
-        if limit is not None and 0 < limit < made:
-            raise ValueError(
-                f"trainer.{name} is {limit}, but {cli.checkpoint} has {made} behind it already; set it to {made} at "
-                "least, or leave out --ckpt_path to begin a new run"
-            )
+    """Trains, then writes the weights file of the best checkpoint."""
+    with shared(cli.run):
+        _train(cli)
+        if cli.trainer.is_global_zero and cli.run.best.exists():
+            write_weights(cli.run, cli.datamodule)
 
 
 def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
-    """Train, read the test set once and print the result, write weights and summary, then report and gallery.
+    """Trains, evaluates the test set and prints the metrics, writes weights and summary, then report and gallery.
 
     Args:
         cli: The parsed command.
         started: `time.perf_counter()` when the command began.
         command: The command line, for the summary.
     """
+    with shared(cli.run):
+        _run(cli, started, command)
+
+
+def _run(cli: TrainCLI, started: float, command: list[str]) -> None:
     trainer, place, datamodule = cli.trainer, cli.run, cli.datamodule
     if cli.checkpoint is not None and place.summary.exists():
         refuse_finished(read_checkpoint(cli.checkpoint), trainer.max_epochs)
-    # Read before the training: a wrong file must not be found out after it.
-    people = read_people(cli.config_init.human, datamodule) if trainer.is_global_zero else None
-    train(cli)
+    # Before the training, so that a wrong file fails at once.
+    people = cli.config_init.human.read(datamodule) if trainer.is_global_zero else None
+    _train(cli)
     validation = {name: value for name, value in _metrics(trainer).items() if name.startswith("val")}
     checkpoint = str(place.best) if place.best.exists() else None
-    with interruptible(trainer):
+    with _interruptible(trainer):
         trainer.test(
             None if checkpoint else cli.model,
             datamodule=datamodule,
@@ -143,7 +76,7 @@ def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
         seed=cli.config.seed_everything,
         epochs=trainer.current_epoch,
         metrics={**validation, **tested},
-        # Of a resumed run only the last part is known.
+        # Not known for a resumed run, whose earlier starts took time too.
         wall_seconds=None if cli.checkpoint else round(time.perf_counter() - started, 1),
         train_seconds=round(cli.throughput.seconds, 1),
         images_per_second=round(cli.throughput.images_per_second, 1),
@@ -156,22 +89,90 @@ def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
     places = {"run": place.path, "summary": place.summary}
     if checkpoint:
         found = write_weights(place, datamodule, tested=tested)
-        # Of the best checkpoint, where the trainer knows only what the last epoch came to.
+        # The trainer's are those of the last epoch; these are the best checkpoint's.
         validation = {name: found[name] for name in validation if name in found}
         summary = replace(summary, metrics={**validation, **tested})
         places["weights"] = place.weights
     write_summary(place.summary, summary)
     rows = [*format_metrics(validation), *((label, str(path)) for label, path in places.items())]
     print(format_rows(rows), flush=True)
-    if place.best.exists() and cli.config.report:
-        write_everything(place, datamodule, people=people, summary=summary)
+    if checkpoint and cli.config.report:
+        write_results(place, datamodule, people=people, summary=summary)
+
+
+def _train(cli: TrainCLI) -> None:
+    """Trains; if that is cut short, prints the command that resumes it.
+
+    Raises:
+        ValueError: If data, model or checkpoint do not fit together, or another process is training this run; nothing
+            is written then.
+    """
+    datamodule, model, trainer, place = cli.datamodule, cli.model, cli.trainer, cli.run
+    finished = False
+    with contextlib.ExitStack() as stack:
+        if trainer.is_global_zero:
+            cli.check_data()
+            resumed = None if cli.checkpoint is None else read_checkpoint(cli.checkpoint)
+            if resumed is not None:
+                check_resumption(resumed, cli)
+            stack.enter_context(claim(place))
+            count = sum(p.numel() for p in model.parameters())
+            print(f"{model.architecture}, {count:,} parameters, into {place.path}", file=sys.stderr)
+            if resumed is not None:
+                drop_later_rows(place.metrics, step=resumed["global_step"])
+                del resumed  # frees its tensors, which the trainer loads again
+        try:
+            with _interruptible(trainer):
+                trainer.fit(model, datamodule=datamodule, ckpt_path=cli.checkpoint, weights_only=True)
+            finished = True
+        finally:
+            if not finished and trainer.is_global_zero and place.last.exists():
+                print(f"to resume: cifar-train --ckpt_path {place.last}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _interruptible(trainer: L.Trainer) -> Iterator[None]:
+    """Turns Lightning's SystemExit after Ctrl-C back into KeyboardInterrupt."""
+    try:
+        yield
+    except SystemExit:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
+
+
+def check_resumption(checkpoint: dict[str, Any], cli: TrainCLI) -> None:
+    """Checks that a checkpoint fits the command, before the run's configuration is replaced.
+
+    Raises:
+        ValueError: If the network is another one, or the checkpoint has more epochs or steps than asked for.
+    """
+    described, model, trainer = checkpoint[CHECKPOINT_KEY], cli.model, cli.trainer
+    stored, asked = (
+        f"{architecture} {json.dumps(arguments, sort_keys=True)}"
+        for architecture, arguments in (
+            (described["architecture"], described["arguments"]),
+            (model.architecture, model.arguments),
+        )
+    )
+    if stored != asked:
+        raise ValueError(
+            f"{cli.checkpoint} has the weights of {stored}, and the model asked for is {asked}; leave out the "
+            "fields of the model to resume with the checkpoint's, or --ckpt_path to start a new run"
+        )
+    for name, done, limit in (
+        ("max_epochs", checkpoint["epoch"] + 1, trainer.max_epochs),
+        ("max_steps", checkpoint["global_step"], trainer.max_steps),
+    ):
+        if limit is not None and 0 < limit < done:
+            raise ValueError(
+                f"trainer.{name} is {limit}, but {cli.checkpoint} has {done} already; set it to {done} or more, "
+                "or leave out --ckpt_path to start a new run"
+            )
 
 
 def refuse_finished(checkpoint: dict[str, Any], max_epochs: int | None) -> None:
-    """Refuse to go on with a run that has trained all its epochs: it would only read the test set again.
-
-    Raises:
-        ValueError: If there is no epoch left.
+    """Raises a ValueError if a tested run has no epoch left: resuming would only evaluate the test set again.
 
     >>> refuse_finished({"epoch": 3}, 10)
     >>> refuse_finished({"epoch": 9}, 10)
@@ -182,7 +183,7 @@ def refuse_finished(checkpoint: dict[str, Any], max_epochs: int | None) -> None:
     if max_epochs is not None and 0 < max_epochs <= checkpoint["epoch"] + 1:
         raise ValueError(
             f"the run is finished: all of its {max_epochs} epochs are trained and tested; "
-            "set trainer.max_epochs to more to go on, or write its report with cifar-train report"
+            "set trainer.max_epochs to more to resume it, or write its report with cifar-train report"
         )
 
 

@@ -1,44 +1,98 @@
-"""What there is to find out about a trained model: its predictions, its errors, its maps."""
+"""Analysis of trained weights: predictions, errors, calibration, class activation maps; computed once."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from cifar_data import CIFAR10DataModule
 from cifar_explain import (
+    ClassReport,
     Errors,
     Evaluation,
     Faithfulness,
     Familiarity,
     HumanView,
+    apply_temperature,
+    class_reports,
+    confusion_matrix,
+    expected_calibration_error,
     explain,
     find_errors,
     find_layers,
     fit_familiarity,
+    judge_errors,
     measure_faithfulness,
+    most_confused,
     predict_logits,
+    read_counts,
+    read_rechecks,
+    top_k_accuracy,
 )
 from cifar_models import Weights, fold_batch_norms
-from cifar_train.report.human_labels import HumanAnswers
-from cifar_train.runs.calibration import FALSE_ALARM_RATE, check_data, validation_logits
+from cifar_train.runs.export import FALSE_POSITIVE_RATE, check_weights, validation_logits
 
 #: Misclassified images that the report shows.
 SHOWN_ERRORS = 10
 
-#: Methods whose maps are put to the test beside random ones.
+#: CAM methods compared with random maps.
 TESTED_METHODS = ("gradcam", "hirescam", "layercam")
 
-#: Test images that the maps are put to the test on; each costs a second or so, all layers and methods together.
+#: Test images for the faithfulness of the maps; each takes about a second for all layers and methods.
 TESTED_IMAGES = 24
 
-#: Told what is being done.
-Say = Callable[[str], None]
+#: Returns what people say about each error.
+People = Callable[[Errors], HumanView]
+
+
+@dataclass(frozen=True)
+class HumanFiles:
+    """People's answers about the test images; either file may be missing.
+
+    Args:
+        counts: Annotators' votes, such as CIFAR-10H's cifar10h-counts.npy: (N, K), in the images' order.
+        rechecks: Re-checked labels, such as Northcutt's cifar10_mturk.json.
+    """
+
+    counts: Path | None = None
+    rechecks: Path | None = None
+
+    def read(self, datamodule: CIFAR10DataModule) -> People | None:
+        """Reads the files; None if there are none.
+
+        Raises:
+            FileNotFoundError: If a file does not exist.
+            ValueError: If a file is not of the right form, or its images are in another order.
+        """
+        if self.counts is None and self.rechecks is None:
+            return None
+        for name, path in (("counts", self.counts), ("rechecks", self.rechecks)):
+            if path is not None and not path.is_file():
+                raise FileNotFoundError(f"human.{name}: there is no file {path}")
+        labels = np.asarray(datamodule.dataset.test.labels)
+        size = {"images": len(labels), "classes": len(datamodule.classes)}
+        counts = None if self.counts is None else read_counts(self.counts, **size)
+        rechecks = None if self.rechecks is None else read_rechecks(self.rechecks, **size)
+        # Most people agree with most labels; in another order they agree by chance.
+        if counts is not None and (agreement := float((counts.argmax(axis=1) == labels).mean())) < 0.5:
+            raise ValueError(
+                f"{self.counts}: only {agreement:.0%} of the images got most votes for their label, "
+                "so its images are in another order than those of the test set"
+            )
+        for index, recheck in (rechecks or {}).items():
+            if recheck.given != labels[index]:
+                raise ValueError(
+                    f"{self.rechecks}: image {index} has the label {recheck.given} there, but {labels[index]} in the "
+                    "test set, so its images are in another order"
+                )
+        return partial(judge_errors, counts=counts, rechecks=rechecks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +100,10 @@ class ErrorMaps:
     """Some misclassified images with the maps of every layer.
 
     Args:
-        errors: Which, E of them.
+        errors: The E errors.
         images: uint8 ``(E, H, W, 3)``.
-        predicted: For the predicted class, ``(E, L, H, W)`` in [0, 1].
-        true: For the true class, the same.
+        predicted: Maps for the predicted class, ``(E, L, H, W)`` in [0, 1].
+        true: Maps for the true class, the same.
     """
 
     errors: Errors
@@ -59,18 +113,18 @@ class ErrorMaps:
 
 
 @dataclass(frozen=True, eq=False)
-class Findings:
+class Analysis:
     """Everything a report shows about the weights.
 
     Args:
-        test: Probabilities on the test set, one view.
-        flip_accuracy: Accuracy there when the logits of an image and its mirror image are added, in [0, 1].
-        validation: Probabilities on the validation split; None where there is none.
-        familiarity: What was fitted on the validation split; None where there is none.
-        human: What people say about each test error; None if nobody was asked.
-        shown: The errors that are looked at closely.
+        test: Probabilities on the test set, without test-time augmentation.
+        flip_accuracy: Test accuracy with flip as test-time augmentation, in [0, 1].
+        validation: Probabilities on the validation split; None without one.
+        familiarity: Temperature and out-of-distribution thresholds, fitted on the validation split; None without one.
+        human: What people say about each test error; None without their answers.
+        shown: The errors shown with their maps.
         layers: Height and width of the explained layers' maps, by name, in the model's order.
-        faithfulness: For each layer its random maps first, then each method.
+        faithfulness: For each layer the random maps first, then each method.
     """
 
     test: Evaluation
@@ -82,68 +136,151 @@ class Findings:
     layers: dict[str, tuple[int, int]]
     faithfulness: tuple[Faithfulness, ...]
 
-    @property
+    @cached_property
     def errors(self) -> Errors:
         """All test errors, by index."""
         return find_errors(self.test.probabilities, self.test.labels, class_names=self.test.class_names)
 
+    @cached_property
+    def confusion(self) -> NDArray[np.int64]:
+        """Confusion matrix ``(K, K)``: true classes in rows, predicted ones in columns."""
+        test = self.test
+        return confusion_matrix(test.labels, test.predictions, classes=test.probabilities.shape[1])
 
-def find_out(
+    @cached_property
+    def classes(self) -> tuple[ClassReport, ...]:
+        """Precision and recall of each class."""
+        return tuple(class_reports(self.confusion, class_names=self.test.class_names))
+
+    @property
+    def top3_accuracy(self) -> float:
+        """Share of test images whose class is among the three most probable."""
+        probabilities = self.test.probabilities
+        return top_k_accuracy(probabilities, self.test.labels, k=min(3, probabilities.shape[1]))
+
+    @cached_property
+    def calibrated(self) -> NDArray[np.float64]:
+        """Test probabilities at the fitted temperature; unchanged if there is none."""
+        if self.familiarity is None:
+            return self.test.probabilities
+        return apply_temperature(self.test.probabilities, self.familiarity.temperature)
+
+    @cached_property
+    def calibration_errors(self) -> tuple[float, float]:
+        """Expected calibration error on the test set before and after temperature scaling, in [0, 1]."""
+        before, after = (
+            expected_calibration_error(probabilities, self.test.labels)
+            for probabilities in (self.test.probabilities, self.calibrated)
+        )
+        return before, after
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the numbers as plain types: shares in [0, 1], losses in nats, counts.
+
+        Undefined ones are None: the precision of a class that is never predicted, the recall of one without images,
+        and the standard error of a single image.
+        """
+        known, names = self.familiarity, self.test.class_names
+        return {
+            "test_accuracy": self.test.accuracy,
+            "test_accuracy_flip": self.flip_accuracy,
+            "test_top3_accuracy": self.top3_accuracy,
+            "test_loss": self.test.loss,
+            "test_errors": len(self.errors),
+            "expected_calibration_error": self.calibration_errors[0],
+            "expected_calibration_error_calibrated": self.calibration_errors[1] if known else None,
+            "familiarity": known.to_dict() if known else None,
+            "classes": [
+                {"name": one.name}
+                | {name: _defined(getattr(one, name)) for name in ("precision", "recall", "f1")}
+                for one in self.classes
+            ],
+            "confusion_matrix": self.confusion.tolist(),
+            "most_confused": [vars(p) for p in most_confused(self.confusion, count=10, class_names=names)],
+            "faithfulness": [
+                {
+                    "layer": row.layer,
+                    "map_size": list(row.map_size),
+                    "method": row.method,
+                    "images": len(row.scores),
+                    "mean": row.mean,
+                    "standard_error": _defined(row.standard_error),
+                }
+                for row in self.faithfulness
+            ],
+            "people": self.human.counts if self.human else None,
+        }
+
+
+def _defined(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def analyze(
     weights: Weights,
     datamodule: CIFAR10DataModule,
     *,
-    people: HumanAnswers | None = None,
-    say: Say = lambda _: None,
-) -> Findings:
-    """Run the model over validation split and test set, and explain some of its errors.
+    people: People | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Analysis:
+    """Evaluates the model on validation split and test set, and explains some of its errors.
 
     Args:
         weights: The model; its classes and normalisation must be those of the data.
         datamodule: The data.
-        people: What people said about the test images.
-        say: Told what is being done.
+        people: People's answers about the test images.
+        say: Called with each step before it starts.
 
     Raises:
         ValueError: If model and data do not fit.
     """
-    check_data(weights, datamodule)
-    spec, test = weights.spec, datamodule.dataset.test
+    spec, images = weights.spec, datamodule.dataset.test.images
     say("predictions on the validation split and the test set")
+    test, logits = evaluate_test_set(weights, datamodule)
     familiarity, validation = None, None
     if datamodule.val_size:
-        logits, labels = validation_logits(weights.model, datamodule, spec)
-        validation = Evaluation(_softmax(logits), labels, spec.classes)
-        familiarity = fit_familiarity(logits, labels, false_alarm_rate=FALSE_ALARM_RATE)
+        held_out, labels = validation_logits(weights.model, datamodule, spec)
+        validation = Evaluation(_softmax(held_out), labels, spec.classes)
+        familiarity = fit_familiarity(held_out, labels, false_alarm_rate=FALSE_POSITIVE_RATE)
     network = fold_batch_norms(weights.model)
-    logits = predict_logits(network, test.images, preprocess=spec.normalize)
-    mirrored = predict_logits(network, test.images, preprocess=lambda x: spec.normalize(x).flip(3))
-    labels = np.asarray(test.labels, np.int64)
-    evaluation = Evaluation(_softmax(logits), labels, spec.classes)
-    errors = find_errors(evaluation.probabilities, labels, class_names=spec.classes)
+    flipped = predict_logits(network, images, preprocess=lambda x: spec.normalize(x).flip(3))
+    errors = find_errors(test.probabilities, test.labels, class_names=spec.classes)
     say(f"maps of {min(SHOWN_ERRORS, len(errors))} of {len(errors)} misclassified images")
     layers = tuple(find_layers(weights.model))
-    shown = _explain_errors(weights, choose_errors(errors), test.images, layers)
-    say(f"faithfulness of the maps on {min(TESTED_IMAGES, len(labels))} test images")
+    shown = _explain_errors(weights, choose_errors(errors), images, layers)
+    say(f"faithfulness of the maps on {min(TESTED_IMAGES, len(images))} test images")
+    sample = np.sort(np.random.default_rng(0).permutation(len(images))[:TESTED_IMAGES])
     rows = measure_faithfulness(
-        weights.model,
-        spec.normalize(_sample(test.images, TESTED_IMAGES)),
-        layers=layers,
-        methods=TESTED_METHODS,
+        weights.model, spec.normalize(np.asarray(images[sample])), layers=layers, methods=TESTED_METHODS
     )
-    return Findings(
-        test=evaluation,
-        flip_accuracy=float(((logits + mirrored).argmax(axis=1) == labels).mean()),
+    return Analysis(
+        test=test,
+        flip_accuracy=float(((logits + flipped).argmax(axis=1) == test.labels).mean()),
         validation=validation,
         familiarity=familiarity,
-        human=people.judge(errors) if people else None,
+        human=people(errors) if people else None,
         shown=shown,
         layers={row.layer: row.map_size for row in rows},
         faithfulness=rows,
     )
 
 
+def evaluate_test_set(
+    weights: Weights, datamodule: CIFAR10DataModule
+) -> tuple[Evaluation, NDArray[np.float64]]:
+    """Returns the model's evaluation on the test set and its logits ``(N, K)``.
+
+    Raises:
+        ValueError: If model and data do not fit.
+    """
+    check_weights(weights, datamodule)
+    test, spec = datamodule.dataset.test, weights.spec
+    logits = predict_logits(fold_batch_norms(weights.model), test.images, preprocess=spec.normalize)
+    return Evaluation(_softmax(logits), np.asarray(test.labels, np.int64), spec.classes), logits
+
+
 def choose_errors(errors: Errors, *, count: int = SHOWN_ERRORS) -> Errors:
-    """The surest errors, at most one for each pair of true and predicted class while pairs last.
+    """Returns the most confident errors, one for each pair of true and predicted class while pairs last.
 
     >>> errors = find_errors([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]], [1, 1, 0, 1])
     >>> choose_errors(errors, count=3).indices
@@ -160,24 +297,18 @@ def choose_errors(errors: Errors, *, count: int = SHOWN_ERRORS) -> Errors:
 
 def _explain_errors(weights: Weights, errors: Errors, images: Any, layers: tuple[str, ...]) -> ErrorMaps:
     photos = np.asarray(images[errors.indices])
-    shape = (0, len(layers), *photos.shape[1:3])
     if not len(errors):
-        return ErrorMaps(errors, photos, np.zeros(shape, np.float32), np.zeros(shape, np.float32))
-    inputs: Tensor = weights.spec.normalize(photos)
-    return ErrorMaps(
-        errors,
-        photos,
-        predicted=explain(weights.model, inputs, layers=layers, target=errors.predictions.tolist()),
-        true=explain(weights.model, inputs, layers=layers, target=errors.labels.tolist()),
+        none = np.zeros((0, len(layers), *photos.shape[1:3]), np.float32)
+        return ErrorMaps(errors, photos, none, none)
+    inputs = weights.spec.normalize(photos)
+    predicted, true = (
+        explain(weights.model, inputs, layers=layers, target=target.tolist())
+        for target in (errors.predictions, errors.labels)
     )
-
-
-def _sample(images: Any, count: int) -> NDArray[np.uint8]:
-    indices = np.sort(np.random.default_rng(0).permutation(len(images))[:count])
-    return np.asarray(images[indices])
+    return ErrorMaps(errors, photos, predicted, true)
 
 
 def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    # As the gallery keeps them, so that both count the same errors, whatever the rounding does to near ties.
+    # Rounded as the gallery stores them, so that both count the same errors.
     return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32).astype(np.float64)

@@ -4,109 +4,163 @@ from __future__ import annotations
 
 import base64
 import io
+import shlex
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import markupsafe
+import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cifar_explain import THEMES, heat_colours
-from cifar_train.report.analysis import Findings
-from cifar_train.report.figures import FIGURES
-from cifar_train.report.page_run import describe_origin, describe_result, describe_training
-from cifar_train.report.sections import (
-    describe_calibration,
-    describe_classes,
-    describe_error,
-    describe_errors,
-    describe_faithfulness,
-)
+from cifar_explain import RANDOM, THEMES, VERDICTS, heat_colours, most_confused
+from cifar_train.formatting import TEST_ACCURACIES, count_noun, format_duration, percent
+from cifar_train.report.analysis import Analysis
 from cifar_train.runs.history import History
 from cifar_train.runs.summary import Summary
 
+# Columns of the table of epochs.
+_EPOCH_COLUMNS = {
+    "epoch": ("epoch", "{:g}".format),
+    "train_loss_epoch": ("training loss", "{:.4f}".format),
+    "train_accuracy": ("training accuracy", percent),
+    "val_loss": ("validation loss", "{:.4f}".format),
+    "val_accuracy": ("validation accuracy", percent),
+}
+
 
 def render_page(
-    findings: Findings,
+    analysis: Analysis,
     summary: Summary,
     *,
     history: History | None,
     figures: Mapping[str, tuple[Path, Path]],
     config: str,
 ) -> str:
-    """The page; pictures are part of it, and it names no other file or host.
+    """Returns the page with all images embedded.
 
     Args:
-        findings: What was found out about the weights.
+        analysis: Of the weights.
         summary: The run's numbers.
         history: The run's curves, if it logged any.
-        figures: PNG files for light and dark, by names of :data:`cifar_train.report.figures.FIGURES`.
+        figures: PNG files for light and dark pages, by name as from `write_figures`.
         config: The run's configuration, YAML.
     """
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.PackageLoader("cifar_train.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    return environment.from_string(_resource("report.html")).render(
-        # The style sheet is our own; everything else is escaped.
-        css=markupsafe.Markup(_resource("report.css")),  # noqa: S704
+    environment.filters |= {"percent": percent, "duration": format_duration, "count": count_noun}
+    rows = history.rows if history else []
+    columns = [name for name in _EPOCH_COLUMNS if any(name in row for row in rows)]
+    return environment.get_template("report.html").render(
+        analysis=analysis,
+        summary=summary,
         themes=THEMES,
-        figures={name: _embedded(*figures[name]) if name in figures else None for name in FIGURES},
-        cards=_cards(findings),
-        layer_count=len(findings.layers),
+        figures={name: _embedded(*paths) for name, paths in figures.items()},
         config=config,
-        **describe_result(findings, summary),
-        **describe_training(history),
-        **describe_errors(findings),
-        **describe_classes(findings),
-        **describe_calibration(findings),
-        **describe_faithfulness(findings),
-        **describe_origin(summary),
+        command=shlex.join(summary.command),
+        accuracies=_accuracies(analysis, summary),
+        log_heads=[_EPOCH_COLUMNS[name][0] for name in columns],
+        log_rows=[
+            [_EPOCH_COLUMNS[name][1](row[name]) if name in row else "" for name in columns] for row in rows
+        ],
+        confident=int((analysis.calibrated[analysis.errors.indices].max(axis=1, initial=0) >= 0.9).sum()),
+        verdicts=VERDICTS,
+        cards=[_card(analysis, number) for number in range(len(analysis.shown.errors))],
+        map_sizes=", ".join(
+            f"{layer} {height}x{width}" for layer, (height, width) in analysis.layers.items()
+        ),
+        pairs=most_confused(analysis.confusion, count=8, class_names=analysis.test.class_names),
+        mean_confidence=float(analysis.test.probabilities.max(axis=1).mean()),
+        advantages=_advantages(analysis),
     )
 
 
-def _cards(findings: Findings) -> list[dict[str, Any]]:
-    """The closely looked at errors, with photo and maps as small pictures that the browser enlarges."""
-    shown = findings.shown
-    cards = []
-    for number in range(len(shown.errors)):
-        words = describe_error(findings, number)
-        maps = [
-            {
-                "for": target,
-                "maps": [_heat(layer, heat) for layer, heat in zip(findings.layers, rows, strict=True)],
-            }
-            for target, rows in (
-                (words["predicted"], shown.predicted[number]),
-                (words["true"], shown.true[number]),
-            )
-        ]
-        cards.append({**words, "photo": _data_url(shown.images[number]), "rows": maps})
-    return cards
+def _accuracies(analysis: Analysis, summary: Summary) -> list[tuple[str, float, str]]:
+    """Label, value and note of each test accuracy; that with shifts is known from the run's own test only."""
+    measured = {"test_accuracy": analysis.test.accuracy, "test_accuracy_flip": analysis.flip_accuracy}
+    found = {**summary.metrics, **measured}
+    return [
+        (label.capitalize(), found[name], note)
+        for name, (label, note) in TEST_ACCURACIES.items()
+        if name in found
+    ]
 
 
-def _heat(layer: str, heat: NDArray[Any]) -> dict[str, str]:
-    return {"layer": layer, "heat": _data_url(heat_colours(heat))}
+def _card(analysis: Analysis, number: int) -> dict[str, Any]:
+    """One misclassified image: names, probabilities, people's votes, and its maps as small images."""
+    shown, names = analysis.shown, analysis.test.class_names
+    errors = shown.errors
+    index, true, predicted = (
+        int(part[number]) for part in (errors.indices, errors.labels, errors.predictions)
+    )
+    rows = [
+        (
+            names[target],
+            [
+                (layer, _data_url(heat_colours(heat)))
+                for layer, heat in zip(analysis.layers, maps, strict=True)
+            ],
+        )
+        for target, maps in ((predicted, shown.predicted[number]), (true, shown.true[number]))
+    ]
+    return {
+        "index": index,
+        "true": names[true],
+        "predicted": names[predicted],
+        "confidence": float(errors.confidences[number]),
+        "chance": float(analysis.test.probabilities[index, true]),
+        "human": _human(analysis, index),
+        "photo": _data_url(shown.images[number]),
+        "rows": rows,
+    }
+
+
+def _human(analysis: Analysis, index: int) -> str:
+    if analysis.human is None:
+        return ""
+    position = int(np.searchsorted(analysis.errors.indices, index))
+    verdict = analysis.human.verdicts[position]
+    if analysis.human.votes is None:
+        return verdict
+    votes = analysis.human.votes[position]
+    most = [int(k) for k in np.argsort(-votes, kind="stable")[:2] if votes[k] > 0]
+    said = ", ".join(f"{analysis.test.class_names[k]} {percent(votes[k], digits=0)}" for k in most)
+    return f"people: {said} ({verdict})"
+
+
+def _advantages(analysis: Analysis) -> list[dict[str, Any]]:
+    """The maps' advantages over random maps of the same size, the greatest first."""
+    randoms = {row.layer: row for row in analysis.faithfulness if row.method == RANDOM}
+    found = []
+    for row in analysis.faithfulness:
+        if row.method != RANDOM:
+            mean, error = row.advantage_over(randoms[row.layer])
+            found.append({"method": row.method, "layer": row.layer, "mean": mean, "error": error})
+    return sorted(found, key=lambda entry: -entry["mean"])
 
 
 def _embedded(light: Path, dark: Path) -> dict[str, Any]:
-    with Image.open(light) as picture:
-        width, height = picture.size
-    urls = (_as_url(path.read_bytes()) for path in (light, dark))
-    return {"light": next(urls), "dark": next(urls), "width": width, "height": height}
+    with Image.open(light) as image:
+        width, height = image.size
+    return {
+        "light": _url(light.read_bytes()),
+        "dark": _url(dark.read_bytes()),
+        "width": width,
+        "height": height,
+    }
 
 
 def _data_url(pixels: NDArray[Any]) -> str:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
-    return _as_url(buffer.getvalue())
+    return _url(buffer.getvalue())
 
 
-def _as_url(png: bytes) -> str:
+def _url(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode()
-
-
-def _resource(name: str) -> str:
-    return (files("cifar_train") / "templates" / name).read_text(encoding="utf-8")

@@ -1,78 +1,53 @@
-"""From a training checkpoint to a weights file, without unpickling anything."""
+"""Checkpoints: written whole at any moment, best and last; read without unpickling anything."""
 
 from __future__ import annotations
 
-import json
+import io
 import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
+from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
-from cifar_models import InputSpec, create_model, read_header, save_weights
-from cifar_train.runs.directory import RunDirectory
+from cifar_models import InputSpec, create_model
+from cifar_models.atomic import write_at_once
 
-#: Where a checkpoint keeps what a weights file needs beside the tensors.
+#: Key of a checkpoint under which everything lies that a weights file needs beside the tensors.
 CHECKPOINT_KEY = "cifar_train"
 
 
-def export_checkpoint(
-    checkpoint: Path,
-    out: Path,
-    *,
-    recipe: dict[str, Any] | None = None,
-    metrics: dict[str, Any] | None = None,
-    dtype: str = "float32",
-) -> Path:
-    """Write the weights file of a checkpoint.
-
-    Args:
-        checkpoint: A checkpoint that cifar-train wrote.
-        out: The file to write, ending in `.safetensors`.
-        recipe: The configuration of the run, stored in the header.
-        metrics: Stored in the header, with the data's fingerprint added.
-        dtype: Of the stored weights, float32 or float16.
-
-    Returns:
-        `out`.
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Reads a checkpoint of cifar-train: tensors and plain types only.
 
     Raises:
-        FileNotFoundError: If there is no such checkpoint.
+        FileNotFoundError: If there is no such file.
         ValueError: If it is not a checkpoint of cifar-train.
     """
-    content = read_checkpoint(checkpoint)
-    model, spec = restore_model(content)
-    described = content[CHECKPOINT_KEY]
-    save_weights(
-        out,
-        model,
-        architecture=described["architecture"],
-        arguments=described["arguments"],
-        spec=spec,
-        recipe=recipe or {},
-        metrics={**(metrics or {}), "data_fingerprint": described["data_fingerprint"]},
-        dtype=dtype,
-    )
-    return out
-
-
-def load_checkpoint(path: Path) -> tuple[nn.Module, InputSpec]:
-    """The model of a checkpoint, in evaluation mode on the CPU, and what it takes in.
-
-    Raises:
-        FileNotFoundError: If there is no such checkpoint.
-        ValueError: If it is not a checkpoint of cifar-train.
-    """
-    return restore_model(read_checkpoint(path))
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no checkpoint {path}")
+    try:
+        with warnings.catch_warnings():
+            # torch warns of a foreign pickle before it refuses it.
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:
+        # The unpickler raises almost anything for other bytes.
+        raise ValueError(f"{path} is not a checkpoint that can be read safely: {error!r}") from error
+    if not isinstance(content, dict) or CHECKPOINT_KEY not in content:
+        raise ValueError(f"{path} was not written by cifar-train: it lacks {CHECKPOINT_KEY!r}")
+    return content
 
 
 def restore_model(content: dict[str, Any]) -> tuple[nn.Module, InputSpec]:
-    """What :func:`load_checkpoint` returns, of a checkpoint that :func:`read_checkpoint` has read."""
-    described = content[CHECKPOINT_KEY]
+    """Returns the model of a checkpoint, in evaluation mode on the CPU, and its input specification."""
+    described, prefix = content[CHECKPOINT_KEY], "net."
     model = create_model(described["architecture"], **described["arguments"]).eval()
-    prefix = "net."
     model.load_state_dict(
         {
             name.removeprefix(prefix): value
@@ -83,48 +58,89 @@ def restore_model(content: dict[str, Any]) -> tuple[nn.Module, InputSpec]:
     return model, InputSpec.from_dict(described["input_spec"])
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint of cifar-train: tensors and plain types only.
+class RunCheckpoint(ModelCheckpoint):
+    """One checkpoint file of a run, which keeps its state when the run directory is moved or copied.
 
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not a checkpoint of cifar-train.
+    Lightning's own forgets the best score if the directory has another absolute path.
+
+    Args:
+        dirpath: The run's directory of checkpoints.
+        name: The file's name without its ending.
+        monitor: The metric whose highest value decides; the latest epoch is kept if None.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no checkpoint {path}")
-    try:
-        with warnings.catch_warnings():
-            # Of a foreign pickle torch first says that it may not understand it; then it refuses, which is said below.
-            warnings.filterwarnings("ignore", message="Detected pickle protocol")
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:
-        # Of bytes that are no checkpoint the unpickler raises almost anything.
-        raise ValueError(f"{path} is not a checkpoint that can be read safely: {error!r}") from error
-    if not isinstance(content, dict) or CHECKPOINT_KEY not in content:
-        raise ValueError(f"{path} was not written by cifar-train: it lacks {CHECKPOINT_KEY!r}")
-    return content
+
+    def __init__(self, dirpath: Path, name: str, *, monitor: str | None = None) -> None:
+        super().__init__(
+            dirpath=dirpath,
+            filename=name,
+            monitor=monitor,
+            mode="max",
+            # The latest of all epochs, also where an epoch is not validated.
+            save_on_train_epoch_end=None if monitor else True,
+            # A resumed run replaces its file rather than starting best-v1.
+            enable_version_counter=False,
+        )
+
+    @property
+    def state_key(self) -> str:
+        """The key of this callback's state in a checkpoint, which tells best and last apart."""
+        return f"{type(self).__name__}[{self.filename}]"
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores the state for the present directory, unless the best file is not there."""
+        here = Path(str(self.dirpath))
+
+        def moved(path: str) -> str:
+            return str(here / Path(path).name) if path else path
+
+        best = {moved(path): score for path, score in state_dict["best_k_models"].items()}
+        if all(Path(path).is_file() for path in best):
+            names = ("best_model_path", "kth_best_model_path", "last_model_path")
+            paths = {name: moved(state_dict[name]) for name in names}
+            super().load_state_dict({**state_dict, **paths, "best_k_models": best, "dirpath": self.dirpath})
 
 
-def run_metrics(run: RunDirectory) -> dict[str, Any]:
-    """The metrics in the header of a run's weights file; empty if the run has none yet."""
-    return read_header(run.weights).metrics if run.weights.exists() else {}
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its name, flushes it to the disk and renames it.
 
-
-def run_recipe(run: RunDirectory) -> dict[str, Any]:
-    """What of a run's configuration made the weights what they are: no paths of the machine it ran on.
-
-    Raises:
-        FileNotFoundError: If the run has no configuration.
+    Lightning's own moves it from the directory for temporary files. On another file system that is a copy over the
+    previous checkpoint, which a kill or a full disk leaves cut short.
     """
-    config = yaml.safe_load(run.config.read_text())
-    data = {
-        key: value for key, value in config["data"].items() if key not in ("root", "cache_dir", "num_workers")
-    }
-    trainer = {
-        key: config["trainer"][key]
-        for key in ("max_epochs", "max_steps", "accumulate_grad_batches", "precision", "gradient_clip_val")
-    }
-    kept = {key: config[key] for key in ("recipe", "seed_everything", "model")}
-    return json.loads(json.dumps({**kept, "data": data, "trainer": trainer}))
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Writes `checkpoint` to a local file; on an OSError the previous file is left as it was."""
+        if storage_options is not None:
+            raise TypeError("storage_options are for remote storage; only local files are written")
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_at_once(target, buffer.getbuffer())
+
+
+def checkpoint_callbacks(directory: Path, *, validates: bool) -> list[RunCheckpoint]:
+    """Returns the callbacks that write `best.ckpt` and `last.ckpt`.
+
+    Args:
+        directory: The run's directory of checkpoints.
+        validates: Whether a validation accuracy decides which is the best; else it is the latest.
+    """
+    return [
+        RunCheckpoint(directory, "best", monitor="val_accuracy" if validates else None),
+        # Lightning's `save_last` writes only in epochs that are also among the best. This one comes second, since
+        # it stores the state of the first.
+        RunCheckpoint(directory, "last"),
+    ]
+
+
+def checkpoint_plugins(plugins: Any) -> list[Any]:
+    """Returns a trainer's plugins with :class:`AtomicCheckpointIO` added, unless they write checkpoints already.
+
+    >>> [type(plugin).__name__ for plugin in checkpoint_plugins(None)]
+    ['AtomicCheckpointIO']
+    """
+    given = [] if plugins is None else list(plugins) if isinstance(plugins, list | tuple) else [plugins]
+    writes = any(isinstance(plugin, CheckpointIO) for plugin in given)
+    return given if writes else [*given, AtomicCheckpointIO()]

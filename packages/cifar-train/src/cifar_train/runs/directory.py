@@ -1,4 +1,4 @@
-"""The run directory: where everything about one run lies, and how it is found again."""
+"""The run directory: the files of one run, and how runs are created and found."""
 
 from __future__ import annotations
 
@@ -6,116 +6,101 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+#: Environment variable with the run directory, for the further processes of a run (strategy ddp).
+RUN_VARIABLE = "CIFAR_TRAIN_RUN"
 
-@dataclass(frozen=True)
+
 class RunDirectory:
-    """Paths of one run, `runs/<recipe>-<time>/`; nothing here reads or writes.
-
-    Args:
-        path: The directory itself.
+    """The paths of one run, `runs/<recipe>-<time>/`; nothing here reads or writes.
 
     >>> RunDirectory(Path("runs/fast")).last.as_posix()
     'runs/fast/checkpoints/last.ckpt'
     """
 
-    path: Path
-
-    @property
-    def config(self) -> Path:
-        """The whole configuration; `cifar-train --config` of it repeats the run."""
-        return self.path / "config.yaml"
-
-    @property
-    def metrics(self) -> Path:
-        """What the run logged, one row a logged step or epoch."""
-        return self.path / "metrics.csv"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Lightning's checkpoints."""
-        return self.path / "checkpoints"
-
-    @property
-    def best(self) -> Path:
-        """The checkpoint of the highest validation accuracy; of the last epoch where there is no validation."""
-        return self.checkpoints / "best.ckpt"
-
-    @property
-    def last(self) -> Path:
-        """The checkpoint of the last finished epoch, to resume from."""
-        return self.checkpoints / "last.ckpt"
-
-    @property
-    def weights(self) -> Path:
-        """The weights file that the run ends with."""
-        return self.path / "model.safetensors"
-
-    @property
-    def card(self) -> Path:
-        """What the weights file is, as the Hugging Face Hub shows it."""
-        return self.path / "model_card.md"
-
-    @property
-    def report(self) -> Path:
-        """What the run came to."""
-        return self.path / "report"
-
-    @property
-    def summary(self) -> Path:
-        """The run's numbers as JSON."""
-        return self.report / "summary.json"
-
-    @property
-    def page(self) -> Path:
-        """The report to read, one file."""
-        return self.report / "index.html"
-
-    @property
-    def figures(self) -> Path:
-        """The report's figures."""
-        return self.report / "figures"
-
-    @property
-    def gallery(self) -> Path:
-        """All test predictions, with the images of the errors."""
-        return self.path / "gallery"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        #: The whole configuration; `cifar-train --config` of it repeats the run.
+        self.config = path / "config.yaml"
+        #: Logged values, a row for each logged step or epoch.
+        self.metrics = path / "metrics.csv"
+        self.checkpoints = path / "checkpoints"
+        #: The checkpoint of the highest validation accuracy; of the last epoch if there is no validation split.
+        self.best = self.checkpoints / "best.ckpt"
+        #: The checkpoint of the last finished epoch, to resume from.
+        self.last = self.checkpoints / "last.ckpt"
+        #: The weights file made from the best checkpoint.
+        self.weights = path / "model.safetensors"
+        self.card = path / "model_card.md"
+        self.report = path / "report"
+        self.page = self.report / "index.html"
+        self.summary = self.report / "summary.json"
+        self.figures = self.report / "figures"
+        self.gallery = path / "gallery"
 
 
 def create_run(root: Path, recipe: str) -> RunDirectory:
-    """Make a new, empty run directory below `root`.
-
-    Args:
-        root: Directory of all runs; made if missing.
-        recipe: First half of the name; the second is the local time to the second.
-
-    Raises:
-        OSError: If the directory cannot be made.
-    """
+    """Creates an empty directory `<recipe>-<local time>` in `root`, which is created too if missing."""
     root.mkdir(parents=True, exist_ok=True)
     stem = f"{recipe}-{time.strftime('%Y%m%d-%H%M%S')}"
-    names = (stem if attempt == 1 else f"{stem}-{attempt}" for attempt in range(1, 1000))
-    for name in names:
+    for attempt in range(1, 1000):
+        path = root / (stem if attempt == 1 else f"{stem}-{attempt}")
         try:
-            (root / name).mkdir()
+            path.mkdir()
         except FileExistsError:
-            # Another run began in the same second.
-            continue
-        return RunDirectory(root / name)
-    raise FileExistsError(
-        f"{root} has 999 runs named {stem}; clear it out or set --runs to another directory"
-    )
+            continue  # another run began in the same second
+        return RunDirectory(path)
+    raise FileExistsError(f"{root} has 999 runs named {stem}; set --runs to another directory")
+
+
+def find_run(path: Path) -> RunDirectory:
+    """Returns the existing run directory at `path`, with links such as `latest` resolved.
+
+    Raises:
+        FileNotFoundError: If there is none; the message names the runs beside it.
+    """
+    if not path.is_dir():
+        beside = path.parent.iterdir() if path.parent.is_dir() else ()
+        runs = sorted(p.name for p in beside if p.is_dir() and not p.is_symlink())
+        hint = f"{path.parent} has {', '.join(runs[-5:])}" if runs else "train one first with cifar-train"
+        raise FileNotFoundError(f"there is no run directory {path}; {hint}")
+    return RunDirectory(path.resolve())
+
+
+def point_latest(run: Path) -> None:
+    """Replaces the link `latest` beside `run` with one to `run`, in one step."""
+    staged = run.parent / f".latest-{os.getpid()}"
+    staged.unlink(missing_ok=True)
+    staged.symlink_to(run.name, target_is_directory=True)
+    staged.replace(run.parent / "latest")
+
+
+def remove_if_empty(run: RunDirectory) -> None:
+    """Removes the directory of a run that failed before it wrote anything."""
+    if not any(run.path.iterdir()):
+        run.path.rmdir()
+
+
+@contextmanager
+def shared(run: RunDirectory) -> Iterator[None]:
+    """Tells the processes that the `with` block starts the run directory; removes it afterwards if empty."""
+    if RUN_VARIABLE in os.environ:
+        yield  # this is one of those processes
+        return
+    os.environ[RUN_VARIABLE] = str(run.path)
+    try:
+        yield
+    finally:
+        del os.environ[RUN_VARIABLE]
+        remove_if_empty(run)
 
 
 @contextmanager
 def claim(run: RunDirectory) -> Iterator[None]:
-    """Keep other processes from training in a run directory, for as long as the `with` statement lasts.
-
-    The claim ends with the process, however that ends.
+    """Keeps other processes from training in a run directory; the claim ends with the block or the process.
 
     Raises:
         ValueError: If another process holds it.
@@ -125,7 +110,7 @@ def claim(run: RunDirectory) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise ValueError(
-            f"another process is training in {run.path}; wait for it or end it, or leave out --ckpt_path to begin "
+            f"another process is training in {run.path}; wait until it ends, or leave out --ckpt_path to start "
             "a new run"
         ) from None
     try:
@@ -134,25 +119,3 @@ def claim(run: RunDirectory) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def point_latest(run: Path) -> None:
-    """Make `latest`, beside `run`, a link to it, in one step that no reader can fall between."""
-    staged = run.parent / f".latest-{os.getpid()}"
-    staged.unlink(missing_ok=True)
-    staged.symlink_to(run.name, target_is_directory=True)
-    staged.replace(run.parent / "latest")
-
-
-def find_run(path: Path) -> RunDirectory:
-    """The existing run directory at `path`, links resolved, so that a later run cannot move it.
-
-    Raises:
-        FileNotFoundError: If there is none; the message names the runs beside it.
-    """
-    if not path.is_dir():
-        beside = path.parent if path.parent.is_dir() else None
-        runs = sorted(p.name for p in beside.iterdir() if p.is_dir() and not p.is_symlink()) if beside else []
-        there = f"; {beside} has {', '.join(runs[-5:])}" if runs else "; train one first with cifar-train"
-        raise FileNotFoundError(f"there is no run directory {path}{there}")
-    return RunDirectory(path.resolve())

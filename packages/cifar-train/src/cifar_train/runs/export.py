@@ -1,23 +1,56 @@
-"""The weights file of a run: made of its best checkpoint, and made again when there is a better one."""
+"""The weights file of a run: the best checkpoint's weights with the values fitted on the validation split."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+import yaml
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional as F
 
 from cifar_data import CIFAR10DataModule
-from cifar_models import load_weights, read_header
-from cifar_train.runs.calibration import calibrate
-from cifar_train.runs.checkpoint import (
-    CHECKPOINT_KEY,
-    export_checkpoint,
-    load_checkpoint,
-    read_checkpoint,
-    run_recipe,
-)
+from cifar_explain import fit_familiarity, predict_logits
+from cifar_models import InputSpec, Weights, fold_batch_norms, load_weights, read_header, save_weights
+from cifar_train.runs.checkpoint import CHECKPOINT_KEY, read_checkpoint, restore_model
 from cifar_train.runs.directory import RunDirectory
+
+#: Share of validation images that out-of-distribution detection may flag.
+FALSE_POSITIVE_RATE = 0.05
+
+
+def export_checkpoint(
+    checkpoint: Path,
+    out: Path,
+    *,
+    recipe: dict[str, Any] | None = None,
+    metrics: dict[str, Any] | None = None,
+    dtype: str = "float32",
+) -> None:
+    """Writes a checkpoint's weights to `out`; the data's fingerprint is added to `metrics`.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If it is not a checkpoint of cifar-train.
+    """
+    content = read_checkpoint(checkpoint)
+    model, spec = restore_model(content)
+    described = content[CHECKPOINT_KEY]
+    save_weights(
+        out,
+        model,
+        architecture=described["architecture"],
+        arguments=described["arguments"],
+        spec=spec,
+        recipe=recipe or {},
+        metrics={**(metrics or {}), "data_fingerprint": described["data_fingerprint"]},
+        dtype=dtype,
+    )
 
 
 def write_weights(
@@ -27,31 +60,60 @@ def write_weights(
     tested: Mapping[str, float] | None = None,
     dtype: str = "float32",
 ) -> dict[str, Any]:
-    """Write the weights file of a run's best checkpoint, with what that very checkpoint reaches.
+    """Writes the weights file of a run's best checkpoint.
 
     Args:
         run: The run directory.
-        datamodule: The data, for what is fitted on the validation split.
-        tested: What the checkpoint reached on the test set, if it was tested.
+        datamodule: The data, to evaluate and calibrate the checkpoint on the validation split.
+        tested: Metrics of the checkpoint on the test set, if it was tested.
         dtype: Of the stored weights, float32 or float16.
 
     Returns:
-        The metrics in the file's header, but for the data's fingerprint.
-
-    Raises:
-        FileNotFoundError: If the run has no checkpoint or no configuration.
-        ValueError: If the checkpoint is not one of cifar-train.
+        The metrics in the file's header.
     """
-    metrics = {**calibrate(run.best, datamodule), **(tested or {})}
+    metrics = {**_calibrate(run.best, datamodule), **(tested or {})}
     export_checkpoint(run.best, run.weights, recipe=run_recipe(run), metrics=metrics, dtype=dtype)
     return metrics
 
 
-def weights_are_current(run: RunDirectory) -> bool:
-    """Whether a run's weights file holds what its best checkpoint holds, up to the rounding of its number format.
+def _calibrate(checkpoint: Path, datamodule: CIFAR10DataModule) -> dict[str, Any]:
+    if not datamodule.val_size:
+        return {}
+    model, spec = restore_model(read_checkpoint(checkpoint))
+    logits, labels = validation_logits(model, datamodule, spec)
+    return {
+        "val_accuracy": float((logits.argmax(axis=1) == labels).mean()),
+        "val_loss": float(F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels))),
+        "familiarity": fit_familiarity(logits, labels, false_alarm_rate=FALSE_POSITIVE_RATE).to_dict(),
+    }
 
-    They differ when a finished run is trained on and stopped before it comes to its end again. Without a checkpoint
-    there is nothing to be behind.
+
+def validation_logits(
+    model: nn.Module, datamodule: CIFAR10DataModule, spec: InputSpec
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Returns the model's logits ``(N, K)`` on the validation split and the labels ``(N,)``."""
+    train = datamodule.dataset.train
+    indices = datamodule.val_indices
+    logits = predict_logits(fold_batch_norms(model), train.images[indices], preprocess=spec.normalize)
+    return logits, np.asarray(train.labels[indices], np.int64)
+
+
+def run_recipe(run: RunDirectory) -> dict[str, Any]:
+    """Returns the part of a run's configuration that made the weights: no paths of the machine it ran on."""
+    config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+    trainer = ("max_epochs", "max_steps", "accumulate_grad_batches", "precision", "gradient_clip_val")
+    recipe = {
+        **{key: config[key] for key in ("recipe", "seed_everything", "model")},
+        "data": {k: v for k, v in config["data"].items() if k not in ("root", "cache_dir", "num_workers")},
+        "trainer": {key: config["trainer"][key] for key in trainer},
+    }
+    return json.loads(json.dumps(recipe))
+
+
+def weights_are_current(run: RunDirectory) -> bool:
+    """Returns whether a run's weights file holds its best checkpoint, up to the rounding of its number format.
+
+    It does not when a finished run is resumed and stopped before its end. Without a checkpoint it does.
     """
     if not run.weights.exists():
         return False
@@ -59,7 +121,7 @@ def weights_are_current(run: RunDirectory) -> bool:
         return True
     weights = load_weights(run.weights)
     stored = weights.model.state_dict()
-    trained = load_checkpoint(run.best)[0].state_dict()
+    trained = restore_model(read_checkpoint(run.best))[0].state_dict()
     dtype = getattr(torch, weights.dtype)
     return stored.keys() == trained.keys() and all(
         torch.equal(stored[name], value.to(dtype).float() if value.is_floating_point() else value)
@@ -67,8 +129,35 @@ def weights_are_current(run: RunDirectory) -> bool:
     )
 
 
-def run_fingerprint(run: RunDirectory) -> str | None:
-    """The fingerprint of the data that a run was trained on, by its checkpoint or else its weights file."""
+def check_weights(weights: Weights, datamodule: CIFAR10DataModule) -> None:
+    """Checks that a model expects the classes and the normalisation of the data.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    spec = weights.spec
+    if tuple(datamodule.classes) != spec.classes:
+        raise ValueError(f"the weights have the classes {spec.classes}, the data has {datamodule.classes}")
+    normalisation = (datamodule.mean, datamodule.std)
+    if not np.allclose((spec.mean, spec.std), normalisation, atol=1e-4):
+        raise ValueError(
+            f"the weights expect images normalised with mean {spec.mean} and std {spec.std}, "
+            f"the data has {datamodule.mean} and {datamodule.std}; give the data they were trained on"
+        )
+
+
+def check_fingerprint(run: RunDirectory, datamodule: CIFAR10DataModule) -> None:
+    """Checks that a run was trained on the data.
+
+    Raises:
+        ValueError: If it was trained on other data.
+    """
     if run.best.exists():
-        return read_checkpoint(run.best)[CHECKPOINT_KEY].get("data_fingerprint")
-    return read_header(run.weights).metrics.get("data_fingerprint")
+        found = read_checkpoint(run.best)[CHECKPOINT_KEY].get("data_fingerprint")
+    else:
+        found = read_header(run.weights).metrics.get("data_fingerprint")
+    if found not in (None, datamodule.fingerprint):
+        raise ValueError(
+            f"{run.path} was trained on data with the fingerprint {found[:12]}..., but "
+            f"{datamodule.dataset.origin} has {datamodule.fingerprint[:12]}...; name its data with --data.root"
+        )

@@ -1,26 +1,29 @@
-"""Which number format trains quickest on this machine."""
+"""The machine: its description for the run summary, and the number format that it trains quickest with."""
 
 from __future__ import annotations
 
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
 from typing import Literal
 
 import torch
 
-#: Instructions that multiply matrices of bfloat16 with sums in float32; without them it is slower than float32.
+_DISTRIBUTIONS = ("torch", "lightning", "numpy", "cifar-models", "cifar-data", "cifar-train")
+
+# Instructions that multiply bfloat16 matrices and sum in float32; without them bfloat16 is slower than float32.
 _BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 
 
 def quickest_precision(accelerator: str = "auto") -> Literal["bf16-mixed", "32-true"]:
-    """Lightning's name of the quickest precision that trains as well as float32.
+    """Returns Lightning's name of the quickest precision that trains as well as float32.
 
-    With bf16-mixed, convolutions and products take bfloat16 factors; weights, sums, optimizer and normalisation stay
-    in float32.
+    That is bf16-mixed where the hardware computes with bfloat16 natively: convolutions and products take bfloat16
+    factors; weights, sums, optimizer and normalisation stay in float32.
 
     Args:
         accelerator: Of the trainer: "cpu", "gpu", or "auto" for a GPU where there is one.
-
-    Returns:
-        "bf16-mixed" where the processor computes with bfloat16 natively, else "32-true".
 
     >>> quickest_precision("cpu") in ("bf16-mixed", "32-true")
     True
@@ -29,6 +32,31 @@ def quickest_precision(accelerator: str = "auto") -> Literal["bf16-mixed", "32-t
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
     if accelerator not in ("cpu", "auto"):
         return "32-true"
-    # Older versions of torch cannot tell, and are taken at their slowest.
+    # Older versions of torch cannot tell.
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return "bf16-mixed" if any(capabilities.get(name) for name in _BFLOAT16_INSTRUCTIONS) else "32-true"
+
+
+def describe_environment() -> dict[str, str | int | dict[str, str]]:
+    """Returns machine and versions as plain types.
+
+    >>> sorted(describe_environment())
+    ['capability', 'cores', 'platform', 'processor', 'python', 'threads', 'versions']
+    """
+    return {
+        "platform": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "cores": os.cpu_count() or 1,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in _DISTRIBUTIONS},
+    }
+
+
+def _processor() -> str:
+    listing = Path("/proc/cpuinfo")
+    for line in listing.read_text().splitlines() if listing.exists() else ():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown"

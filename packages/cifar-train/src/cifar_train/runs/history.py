@@ -1,29 +1,102 @@
-"""What a run logged, read back from `metrics.csv`."""
+"""The values that a run logs: `metrics.csv`, written row by row and read back as curves."""
 
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
+
+from cifar_models.atomic import write_at_once
 
 Row = Mapping[str, str]
 
-#: Of each epoch, where it was logged.
+#: Metrics logged at the end of an epoch.
 EPOCH_METRICS = ("train_loss_epoch", "train_accuracy", "val_loss", "val_accuracy")
+
+
+class HistoryLogger(Logger):
+    """Appends each row to `metrics.csv` as it is logged; a resumed run appends to the rows of before.
+
+    Lightning's CSVLogger deletes the file when a run is resumed, and empties it before it writes a new column.
+
+    Args:
+        path: The file.
+    """
+
+    name = ""
+    version = ""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self._columns: list[str] | None = None
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Does nothing: `config.yaml` has them."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Appends a row; a new column is added in one step that no kill or full disk can split."""
+        row = {**metrics, "step": step}
+        if self._columns is None:
+            self._columns = read_rows(self.path)[0] if self.path.exists() else []
+        if not row.keys() <= set(self._columns):
+            rows = read_rows(self.path)[1] if self.path.exists() else []
+            columns = sorted({*self._columns, *row})
+            _write_rows(self.path, columns, rows)
+            self._columns = columns
+        line = io.StringIO(newline="")
+        csv.DictWriter(line, self._columns).writerow(row)
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            file.write(line.getvalue())
+
+
+def drop_later_rows(path: Path, *, step: int) -> None:
+    """Removes the rows at or after an optimizer step, which a run resumed there logs again, and incomplete rows."""
+    if path.exists():
+        columns, rows = read_rows(path)
+        _write_rows(path, columns, [row for row in rows if int(row["step"]) < step])
+
+
+def _write_rows(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_at_once(path, table.getvalue().encode())
+
+
+def read_rows(path: Path) -> tuple[list[str], list[Row]]:
+    """Reads columns and rows of a `metrics.csv`, without rows that a full disk or a crash cut short."""
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        # A last line without its end may be cut within a number: 1.2 of 1.2e-05.
+        reader = csv.DictReader(line.replace("\0", "") for line in file if line.endswith("\n"))
+        rows: list[Row] = [row for row in reader if _is_whole(row)]
+        return list(reader.fieldnames or []), rows
+
+
+def _is_whole(row: Mapping[str | None, str | None]) -> bool:
+    # The reader marks missing and surplus cells by None. Rows of learning rates have no epoch.
+    whole = None not in row and None not in row.values()
+    return whole and _is_count(row.get("step", "")) and _is_count(row.get("epoch") or "0")
+
+
+def _is_count(text: str | None) -> bool:
+    return text is not None and text.isascii() and text.isdigit()
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One logged quantity over time.
-
-    Args:
-        epochs: When, in epochs since the start (fractions within an epoch), increasing, ``(n,)``.
-        values: What, ``(n,)``; losses in nats, accuracies in [0, 1].
-    """
+    """One logged quantity: values ``(n,)`` at increasing ``epochs`` ``(n,)``, fractions within an epoch."""
 
     epochs: NDArray[np.float64]
     values: NDArray[np.float64]
@@ -34,11 +107,11 @@ class Series:
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """The curves of one run; a series that was not logged is empty.
+    """The curves of one run; a series that was not logged is empty. Losses in nats, accuracies in [0, 1].
 
     Args:
         step_loss: Training loss of single optimizer steps.
-        epoch_metrics: A series at the end of each epoch, for each of :data:`EPOCH_METRICS`.
+        epoch_metrics: A series for each of :data:`EPOCH_METRICS`.
         learning_rates: By parameter group; groups that agree throughout are one.
         momenta: The same for momentum.
     """
@@ -50,98 +123,61 @@ class History:
 
     @property
     def rows(self) -> list[dict[str, float]]:
-        """One mapping for each finished epoch: `epoch` (from 1) and the metrics that were logged."""
-        epochs = sorted({float(e) for series in self.epoch_metrics.values() for e in series.epochs})
-        lookup = {
-            name: dict(zip(series.epochs.tolist(), series.values.tolist(), strict=True))
-            for name, series in self.epoch_metrics.items()
-        }
-        return [
-            {"epoch": epoch, **{name: found[epoch] for name, found in lookup.items() if epoch in found}}
-            for epoch in epochs
-        ]
+        """One mapping for each finished epoch: `epoch` (from 1) and the logged metrics."""
+        found: dict[float, dict[str, float]] = {}
+        for name, series in self.epoch_metrics.items():
+            for epoch, value in zip(series.epochs.tolist(), series.values.tolist(), strict=True):
+                found.setdefault(epoch, {"epoch": epoch})[name] = value
+        return [found[epoch] for epoch in sorted(found)]
 
 
 def read_history(path: Path) -> History:
-    """Read the curves from a run's `metrics.csv`.
-
-    Args:
-        path: The file; the columns are those of Lightning's CSV logger and learning rate monitor.
+    """Reads the curves from a run's `metrics.csv`.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no such table, or holds what is not a number.
+        ValueError: If it is not such a table, or a value is not a number.
     """
     columns, rows = read_rows(path)
     if not {"epoch", "step"} <= set(columns):
         raise ValueError(f"{path} has no columns 'epoch' and 'step', so it is no metrics.csv of a run")
-    try:
-        return _parse(columns, rows)
-    except ValueError as error:
-        raise ValueError(f"{path} holds what is no number: {error}") from error
-
-
-def read_rows(path: Path) -> tuple[list[str], list[Row]]:
-    """Read the columns and the whole rows of a run's `metrics.csv`.
-
-    A row that was cut short, because the disk was full or the machine went down, is left out: each row stands for
-    itself, and the others are as good as before.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-    """
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        # Without its end a line may be cut within its last number: 1.2 of 1.2e-05.
-        reader = csv.DictReader(line.replace("\0", "") for line in file if line.endswith("\n"))
-        rows: list[Row] = [row for row in reader if _is_whole(row)]
-        return list(reader.fieldnames or []), rows
-
-
-def _is_whole(row: Mapping[str | None, str | None]) -> bool:
-    # The reader marks missing and surplus cells by None. Rows of learning rates have no epoch.
-    cut = None in row or None in row.values()
-    return not cut and _is_count(row.get("step", "")) and _is_count(row.get("epoch") or "0")
-
-
-def _is_count(text: str | None) -> bool:
-    return text is not None and text.isascii() and text.isdigit()
-
-
-def _parse(columns: Sequence[str], rows: Sequence[Row]) -> History:
-    epoch_length = _epoch_length(rows)
 
     def at_steps(name: str) -> Series:
         logged = [(int(row["step"]) + 1, float(row[name])) for row in rows if row.get(name)]
-        return _series([step / epoch_length for step, _ in logged], [value for _, value in logged])
+        return _series([(step / epoch_length, value) for step, value in logged])
 
     def at_epochs(name: str) -> Series:
-        logged = [(int(row["epoch"]) + 1, float(row[name])) for row in rows if row.get(name)]
-        return _series([epoch for epoch, _ in logged], [value for _, value in logged])
+        return _series([(int(row["epoch"]) + 1, float(row[name])) for row in rows if row.get(name)])
 
-    monitored = [name for name in columns if name.startswith("lr-")]
-    return History(
-        step_loss=at_steps("train_loss_step"),
-        epoch_metrics={name: at_epochs(name) for name in EPOCH_METRICS},
-        learning_rates=_distinct(
-            {name: at_steps(name) for name in monitored if not name.endswith("-momentum")}
-        ),
-        momenta=_distinct({name: at_steps(name) for name in monitored if name.endswith("-momentum")}),
-    )
+    try:
+        epoch_length = _epoch_length(rows)
+        monitored = {name: at_steps(name) for name in columns if name.startswith("lr-")}
+        momenta = {name for name in monitored if name.endswith("-momentum")}
+        return History(
+            step_loss=at_steps("train_loss_step"),
+            epoch_metrics={name: at_epochs(name) for name in EPOCH_METRICS},
+            learning_rates=_distinct({name: monitored[name] for name in monitored if name not in momenta}),
+            momenta=_distinct({name: monitored[name] for name in monitored if name in momenta}),
+        )
+    except ValueError as error:
+        raise ValueError(f"{path} holds a value that is not a number: {error}") from error
 
 
 def _epoch_length(rows: Iterable[Row]) -> float:
     """Optimizer steps in an epoch, by the last row that belongs to the end of one."""
+    steps = [int(row["step"]) + 1 for row in rows]
     ends = [
         (int(row["epoch"]) + 1, int(row["step"]) + 1)
         for row in rows
         if row.get("train_loss_epoch") or row.get("val_loss")
     ]
-    epoch, step = max(ends, default=(1, max((int(row["step"]) + 1 for row in rows), default=1)))
+    epoch, step = max(ends, default=(1, max(steps, default=1)))
     return step / epoch
 
 
-def _series(epochs: Sequence[float], values: Sequence[float]) -> Series:
-    return Series(np.array(epochs, np.float64), np.array(values, np.float64))
+def _series(points: Sequence[tuple[float, float]]) -> Series:
+    table = np.array(points, np.float64).reshape(-1, 2)
+    return Series(table[:, 0], table[:, 1])
 
 
 def _distinct(series: Mapping[str, Series]) -> dict[str, Series]:

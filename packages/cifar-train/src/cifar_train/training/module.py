@@ -17,54 +17,52 @@ from torch.nn import functional as F
 from cifar_data import CIFAR10DataModule
 from cifar_models import InputSpec, create_model, fold_batch_norms, list_models
 from cifar_train.runs.checkpoint import CHECKPOINT_KEY
-from cifar_train.runs.environment import describe_environment
+from cifar_train.runs.hardware import describe_environment
 from cifar_train.training.micro_batches import MicroBatches
 from cifar_train.training.progressive_resizing import LowResolution, shrink
 from cifar_train.training.schedule import OneCycle
-from cifar_train.training.tta import Views, view_logits
+from cifar_train.training.tta import TTA, tta_logits
 
 Batch = tuple[Tensor, Tensor]
 
-# Images seen by data-dependent initialisation: the covariance of 12 values settles far below that.
+# Images for data-dependent initialisation: the covariance of 12 values settles far below that.
 _INITIALIZATION_IMAGES = 5000
 
 
 def input_spec(datamodule: CIFAR10DataModule) -> InputSpec:
-    """The input contract of a model trained on `datamodule`'s images."""
+    """Returns the input specification of a model trained on `datamodule`'s images."""
     return InputSpec(classes=datamodule.classes, mean=datamodule.mean, std=datamodule.std, size=32)
 
 
 class LitClassifier(L.LightningModule):
     """An image classifier in training.
 
-    Logs ``train_loss``, ``train_accuracy``, ``val_loss``, ``val_accuracy`` per epoch, and of the test set
-    ``test_loss``, ``test_accuracy`` (one view) and, as far as ``test_views`` asks for them, ``test_accuracy_flip`` and
-    ``test_accuracy_tta`` (flip and shift, see :func:`~cifar_train.training.tta.view_logits`). Losses are in nats,
-    accuracies in [0, 1].
+    Logs ``train_loss``, ``train_accuracy``, ``val_loss`` and ``val_accuracy`` for each epoch; for the test set
+    ``test_loss``, ``test_accuracy`` and, with test-time augmentation, ``test_accuracy_flip`` and
+    ``test_accuracy_tta``. Losses are in nats, accuracies in [0, 1].
 
     Args:
         architecture: Name of a model of cifar_models: resnet9, resnet18, whitenet.
         arguments: Keyword arguments of that model, such as ``{"widths": [32, 128, 128]}``.
         lr: Peak learning rate, above 0, in the optimizer's own unit.
-        optimizer: Class of the optimizer, Adam if not given; it gets the model's named parameters, and its own
-            ``lr`` gives way to the schedule's.
+        optimizer: Class of the optimizer, by default Adam. It gets the named parameters; the schedule replaces its
+            own ``lr``.
         schedule: The learning rate over the run.
         label_smoothing: Share of the target spread over all classes, in [0, 1).
-        micro_batch: Images that one core of the processor works on at a time, at least 1; the batch's
-            micro-batches are worked on side by side, and batch norm sees one of them. The whole batch by all cores
-            together if not given, and always on a GPU.
-        low_resolution: Whether and how long training begins on smaller images.
-        test_views: What the test set is judged by, beside the plain image: plain, nothing else; flip, its mirror
-            image as well; flip_and_shift, six views, as the public speed records are.
+        micro_batch: Images that one core of the processor works on at a time, at least 1. Micro-batches run side by
+            side, and batch norm sees one of them. By default, and always on a GPU, the whole batch at once.
+        low_resolution: The first part of the training on smaller images.
+        tta: Test-time augmentation of the test set: none; flip, the image and its mirror image; flip_and_shift, two
+            shifted copies as well, as in the public speed records.
         channels_last: Whether the weights lie channels-last in memory, which is the fast layout of CPUs.
 
     Raises:
-        ValueError: If a value is out of its range; the message names the field as the command line writes it.
+        ValueError: If a value is out of range; the message names the field as the command line writes it.
     """
 
-    # A method, not the folded copy itself: a module would be registered, and saved with every checkpoint.
+    # A method of the fused copy: the copy itself would be registered as a module and saved with every checkpoint.
     _inference: Callable[[Tensor], Tensor] | None = None
-    # Of the whole run; unknown without a trainer.
+    # Optimizer steps of the whole run; 0 without a trainer.
     _total_steps: int = 0
 
     def __init__(
@@ -78,7 +76,7 @@ class LitClassifier(L.LightningModule):
         label_smoothing: float = 0.0,
         micro_batch: int | None = None,
         low_resolution: LowResolution = LowResolution(),  # noqa: B008 (frozen)
-        test_views: Views = "flip",
+        tta: TTA = "flip",
         channels_last: bool = True,
     ) -> None:
         super().__init__()
@@ -101,10 +99,10 @@ class LitClassifier(L.LightningModule):
         self.lr = lr
         self.label_smoothing = label_smoothing
         self.low_resolution = low_resolution
-        self.test_views = test_views
+        self.tta = tta
         self.schedule = schedule
         self._make_optimizer = optimizer or torch.optim.Adam
-        # Plain types only, or checkpoints could not be read without unpickling.
+        # Plain types only, or checkpoints could not be loaded with weights_only.
         self.save_hyperparameters("architecture", "arguments", "lr", "label_smoothing")
         self.net = create_model(architecture, **self.arguments)
         if channels_last:
@@ -114,11 +112,11 @@ class LitClassifier(L.LightningModule):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits ``(N, K)`` of normalised images ``(N, 3, H, W)``."""
+        """Returns logits ``(N, K)`` of normalised images ``(N, 3, H, W)``."""
         return self.net(images)
 
     def setup(self, stage: str) -> None:
-        """Check the data against the model and run data-dependent initialisation, if the model has one."""
+        """Checks the data against the model and runs data-dependent initialisation, if the model has one."""
         datamodule = getattr(self.trainer, "datamodule", None)
         if datamodule is None:
             return
@@ -129,11 +127,7 @@ class LitClassifier(L.LightningModule):
             initialize(datamodule.train_inputs(min(_INITIALIZATION_IMAGES, datamodule.train_size)))
 
     def check_classes(self, classes: Sequence[str]) -> None:
-        """Check that there is a logit for each class.
-
-        Raises:
-            ValueError: If there is not; the message names the field as the command line writes it.
-        """
+        """Raises a ValueError unless there is a logit for each class."""
         num_classes = self.arguments.get("num_classes", 10)
         if len(classes) != num_classes:
             raise ValueError(
@@ -142,12 +136,12 @@ class LitClassifier(L.LightningModule):
             )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Loss of one (micro-)batch: a scalar with gradient."""
+        """Returns the loss of one batch, a scalar with gradient."""
         images, labels = batch
         side = self.low_resolution.side(self._progress())
         if side is not None:
             images = shrink(images, side)
-        # A GPU is at its best with all images at once.
+        # A GPU is fastest with all images at once.
         if self._micro_batches is not None and images.device.type == "cpu":
             loss, logits = self._micro_batches(images, labels)
         else:
@@ -159,14 +153,13 @@ class LitClassifier(L.LightningModule):
         return loss
 
     def _progress(self) -> float:
-        """Share of all steps that are done, in [0, 1]."""
         return self.trainer.global_step / self._total_steps if self._total_steps else 0.0
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
 
     def on_train_epoch_end(self) -> None:
-        """Stop a run that has diverged, before its weights replace the last good checkpoint."""
+        """Stops a run that has diverged, before its weights replace the last good checkpoint."""
         loss = self.trainer.callback_metrics.get("train_loss_epoch")
         if loss is not None and not torch.isfinite(loss):
             raise FloatingPointError(
@@ -175,41 +168,39 @@ class LitClassifier(L.LightningModule):
             )
 
     def on_validation_epoch_start(self) -> None:
-        """Fold the batch norms of the network as it now is, for this evaluation only."""
+        """Fuses convolutions and batch norms of a copy of the network, for this evaluation only."""
         self._inference = fold_batch_norms(self.net).forward
 
     def on_validation_epoch_end(self) -> None:
-        """Forget the folded copy: the network goes on learning."""
+        """Discards the fused copy, since training changes the network."""
         self._inference = None
 
     on_test_epoch_start = on_validation_epoch_start
     on_test_epoch_end = on_validation_epoch_end
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Log loss and accuracy of one batch of the validation split, in the number format of the training."""
+        """Logs loss and accuracy of one batch of the validation split, in the number format of the training."""
         images, labels = batch
         self._log_metrics("val", self._judge(images), labels)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Log loss and accuracy of one batch of the test set, and accuracies with test-time augmentation.
+        """Logs loss and accuracy of one batch of the test set, and accuracies with test-time augmentation.
 
-        The image and its mirror image are judged in float32, as the weights file will be used and the report has them;
-        shifted ones in the number format of the training, which is almost twice as quick where that is bfloat16.
+        Image and mirror image are evaluated in float32, as the weights file will be used; shifted copies in the
+        number format of the training, which is almost twice as fast where that is bfloat16.
         """
         images, labels = batch
-        logits = view_logits(
-            self._judge_in_full_precision, images, views=self.test_views, model_of_shifts=self._judge
-        )
-        self._log_metrics("test", logits.pop("plain"), labels)
-        for views, augmented in logits.items():
+        logits = tta_logits(self._judge_in_float32, images, tta=self.tta, model_of_shifts=self._judge)
+        self._log_metrics("test", logits.pop("none"), labels)
+        for tta, augmented in logits.items():
             accuracy = (augmented.argmax(1) == labels).float().mean()
-            name = "tta" if views == "flip_and_shift" else views
+            name = "tta" if tta == "flip_and_shift" else tta
             self.log(f"test_accuracy_{name}", accuracy, batch_size=len(labels), sync_dist=True)
 
     def _judge(self, images: Tensor) -> Tensor:
         return (self._inference or self.net)(images).float()
 
-    def _judge_in_full_precision(self, images: Tensor) -> Tensor:
+    def _judge_in_float32(self, images: Tensor) -> Tensor:
         with torch.autocast(images.device.type, enabled=False):
             return self._judge(images)
 
@@ -220,7 +211,7 @@ class LitClassifier(L.LightningModule):
         self.log(f"{stage}_accuracy", accuracy, batch_size=size, prog_bar=True, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what a weights file needs, so that one can be made from the checkpoint alone."""
+        """Adds everything a weights file needs beside the tensors."""
         datamodule = getattr(self.trainer, "datamodule", None)
         if datamodule is not None:
             checkpoint[CHECKPOINT_KEY] = {
@@ -228,12 +219,12 @@ class LitClassifier(L.LightningModule):
                 "arguments": self.arguments,
                 "input_spec": input_spec(datamodule).to_dict(),
                 "data_fingerprint": datamodule.fingerprint,
-                # A report may be made later, and on another machine.
+                # A report may be written later, on another machine.
                 "environment": {**describe_environment(), "precision": str(self.trainer.precision)},
             }
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """The optimizer over all trainable parameters, with the schedule stepped after each optimizer step."""
+        """Returns the optimizer of all trainable parameters, and the schedule, stepped after each optimizer step."""
         named: Iterable[Any] = [(name, p) for name, p in self.net.named_parameters() if p.requires_grad]
         optimizer = self._make_optimizer(named)
         total = self.trainer.estimated_stepping_batches

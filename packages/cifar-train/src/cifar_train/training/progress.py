@@ -1,4 +1,4 @@
-"""How far a run is and how fast: images per second, and the time that is left."""
+"""The progress of a run: images per second and the time left."""
 
 from __future__ import annotations
 
@@ -8,108 +8,94 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
-from torch import Tensor
 
 from cifar_train.formatting import format_duration
 
 
 class Throughput(Callback):
-    """Counts the images trained on and the seconds that took, over all processes, without validation.
+    """Counts training images, of all processes, and the time spent on them, loading included, validation not.
 
     Attributes:
-        images: Images trained on so far in this process's run.
-        seconds: Time spent on them, loading included.
+        images: Images trained on in this start of the run.
+        seconds: Time spent on them.
     """
 
     def __init__(self) -> None:
         self.images = 0
         self.seconds = 0.0
-        self._resumed_at = 0.0
-        self._steps = 0
-        self._step_before = 0
+        self._clock = 0.0
+        self._first_step: int | None = None
 
     @property
     def images_per_second(self) -> float:
-        """Mean over the run so far; 0 before the first batch."""
+        """Mean so far; 0 before the first batch."""
         return self.images / self.seconds if self.seconds else 0.0
 
     def seconds_left(self, trainer: L.Trainer) -> float:
-        """Training time to the end of the run at the mean pace so far; infinite before the first step."""
-        if not self._steps:
-            return float("inf")
+        """Returns the training time to the end of the run at the pace so far."""
+        done = trainer.global_step - (self._first_step or 0)
         left = max(0, trainer.estimated_stepping_batches - trainer.global_step)
-        return left * self.seconds / self._steps
+        return left * self.seconds / max(1, done)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock."""
-        self._resumed_at = time.perf_counter()
-        self._step_before = trainer.global_step
+        """Starts the clock."""
+        self._clock = time.perf_counter()
+        if self._first_step is None:
+            self._first_step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count the batch and the time since the last one."""
+        """Counts the batch and the time since the last one."""
         now = time.perf_counter()
         self.images += len(batch[0]) * trainer.world_size
-        self.seconds += now - self._resumed_at
-        self._resumed_at = now
-        self._steps += trainer.global_step - self._step_before
-        self._step_before = trainer.global_step
+        self.seconds += now - self._clock
+        self._clock = now
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Leave the time of a validation inside an epoch out."""
-        self._resumed_at = time.perf_counter()
+        """Leaves out the time of a validation within an epoch."""
+        self._clock = time.perf_counter()
+
+    def describe(self, trainer: L.Trainer) -> dict[str, str]:
+        """Returns the pace and the time left, by label."""
+        return {
+            "images/s": f"{self.images_per_second:.0f}",
+            "time left": format_duration(self.seconds_left(trainer)),
+        }
 
 
 class RunProgressBar(TQDMProgressBar):
-    """Lightning's progress bar of the epoch, with images/s and the time left of the whole run.
+    """Lightning's progress bar of the epoch with images/s and the time left of the whole run."""
 
-    Args:
-        throughput: Where the pace is read; it must be among the trainer's callbacks too.
-        refresh_rate: Batches between two updates, at least 1.
-    """
-
-    def __init__(self, throughput: Throughput, *, refresh_rate: int = 5) -> None:
-        super().__init__(refresh_rate=refresh_rate)
+    def __init__(self, throughput: Throughput) -> None:
+        super().__init__(refresh_rate=5)
         self.throughput = throughput
 
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
-        """The logged metrics, images/s and the time left."""
+        """Returns the logged metrics, images/s and the time left."""
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
-        if self.throughput.images and trainer.training:
-            metrics["images/s"] = f"{self.throughput.images_per_second:.0f}"
-            metrics["run ends in"] = format_duration(self.throughput.seconds_left(trainer))
-        return metrics
+        running = self.throughput.images and trainer.training
+        return {**metrics, **self.throughput.describe(trainer)} if running else metrics
 
 
 class EpochLines(Callback):
-    """One line an epoch on stderr, for logs and pipes, where a progress bar would be a mess.
-
-    Args:
-        throughput: Where the pace is read; it must be among the trainer's callbacks too.
-    """
+    """Prints one line an epoch on stderr, for logs and pipes."""
 
     def __init__(self, throughput: Throughput) -> None:
         self.throughput = throughput
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Print the line."""
-        if not trainer.is_global_zero:
-            return
-        names = ("train_loss_epoch", "train_accuracy", "val_loss", "val_accuracy")
-        values = {name: trainer.callback_metrics.get(name) for name in names}
-        shown = [
-            f"{name.removesuffix('_epoch')} {float(v):.4f}"
-            for name, v in values.items()
-            if isinstance(v, Tensor)
-        ]
-        pace = f"{self.throughput.images_per_second:.0f} images/s"
-        left = f"run ends in {format_duration(self.throughput.seconds_left(trainer))}"
-        line = "  ".join([f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", *shown, pace, left])
-        print(line, file=sys.stderr, flush=True)
+        """Prints the line."""
+        if trainer.is_global_zero:
+            names = ("train_loss_epoch", "train_accuracy", "val_loss", "val_accuracy")
+            logged = {n: trainer.callback_metrics[n] for n in names if n in trainer.callback_metrics}
+            metrics = [f"{name.removesuffix('_epoch')} {float(value):.4f}" for name, value in logged.items()]
+            pace = [f"{name} {value}" for name, value in self.throughput.describe(trainer).items()]
+            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            print("  ".join([epoch, *metrics, *pace]), file=sys.stderr, flush=True)
 
 
 def progress_display(throughput: Throughput) -> Callback:
-    """The display that suits stderr: a bar on a terminal, else lines."""
+    """Returns a progress bar on a terminal, else a line an epoch; `throughput` must be a callback too."""
     return RunProgressBar(throughput) if sys.stderr.isatty() else EpochLines(throughput)
