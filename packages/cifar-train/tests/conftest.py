@@ -1,6 +1,11 @@
-import pytest
+import json
+import os
+import shutil
 
-#: A net and a set small enough that a whole run takes about a second.
+import pytest
+from filelock import FileLock
+
+#: A network and a data set so small that a run takes about a second.
 SMALL = [
     "--model.architecture=whitenet",
     '--model.arguments={"widths": [8, 8, 8]}',
@@ -13,22 +18,28 @@ SMALL = [
     "--trainer.max_epochs=2",
 ]
 
-#: A report takes longer than such a run; tests that are about something else go without.
-QUICK = [*SMALL, "--report=false"]
-
 
 @pytest.fixture
 def small():
-    return list(QUICK)
+    return [*SMALL, "--report=false"]
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory):
+    """A folder of all test processes of this session."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cifar-train"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture
-def cifar_train(monkeypatch, tmp_path, capsys):
+def cifar_train(monkeypatch, tmp_path, capsys, shared_folder):
     """Call the command in an empty directory; returns exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CIFAR_DATA_DIR", raising=False)
     monkeypatch.delenv("CIFAR_DEBUG", raising=False)
-    monkeypatch.setenv("CIFAR_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("CIFAR_CACHE_DIR", str(shared_folder / "cache"))
 
     def call(*args):
         from cifar_train.cli.main import main
@@ -42,17 +53,42 @@ def cifar_train(monkeypatch, tmp_path, capsys):
 
 
 @pytest.fixture(scope="session")
-def small_run(tmp_path_factory):
-    """Make a finished small run, with report and gallery, in a directory; returns the run directory."""
+def trained_run(shared_folder):
+    """The directory of a small run with report and gallery, made once; tests that change it take `copied_run`."""
+    folder = shared_folder / "trained"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            from cifar_train.cli.main import main
 
-    def make(directory):
-        from cifar_train.cli.main import main
+            folder.mkdir()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.chdir(folder)
+                patch.delenv("CIFAR_DATA_DIR", raising=False)
+                patch.setenv("CIFAR_CACHE_DIR", str(shared_folder / "cache"))
+                patch.setattr("cifar_train.report.analysis.TESTED_IMAGES", 4)
+                assert main(SMALL) == 0
+    return (folder / "runs" / "latest").resolve()
 
-        with pytest.MonkeyPatch.context() as patch:
-            patch.chdir(directory)
-            patch.delenv("CIFAR_DATA_DIR", raising=False)
-            patch.setenv("CIFAR_CACHE_DIR", str(directory / "cache"))
-            assert main(SMALL) == 0
-        return (directory / "runs" / "latest").resolve()
 
-    return make
+@pytest.fixture
+def copied_run(trained_run, tmp_path):
+    """A copy of `trained_run` that a test may change."""
+    return shutil.copytree(trained_run, tmp_path / "run")
+
+
+@pytest.fixture
+def quick_report(monkeypatch):
+    """Reports without figures, and with few images for the faithfulness of maps."""
+
+    def no_figures(folder, *_, **__):
+        folder.mkdir(parents=True, exist_ok=True)
+        return {}
+
+    monkeypatch.setattr("cifar_train.report.report.write_figures", no_figures)
+    monkeypatch.setattr("cifar_train.report.analysis.TESTED_IMAGES", 2)
+
+
+@pytest.fixture
+def summary_of():
+    """Read a run's summary.json as plain types."""
+    return lambda run: json.loads((run / "report" / "summary.json").read_text())

@@ -40,7 +40,7 @@ from PIL import Image
         (["lr-find", "--range.steps=2"], "range.steps"),
     ],
 )
-def test_one_line_that_says_what_to_do_and_nothing_left_behind(cifar_train, arguments, wanted, monkeypatch):
+def test_errors_are_one_line_and_leave_nothing_behind(cifar_train, arguments, wanted, monkeypatch):
     from cifar_data.sources import open as sources
 
     monkeypatch.setattr(sources, "open_layout", lambda *_, **__: pytest.fail("data was read"), raising=True)
@@ -52,7 +52,7 @@ def test_one_line_that_says_what_to_do_and_nothing_left_behind(cifar_train, argu
     assert not Path("runs").exists() or not any(Path("runs").iterdir())
 
 
-def test_all_that_does_not_fit_own_pictures_is_said_at_once(cifar_train, tmp_path):
+def test_all_that_does_not_fit_own_images_is_in_one_message(cifar_train, tmp_path):
     for split in ("train", "test"):
         for name in ("cat", "dog"):
             (tmp_path / "own" / split / name).mkdir(parents=True)
@@ -67,7 +67,7 @@ def test_all_that_does_not_fit_own_pictures_is_said_at_once(cifar_train, tmp_pat
     assert not any(Path("runs").iterdir())
 
 
-def test_a_class_that_no_weights_file_can_name_is_told_before_the_training(cifar_train, tmp_path):
+def test_class_name_that_no_weights_file_can_hold_is_rejected_before_the_training(cifar_train, tmp_path):
     for split in ("train", "test"):
         for name in ("cat", "big\u00a0dog"):
             (tmp_path / "own" / split / name).mkdir(parents=True)
@@ -83,7 +83,7 @@ def test_a_class_that_no_weights_file_can_name_is_told_before_the_training(cifar
     assert not any(Path("runs").iterdir())
 
 
-def test_a_limit_that_lightning_refuses_is_told_without_a_word_of_hardware(cifar_train, small):
+def test_lightnings_error_about_a_limit_does_not_mention_hardware(cifar_train, small):
     code, _, err = cifar_train(*small, "--trainer.limit_train_batches=1.5")
     assert code == 2
     assert "1.5" in err
@@ -91,7 +91,7 @@ def test_a_limit_that_lightning_refuses_is_told_without_a_word_of_hardware(cifar
 
 
 @pytest.mark.parametrize("name", ["metrics.csv", "config.yaml"])
-def test_a_file_of_a_run_that_is_no_checkpoint_is_told(cifar_train, small, name):
+def test_file_that_is_no_checkpoint_is_named(cifar_train, small, name):
     assert cifar_train("fit", *small)[0] == 0
     code, _, err = cifar_train(*small, f"--ckpt_path=runs/latest/{name}")
     assert code == 2
@@ -99,13 +99,24 @@ def test_a_file_of_a_run_that_is_no_checkpoint_is_told(cifar_train, small, name)
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_report_has_the_settings_of_the_run_that_is_named_wherever_its_name_stands(
-    cifar_train, small, monkeypatch, order
-):
-    from cifar_train.cli import evaluate as examine
+def test_report_starts_from_the_settings_of_the_named_run(cifar_train, small, monkeypatch, order):
+    from cifar_data import CIFAR10DataModule
+    from cifar_train.cli import evaluate as commands
+    from cifar_train.report.analysis import HumanFiles
 
     seen = []
-    monkeypatch.setattr(examine, "report", lambda **given: seen.append(given))
+
+    def report(data: CIFAR10DataModule, *, run: Path, human: HumanFiles):
+        """Stands for the command.
+
+        Args:
+            data: The data.
+            run: The run.
+            human: Nothing.
+        """
+        seen.append({"data": data, "run": run})
+
+    monkeypatch.setattr(commands, "report", report)
     assert cifar_train("fit", *small, "--data.val_size=40")[0] == 0
     named = Path("runs/latest").resolve()
     assert cifar_train("fit", *small)[0] == 0
@@ -113,11 +124,11 @@ def test_a_report_has_the_settings_of_the_run_that_is_named_wherever_its_name_st
     code, _, err = cifar_train("report", *[str(named), "--data.eval_batch_size=50"][::order])
     assert code == 0, err
     (given,) = seen
-    assert given["run"].path == named
-    assert (given["datamodule"].val_size, given["datamodule"].eval_batch_size) == (40, 50)
+    assert given["run"] == named
+    assert (given["data"].val_size, given["data"].eval_batch_size) == (40, 50)
 
 
-def test_missing_data_names_the_ways_out(cifar_train, tmp_path):
+def test_missing_data_names_the_ways_to_provide_it(cifar_train, tmp_path):
     code, _, err = cifar_train("--data.root", str(tmp_path / "nowhere"))
     assert code == 2
     for way in ("--data.root", "CIFAR_DATA_DIR", "--data.source synthetic"):
@@ -130,7 +141,7 @@ class Bomb:
         return (os.mkdir, ("exploded",))
 
 
-def test_a_pickle_named_safetensors_is_refused_and_not_executed(cifar_train):
+def test_pickle_named_safetensors_is_rejected_and_not_executed(cifar_train):
     Path("model.safetensors").write_bytes(pickle.dumps(Bomb()))
     code, _, err = cifar_train("test", "--weights=model.safetensors", "--data.source=synthetic")
     assert code == 2
@@ -138,7 +149,7 @@ def test_a_pickle_named_safetensors_is_refused_and_not_executed(cifar_train):
     assert not Path("exploded").exists()
 
 
-def test_a_hostile_checkpoint_is_refused_and_not_executed(cifar_train, small):
+def test_hostile_checkpoint_is_rejected_and_not_executed(cifar_train, small):
     assert cifar_train("fit", *small)[0] == 0
     Path("runs/latest/checkpoints/best.ckpt").write_bytes(pickle.dumps(Bomb()))
     code, _, err = cifar_train("export")
@@ -147,7 +158,7 @@ def test_a_hostile_checkpoint_is_refused_and_not_executed(cifar_train, small):
     assert not Path("exploded").exists()
 
 
-def test_weights_of_other_classes_are_refused(cifar_train, small):
+def test_weights_of_other_classes_are_rejected(cifar_train, small):
     from cifar_models import CIFAR10, create_model, save_weights
 
     model = create_model("whitenet", widths=[8, 8, 8])
@@ -163,7 +174,7 @@ def test_weights_of_other_classes_are_refused(cifar_train, small):
     assert "airplane" in err
 
 
-def test_a_diverging_run_stops_and_keeps_the_last_good_checkpoint(cifar_train, small):
+def test_diverging_run_stops_and_names_the_learning_rate(cifar_train, small):
     code, _, err = cifar_train("fit", *small, "--model.optimizer=torch.optim.SGD", "--model.lr=1e30")
     assert code == 2
     assert "model.lr" in err

@@ -12,7 +12,7 @@ from cifar_models import load_weights, read_header
 from cifar_train.runs.summary import read_summary
 
 
-def test_a_whole_run_leaves_everything_in_its_directory(cifar_train, small):
+def test_run_writes_everything_into_its_directory(cifar_train, small):
     code, out, err = cifar_train(*small)
     assert code == 0, err
     run = Path("runs/latest")
@@ -32,7 +32,7 @@ def test_a_whole_run_leaves_everything_in_its_directory(cifar_train, small):
     assert "images/s" in err
 
 
-def test_the_published_accuracy_is_that_of_the_weights_file(cifar_train, small):
+def test_summary_has_the_accuracy_of_the_weights_file(cifar_train, small):
     assert cifar_train(*small)[0] == 0
     weights = load_weights(Path("runs/latest/model.safetensors"))
     test = make_synthetic().test
@@ -57,7 +57,7 @@ def test_the_published_accuracy_is_that_of_the_weights_file(cifar_train, small):
     assert f"{metrics['test_accuracy']:.2%}".replace("%", " %") in out
 
 
-def test_a_weights_file_tells_how_it_was_made_but_not_where(cifar_train, small, tmp_path):
+def test_weights_file_has_the_recipe_without_paths(cifar_train, small, tmp_path):
     assert cifar_train("fit", *small, f"--data.cache_dir={tmp_path}/decoded")[0] == 0
     header = read_header(Path("runs/latest/model.safetensors"))
     assert header.recipe["model"]["architecture"] == "whitenet"
@@ -66,11 +66,11 @@ def test_a_weights_file_tells_how_it_was_made_but_not_where(cifar_train, small, 
     assert str(tmp_path) not in json.dumps(header.recipe)
 
 
-def test_fit_does_not_read_the_test_set(cifar_train, small, monkeypatch):
+def test_fit_does_not_evaluate_the_test_set(cifar_train, small, monkeypatch):
     from cifar_data import CIFAR10DataModule
 
     monkeypatch.setattr(
-        CIFAR10DataModule, "test_dataloader", lambda self: pytest.fail("the test set was read")
+        CIFAR10DataModule, "test_dataloader", lambda self: pytest.fail("the test set was evaluated")
     )
     code, _, err = cifar_train("fit", *small)
     assert code == 0, err
@@ -78,7 +78,7 @@ def test_fit_does_not_read_the_test_set(cifar_train, small, monkeypatch):
     assert not Path("runs/latest/report").exists()
 
 
-def test_two_runs_of_one_seed_are_equal_to_the_bit_and_another_seed_differs(cifar_train, small):
+def test_runs_of_one_seed_are_equal_and_another_seed_differs(cifar_train, small):
     states = []
     for seed in (0, 0, 1):
         assert cifar_train("fit", *small, f"--seed_everything={seed}")[0] == 0
@@ -87,7 +87,7 @@ def test_two_runs_of_one_seed_are_equal_to_the_bit_and_another_seed_differs(cifa
     assert not all(torch.equal(states[0][name], states[2][name]) for name in states[0])
 
 
-def test_the_saved_configuration_repeats_the_run(cifar_train, small):
+def test_saved_configuration_repeats_the_run(cifar_train, small):
     assert cifar_train("fit", *small, "--seed_everything=3")[0] == 0
     first = load_weights(Path("runs/latest/model.safetensors")).model.state_dict()
     code, _, err = cifar_train("fit", "--config=runs/latest/config.yaml")
@@ -106,7 +106,7 @@ def test_without_a_validation_split_all_images_are_trained_on(cifar_train, small
 
 
 @pytest.mark.parametrize("loader", ["albumentations", "tensor", "bolts"])
-def test_the_missions_recipe_runs_with_every_loader(cifar_train, loader):
+def test_recipe_era_runs_with_every_loader(cifar_train, loader):
     if loader == "bolts" and importlib.util.find_spec("pl_bolts") is None:
         pytest.skip("needs cifar-data[bolts]")
     code, _, err = cifar_train(
@@ -170,7 +170,7 @@ def test_print_config_is_the_whole_configuration(cifar_train, capsys):
     assert not Path("runs").exists()
 
 
-def test_every_field_of_ours_is_documented(cifar_train, capsys):
+def test_help_documents_every_field(cifar_train, capsys):
     from cifar_train.cli.lightning_cli import TrainCLI
 
     with pytest.raises(SystemExit):
@@ -187,7 +187,7 @@ def test_every_field_of_ours_is_documented(cifar_train, capsys):
             assert len(described) == 3, line
 
 
-def test_the_overview_names_every_command(cifar_train):
+def test_overview_names_every_command(cifar_train):
     code, out, _ = cifar_train("--help")
     assert code == 0
     for word in ("run", "fit", "test", "lr-find", "export", "era", "fast"):

@@ -1,4 +1,4 @@
-"""A run that is killed, or whose disk is full, loses nothing it had and goes on from there."""
+"""A run that is killed, or whose disk is full, keeps what it has and is resumed from there."""
 
 import csv
 import errno
@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from cifar_models import load_weights, read_header
-from cifar_train.cli import evaluate as examine
-from cifar_train.runs.checkpoint import load_checkpoint, read_checkpoint
+from cifar_train.cli import evaluate as commands
+from cifar_train.runs.checkpoint import read_checkpoint, restore_model
 from cifar_train.runs.directory import RunDirectory, claim
 from cifar_train.runs.export import weights_are_current
 from cifar_train.runs.summary import read_summary
@@ -48,7 +48,7 @@ def weights():
     return load_weights(Path("runs/latest/model.safetensors")).model.state_dict()
 
 
-def test_killed_in_mid_epoch_a_run_goes_on_to_the_very_same_weights(cifar_train, small, kill_at):
+def test_run_killed_within_an_epoch_resumes_to_the_same_weights(cifar_train, small, kill_at):
     assert cifar_train("fit", *small, "--trainer.max_epochs=3")[0] == 0
     whole = weights()
 
@@ -74,7 +74,23 @@ def test_killed_in_mid_epoch_a_run_goes_on_to_the_very_same_weights(cifar_train,
     assert logged == sorted(set(logged), key=lambda row: int(row[1])), "no step is logged twice"
 
 
-def test_a_full_disk_at_a_checkpoint_leaves_the_last_good_one(cifar_train, small, monkeypatch):
+def test_run_of_an_earlier_version_is_resumed(cifar_train, small):
+    assert cifar_train("fit", *small, "--model.tta=none")[0] == 0
+    config = Path("runs/latest/config.yaml")
+    text = config.read_text()
+    assert "class_path: cifar_train.Muon\n" in text
+    former = text.replace("cifar_train.Muon", "cifar_train.muon.Muon").replace(
+        "tta: none", "test_views: plain"
+    )
+    config.write_text(former)
+    code, _, err = cifar_train("fit", "--ckpt_path=last", "--trainer.max_epochs=3")
+    assert code == 0, err
+    assert "tta: none" in config.read_text()
+    Path("former.yaml").write_text(former)
+    assert cifar_train("fit", "--config=former.yaml", "--trainer.max_epochs=1")[0] == 0
+
+
+def test_full_disk_at_a_checkpoint_leaves_the_previous_one(cifar_train, small, monkeypatch):
     flush = os.fsync
     full = False
 
@@ -108,18 +124,18 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_last_good_one(cifar_train, small
     assert code == 0, err
 
 
-def test_a_run_directory_appears_only_with_something_in_it(cifar_train, small):
+def test_run_that_fails_at_once_leaves_no_directory(cifar_train, small):
     code, _, _ = cifar_train("fit", *small, "--data.root=nowhere", "--data.source=auto")
     assert code == 2
     assert list(Path("runs").iterdir()) == []
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_a_finished_run_that_is_trained_on_and_killed_is_reported_as_it_is_now(
+def test_finished_run_that_is_resumed_and_killed_is_reported_as_it_is_now(
     cifar_train, small, kill_at, monkeypatch, dtype
 ):
     reported = []
-    monkeypatch.setattr(examine, "write_everything", lambda *_, **kw: reported.append(kw["summary"]))
+    monkeypatch.setattr(commands, "write_results", lambda *_, **kw: reported.append(kw["summary"]))
     # Without a validation split each epoch's checkpoint is the best one.
     arguments = [*small, "--data.val_size=0"]
     assert cifar_train(*arguments)[0] == 0
@@ -146,7 +162,7 @@ def test_a_finished_run_that_is_trained_on_and_killed_is_reported_as_it_is_now(
     assert "model.safetensors of the best checkpoint" in err
     assert read_header(run.weights).dtype == dtype
     assert "test_accuracy" not in read_header(run.weights).metrics
-    stored, best = weights(), load_checkpoint(run.best)[0].state_dict()
+    stored, best = weights(), restore_model(read_checkpoint(run.best))[0].state_dict()
     for name, value in best.items():
         torch.testing.assert_close(stored[name], value, rtol=1e-3, atol=1e-6)
     (summary,) = reported
@@ -166,7 +182,7 @@ def let_the_first_epoch_be_the_best(monkeypatch):
     monkeypatch.setattr(LitClassifier, "_log_metrics", worse_than_the_first)
 
 
-def test_the_last_checkpoint_is_of_the_last_epoch_also_when_that_was_not_the_best(
+def test_last_checkpoint_is_of_the_last_epoch_also_if_another_was_better(
     cifar_train, small, kill_at, monkeypatch
 ):
     let_the_first_epoch_be_the_best(monkeypatch)
@@ -187,11 +203,11 @@ def test_the_last_checkpoint_is_of_the_last_epoch_also_when_that_was_not_the_bes
     assert (read_checkpoint(run.best)["epoch"], read_checkpoint(run.last)["epoch"]) == (0, 2)
 
     code, _, err = cifar_train("--ckpt_path=last")
-    assert code == 2, "the test set was read again"
+    assert code == 2, "the test set was evaluated again"
     assert "the run is finished" in err
 
 
-def test_a_moved_run_keeps_its_best_checkpoint(cifar_train, small, kill_at, monkeypatch):
+def test_moved_run_keeps_its_best_checkpoint(cifar_train, small, kill_at, monkeypatch):
     let_the_first_epoch_be_the_best(monkeypatch)
     restore = kill_at(3)
     with pytest.raises(Killed):
@@ -206,7 +222,7 @@ def test_a_moved_run_keeps_its_best_checkpoint(cifar_train, small, kill_at, monk
     assert not Path("runs").exists()
 
 
-def test_a_copied_last_checkpoint_begins_a_run_with_a_best_of_its_own(cifar_train, small, monkeypatch):
+def test_copied_last_checkpoint_starts_a_run_with_its_own_best(cifar_train, small, monkeypatch):
     let_the_first_epoch_be_the_best(monkeypatch)
     assert cifar_train("fit", *small)[0] == 0
     shutil.copy("runs/latest/checkpoints/last.ckpt", "apart.ckpt")
@@ -224,7 +240,7 @@ def test_a_copied_last_checkpoint_begins_a_run_with_a_best_of_its_own(cifar_trai
         (["--model.architecture=resnet9", "--model.arguments={}"], "has the weights of whitenet"),
     ],
 )
-def test_what_cannot_go_on_from_a_checkpoint_leaves_its_run_as_it_was(cifar_train, small, arguments, wanted):
+def test_checkpoint_that_does_not_fit_leaves_its_run_as_it_was(cifar_train, small, arguments, wanted):
     assert cifar_train("fit", *small)[0] == 0
     config = Path("runs/latest/config.yaml").read_text()
     before = rows()
@@ -236,7 +252,7 @@ def test_what_cannot_go_on_from_a_checkpoint_leaves_its_run_as_it_was(cifar_trai
     assert rows() == before
 
 
-def test_two_processes_do_not_train_in_one_run_directory(cifar_train, small):
+def test_second_process_in_a_run_directory_is_rejected(cifar_train, small):
     assert cifar_train("fit", *small)[0] == 0
     run = RunDirectory(Path("runs/latest").resolve())
     arguments = ("fit", "--ckpt_path=last", "--trainer.max_epochs=3")
@@ -252,7 +268,7 @@ def test_two_processes_do_not_train_in_one_run_directory(cifar_train, small):
 
 
 @pytest.mark.parametrize("stage", ["training_step", "test_step"])
-def test_an_interruption_is_told_as_one(cifar_train, small, monkeypatch, stage):
+def test_interruption_ends_with_code_130(cifar_train, small, monkeypatch, stage):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
@@ -266,7 +282,7 @@ def test_an_interruption_is_told_as_one(cifar_train, small, monkeypatch, stage):
     assert err.strip().splitlines()[-1] == "cifar-train: interrupted"
 
 
-def test_the_header_tells_what_the_best_epoch_reached_and_not_the_last(cifar_train, small, monkeypatch):
+def test_header_has_the_metrics_of_the_best_epoch(cifar_train, small, monkeypatch):
     let_the_first_epoch_be_the_best(monkeypatch)
     assert cifar_train(*small, "--trainer.max_epochs=3")[0] == 0
     run = RunDirectory(Path("runs/latest").resolve())

@@ -1,9 +1,12 @@
+"""metrics.csv: written row by row, kept over resumed runs and full disks, and read back as curves."""
+
 import csv
+import errno
 
 import numpy as np
 import pytest
 
-from cifar_train.runs.history import read_history
+from cifar_train.runs.history import HistoryLogger, drop_later_rows, read_history
 
 
 @pytest.fixture
@@ -20,6 +23,23 @@ def metrics(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "metrics.csv"
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def log(path, *entries):
+    logger = HistoryLogger(path)
+    for step, values in entries:
+        logger.log_metrics(values, step)
+    logger.finalize("success")
 
 
 def test_steps_are_counted_in_epochs(metrics):
@@ -39,13 +59,12 @@ def test_steps_are_counted_in_epochs(metrics):
     ]
 
 
-def test_groups_that_agree_are_one(metrics):
+def test_equal_parameter_groups_are_merged(metrics):
+    shared = {"lr-Muon/pg1-momentum": 0.6, "lr-Muon/pg2-momentum": 0.9, "epoch": ""}
     history = read_history(
         metrics(
-            {"epoch": "", "step": 9, "lr-Muon/pg1": 0.1, "lr-Muon/pg2": 0.1, "lr-Muon/pg1-momentum": 0.6}
-            | {"lr-Muon/pg2-momentum": 0.9},
-            {"epoch": "", "step": 19, "lr-Muon/pg1": 0.05, "lr-Muon/pg2": 0.05, "lr-Muon/pg1-momentum": 0.6}
-            | {"lr-Muon/pg2-momentum": 0.9},
+            {"step": 9, "lr-Muon/pg1": 0.1, "lr-Muon/pg2": 0.1, **shared},
+            {"step": 19, "lr-Muon/pg1": 0.05, "lr-Muon/pg2": 0.05, **shared},
         )
     )
     assert list(history.learning_rates) == ["Muon/pg1"]
@@ -53,46 +72,91 @@ def test_groups_that_agree_are_one(metrics):
     assert list(history.momenta) == ["Muon/pg1", "Muon/pg2"]
 
 
-def test_a_run_without_a_finished_epoch_has_no_rows(metrics):
+def test_run_without_a_finished_epoch_has_no_rows(metrics):
     history = read_history(metrics({"epoch": 0, "step": 0, "train_loss_step": 2.0}))
     assert history.rows == []
     assert len(history.step_loss) == 1
 
 
 @pytest.mark.parametrize("content", ["", "a,b\n1,2\n"])
-def test_another_table_is_refused(tmp_path, content):
-    path = tmp_path / "metrics.csv"
+def test_other_table_is_rejected(path, content):
     path.write_text(content)
     with pytest.raises(ValueError, match=r"no metrics\.csv of a run"):
         read_history(path)
 
 
-def test_a_damaged_value_is_named(metrics):
+def test_value_that_is_no_number_is_named(metrics):
     with pytest.raises(ValueError, match="'oops'"):
         read_history(metrics({"epoch": 0, "step": 0, "train_loss_step": "oops"}))
 
 
-def test_a_row_that_was_cut_short_is_left_out(metrics):
-    path = metrics(
-        {"epoch": 0, "step": 4, "train_loss_step": 2.0, "val_loss": 1.0},
-        {"epoch": 0, "step": 9, "train_loss_step": 1.0},
-    )
-    whole = read_history(path)
-    for torn in ("1", "1,1", "1,x,2.0,1.0", "10,4,2.0,1.00,4,2.0,1.0"):
-        with path.open("a") as file:
-            file.write(f"{torn}\n")
-    torn = read_history(path)
-    np.testing.assert_array_equal(torn.step_loss.values, whole.step_loss.values)
-    assert torn.rows == whole.rows
-
-
-def test_a_last_row_is_whole_or_left_out_wherever_it_was_cut(metrics):
-    path = metrics(
-        {"epoch": 0, "step": 4, "val_loss": 1.5},
-        {"epoch": 1, "step": 9, "val_loss": 1.25e-05},
-    )
+def test_last_row_is_whole_or_left_out_wherever_it_was_cut(metrics):
+    path = metrics({"epoch": 0, "step": 4, "val_loss": 1.5}, {"epoch": 1, "step": 9, "val_loss": 1.25e-05})
     content = path.read_bytes()
     last = len(content.splitlines(keepends=True)[-1])
     for cut in range(1, last + 1):
         path.write_bytes(content[:-cut])
         assert read_history(path).rows == [{"epoch": 1, "val_loss": 1.5}]
+
+
+@pytest.mark.parametrize(
+    "torn", ["3", "4.0,", "4.0,3.0,4", "4.0,1.5,34.0,1.0,4", ",,", "\0\0\0", "4.0,1.0,4.5"]
+)
+def test_row_that_was_cut_short_is_left_out_and_the_others_kept(path, torn):
+    log(path, *((step, {"epoch": step, "train_loss_step": 1.0}) for step in range(3)))
+    before = rows(path)
+    with path.open("a", newline="") as file:
+        file.write(f"{torn}\r\n")
+    np.testing.assert_array_equal(read_history(path).step_loss.values, [1.0] * 3)
+    drop_later_rows(path, step=10)
+    assert rows(path) == before
+    log(path, (3, {"epoch": 3, "train_loss_step": 1.0}))
+    assert [row["step"] for row in rows(path)] == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("kept", range(len("epoch,step,z\r\n")))
+def test_header_that_was_cut_short_leaves_no_column_behind(path, kept):
+    path.write_text("epoch,step,z\r\n"[:kept], newline="")
+    drop_later_rows(path, step=10)
+    log(path, (0, {"epoch": 0, "z": 1.0}))
+    assert rows(path) == [{"epoch": "0", "step": "0", "z": "1.0"}]
+
+
+def test_second_logger_appends_to_the_rows_of_the_first(path):
+    log(path, (0, {"a": 1.0}), (1, {"a": 2.0}))
+    log(path)
+    log(path, (2, {"a": 3.0, "b": 4.0}))
+    assert [(row["step"], row["a"], row["b"]) for row in rows(path)] == [
+        ("0", "1.0", ""), ("1", "2.0", ""), ("2", "3.0", "4.0"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_full_disk_at_a_new_column_leaves_the_file_as_it_was(path, monkeypatch, call):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    logger = HistoryLogger(path)
+    logger.log_metrics({"a": 1.0}, 0)
+    logger.log_metrics({"a": 2.0}, 1)
+    before = path.read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr("cifar_models.atomic." + {"fsync": "os.fsync", "replace": "Path.replace"}[call], full)
+        with pytest.raises(OSError, match="No space"):
+            logger.log_metrics({"a": 3.0, "b": 4.0}, 2)
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == ["metrics.csv"]
+    logger.log_metrics({"a": 3.0, "b": 4.0}, 2)
+    assert [(row["step"], row["a"], row["b"]) for row in rows(path)] == [
+        ("0", "1.0", ""), ("1", "2.0", ""), ("2", "3.0", "4.0"),
+    ]  # fmt: skip
+
+
+def test_rows_from_a_step_on_are_dropped_and_the_others_kept_to_the_letter(path):
+    drop_later_rows(path, step=4)
+    assert not path.exists()
+    log(path, *((step, {"a": step / 3}) for step in range(6)))
+    before = rows(path)
+    drop_later_rows(path, step=4)
+    assert rows(path) == before[:4]
+    assert [file.name for file in path.parent.iterdir()] == ["metrics.csv"]

@@ -11,6 +11,8 @@ from cifar_models import create_model
 from cifar_train.training.micro_batches import MicroBatches
 from cifar_train.training.module import LitClassifier
 
+pytestmark = pytest.mark.numeric
+
 
 def make_batch(count, seed=0):
     generator = torch.Generator().manual_seed(seed)

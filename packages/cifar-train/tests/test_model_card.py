@@ -222,9 +222,8 @@ def test_other_data_is_not_called_cifar10(source, dataset, subject):
     assert subject in body
 
 
-@pytest.mark.slow
-def test_a_run_ends_with_its_card(tmp_path_factory, small_run, monkeypatch, capsys):
-    run = small_run(tmp_path_factory.mktemp("carded"))
+def test_a_run_ends_with_its_card(trained_run, monkeypatch, capsys):
+    run = trained_run
     weights, found = load_weights(run / "model.safetensors"), read_summary(run / "report" / "summary.json")
     written = (run / "model_card.md").read_text(encoding="utf-8")
     assert written == model_card(weights, found)

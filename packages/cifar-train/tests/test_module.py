@@ -8,7 +8,9 @@ from torch.nn import functional as F
 
 from cifar_train.recipes import list_recipes, recipe_path
 from cifar_train.training.module import LitClassifier
-from cifar_train.training.tta import view_logits
+from cifar_train.training.tta import tta_logits
+
+pytestmark = pytest.mark.numeric
 
 
 def batch(count=8):
@@ -36,26 +38,26 @@ def test_the_training_loss_is_the_smoothed_cross_entropy_in_closed_form(model):
 
 
 @torch.no_grad()
-def test_the_test_metrics_are_of_one_two_and_six_views(model):
+def test_test_metrics_are_those_of_tta_logits(model):
     model.eval()
-    model.test_views = "flip_and_shift"
+    model.tta = "flip_and_shift"
     images, labels = batch(64)
     model.test_step((images, labels), 0)
-    logits = view_logits(model.net, images)
+    logits = tta_logits(model.net, images)
     views = {
-        "test_accuracy": logits["plain"],
+        "test_accuracy": logits["none"],
         "test_accuracy_flip": logits["flip"],
         "test_accuracy_tta": logits["flip_and_shift"],
     }
     for name, expected in views.items():
         assert model.logged[name] == pytest.approx((expected.argmax(1) == labels).float().mean().item())
     assert model.logged["test_loss"] == pytest.approx(
-        F.cross_entropy(logits["plain"], labels).item(), rel=1e-4
+        F.cross_entropy(logits["none"], labels).item(), rel=1e-4
     )
 
 
 @torch.no_grad()
-def test_testing_takes_two_forward_passes_unless_asked_and_validating_one(model):
+def test_default_is_two_forward_passes_in_testing_and_one_in_validation(model):
     model.eval()
     seen = []
     model.net.register_forward_hook(lambda *_: seen.append(1))
@@ -67,7 +69,7 @@ def test_testing_takes_two_forward_passes_unless_asked_and_validating_one(model)
 
 @torch.no_grad()
 @pytest.mark.parametrize("stage", ["validation", "test"])
-def test_an_evaluation_folds_the_network_as_it_is_then_and_leaves_no_trace(model, stage):
+def test_evaluation_uses_a_fused_copy_of_the_present_network(model, stage):
     images, labels = batch()
     names, mode = list(model.state_dict()), model.net.training
     for value in (0.5, 2.0):
@@ -79,7 +81,7 @@ def test_an_evaluation_folds_the_network_as_it_is_then_and_leaves_no_trace(model
         handle = model.net.register_forward_hook(lambda *_, calls=calls: calls.append(1))
         getattr(model, f"{stage}_step")((images, labels), 0)
         handle.remove()
-        assert not calls  # the folded copy was asked, not the network
+        assert not calls  # the fused copy ran, not the network
         getattr(model, f"on_{stage}_epoch_end")()
         expected = F.cross_entropy(copy.deepcopy(model.net).eval()(images), labels).item()
         assert model.logged[{"validation": "val_loss", "test": "test_loss"}[stage]] == pytest.approx(
@@ -90,11 +92,11 @@ def test_an_evaluation_folds_the_network_as_it_is_then_and_leaves_no_trace(model
     calls = []
     model.net.register_forward_hook(lambda *_: calls.append(1))
     model.validation_step((images, labels), 0)
-    assert calls  # after an evaluation nothing stale is kept
+    assert calls  # no fused copy is kept after an evaluation
 
 
 @torch.no_grad()
-def test_symmetric_images_are_judged_alike_by_one_view_and_both(model):
+def test_symmetric_images_have_the_same_accuracy_with_flip(model):
     model.eval()
     images, labels = batch()
     model.test_step((images + images.flip(3), labels), 0)
@@ -107,7 +109,7 @@ def test_hyperparameters_are_plain_types(model):
     }  # fmt: skip
 
 
-def test_data_of_other_classes_are_refused(model):
+def test_other_number_of_classes_is_rejected(model):
     model._trainer = SimpleNamespace(datamodule=SimpleNamespace(classes=("a", "b")))
     with pytest.raises(ValueError, match=r"num_classes to 2"):
         model.setup("fit")
@@ -122,12 +124,12 @@ def test_data_of_other_classes_are_refused(model):
         ({"label_smoothing": -0.1}, r"model\.label_smoothing"),
     ],
 )
-def test_bad_values_are_named_as_on_the_command_line(arguments, named):
+def test_values_out_of_range_are_named_as_on_the_command_line(arguments, named):
     with pytest.raises(ValueError, match=named):
         LitClassifier(**arguments)
 
 
-def test_the_recipes_are_there():
+def test_recipes_are_listed_and_misspelled_ones_answered():
     assert list_recipes() == ["best", "era", "fast", "resnet9"]
     with pytest.raises(ValueError, match="did you mean 'era'"):
         recipe_path("eras")

@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 
 from cifar_train.training.muon import Muon, orthogonalize
 
+pytestmark = pytest.mark.numeric
+
 
 def random_matrix(rows, columns, seed=0):
     return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))

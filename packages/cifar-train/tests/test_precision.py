@@ -18,25 +18,27 @@ from cifar_train.training.module import LitClassifier
         ({}, "32-true"),
     ],
 )
-def test_the_processor_decides(monkeypatch, capabilities, expected):
+def test_precision_follows_the_processor(monkeypatch, capabilities, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     assert quickest_precision("cpu") == expected
 
 
-def test_a_torch_that_cannot_tell_trains_in_float32(monkeypatch):
+def test_precision_is_float32_if_torch_cannot_tell(monkeypatch):
     monkeypatch.delattr(torch.cpu, "get_capabilities")
     assert quickest_precision("cpu") == "32-true"
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
-def test_a_run_keeps_what_it_was_trained_with(monkeypatch, cifar_train, small, tmp_path, precision):
+def test_quickest_precision_is_stored_in_the_configuration(
+    monkeypatch, cifar_train, small, tmp_path, precision
+):
     monkeypatch.setattr("cifar_train.cli.lightning_cli.quickest_precision", lambda accelerator: precision)
     assert cifar_train("fit", *small)[0] == 0
     config = yaml.safe_load((tmp_path / "runs" / "latest" / "config.yaml").read_text())
     assert config["trainer"]["precision"] == precision
 
 
-def test_a_precision_asked_for_is_taken(cifar_train, small, tmp_path):
+def test_given_precision_is_kept(cifar_train, small, tmp_path):
     assert cifar_train("fit", *small, "--trainer.precision=32-true")[0] == 0
     config = yaml.safe_load((tmp_path / "runs" / "latest" / "config.yaml").read_text())
     assert config["trainer"]["precision"] == "32-true"
@@ -46,10 +48,10 @@ def rows_of_the_test(output):
     return dict(re.findall(r"^ *(test \w+|with [a-z ]+?) {2,}(\S+)", output, flags=re.MULTILINE))
 
 
-def test_a_weights_file_gives_the_metrics_of_its_run(monkeypatch, cifar_train, small):
+def test_command_test_prints_the_metrics_of_the_run(monkeypatch, cifar_train, small):
     for module in ("cli.lightning_cli", "cli.evaluate"):
         monkeypatch.setattr(f"cifar_train.{module}.quickest_precision", lambda *_: "bf16-mixed")
-    code, out, _ = cifar_train(*small, "--model.test_views=flip_and_shift")
+    code, out, _ = cifar_train(*small, "--model.tta=flip_and_shift")
     assert code == 0
     trained = rows_of_the_test(out)
     code, out, _ = cifar_train("test", "--data.source=synthetic")
@@ -59,7 +61,7 @@ def test_a_weights_file_gives_the_metrics_of_its_run(monkeypatch, cifar_train, s
 
 
 class Recorder(nn.Module):
-    """Takes down in which number format it would multiply."""
+    """Records the number format of its products."""
 
     def __init__(self):
         super().__init__()
@@ -73,8 +75,8 @@ class Recorder(nn.Module):
 
 
 @torch.no_grad()
-def test_only_validation_and_shifted_views_take_the_quicker_format(monkeypatch):
-    module = LitClassifier(architecture="whitenet", test_views="flip_and_shift")
+def test_only_validation_and_shifted_copies_take_the_quicker_format(monkeypatch):
+    module = LitClassifier(architecture="whitenet", tta="flip_and_shift")
     module.net = Recorder()
     logged = {}
     monkeypatch.setattr(module, "log", lambda name, value, **_: logged.update({name: value}))

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from cifar_train.training.schedule import OneCycle
 
+pytestmark = pytest.mark.numeric
+
 
 def rates(cycle, total, lr=0.4):
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)

@@ -10,6 +10,8 @@ from cifar_data import CIFAR10DataModule
 from cifar_train.training.module import LitClassifier
 from cifar_train.training.progressive_resizing import LowResolution, shrink
 
+pytestmark = pytest.mark.numeric
+
 
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_small_before_and_whole_after(until, progress):

@@ -1,4 +1,4 @@
-"""Views of images against loops over pixels, one image at a time."""
+"""Test-time augmentation against loops over pixels, one image at a time."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from cifar_train.training.tta import view_logits
+from cifar_train.training.tta import tta_logits
+
+pytestmark = pytest.mark.numeric
 
 
 def reflected(index, size):
@@ -39,7 +41,7 @@ def brute_force(model, image):
 @settings(deadline=None, max_examples=25)
 @given(st.integers(1, 4), st.integers(3, 9), st.integers(3, 9), st.integers(0, 2**16))
 @torch.no_grad()
-def test_views_are_those_of_the_published_evaluation(count, height, width, seed):
+def test_tta_is_the_published_evaluation(count, height, width, seed):
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(count, 3, height, width, generator=generator, dtype=torch.float64)
     weight = torch.randn(5, 3 * height * width, generator=generator, dtype=torch.float64)
@@ -48,14 +50,14 @@ def test_views_are_those_of_the_published_evaluation(count, height, width, seed)
         # Not linear, or means of views and of logits could not be told apart.
         return torch.tanh(views.flatten(1) @ weight.T)
 
-    found = view_logits(model, images)
+    found = tta_logits(model, images)
     for index, image in enumerate(images.numpy()):
         for ours, oracle in zip(found.values(), brute_force(model, image), strict=True):
             torch.testing.assert_close(ours[index], oracle, rtol=1e-12, atol=1e-12)
 
 
 @torch.no_grad()
-def test_six_passes_of_images_as_they_came():
+def test_flip_and_shift_takes_six_passes_and_leaves_the_images():
     shapes, images = [], torch.rand(2, 3, 32, 32)
     before = images.clone()
 
@@ -64,32 +66,32 @@ def test_six_passes_of_images_as_they_came():
             shapes.append(views.shape)
             return views.mean((2, 3))
 
-    view_logits(Model(), images)
+    tta_logits(Model(), images)
     assert shapes == [(2, 3, 32, 32)] * 6
     assert torch.equal(images, before)
 
 
 @torch.no_grad()
-def test_an_even_image_looks_the_same_in_every_view():
+def test_uniform_images_have_the_same_logits_with_and_without_tta():
     even = torch.ones(1, 3, 8, 8) * torch.tensor([1.0, -2.0, 0.5]).view(1, 3, 1, 1)
-    logits = view_logits(lambda views: views.mean((2, 3)), even)
-    torch.testing.assert_close(logits["flip"], logits["plain"])
-    torch.testing.assert_close(logits["flip_and_shift"], logits["plain"])
+    logits = tta_logits(lambda views: views.mean((2, 3)), even)
+    torch.testing.assert_close(logits["flip"], logits["none"])
+    torch.testing.assert_close(logits["flip_and_shift"], logits["none"])
 
 
-@pytest.mark.parametrize(("views", "passes"), [("plain", 1), ("flip", 2), ("flip_and_shift", 6)])
+@pytest.mark.parametrize(("tta", "passes"), [("none", 1), ("flip", 2), ("flip_and_shift", 6)])
 @torch.no_grad()
-def test_fewer_views_are_the_first_of_all_and_cost_no_more_passes(views, passes):
+def test_lesser_tta_takes_fewer_passes_and_gives_the_same_logits(tta, passes):
     images, seen = torch.rand(2, 3, 8, 8), []
 
     def model(view):
         seen.append(1)
         return view.mean((2, 3))
 
-    found = view_logits(model, images, views=views)
+    found = tta_logits(model, images, tta=tta)
     assert len(seen) == passes
-    everything = view_logits(model, images)
+    everything = tta_logits(model, images)
     assert list(found) == list(everything)[: len(found)]
-    assert list(found)[-1] == views
+    assert list(found)[-1] == tta
     for name, value in found.items():
         assert torch.equal(value, everything[name])
