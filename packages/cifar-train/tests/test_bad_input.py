@@ -32,7 +32,7 @@ from PIL import Image
         (["--config=nowhere.yaml"], "nowhere.yaml"),
         (["--ckpt_path=last"], "runs/latest"),
         (["--ckpt_path=nowhere.ckpt"], "nowhere.ckpt"),
-        (['--model.arguments={"width": [8, 8, 8]}'], "did you mean 'widths'"),
+        (['--model.arguments={"width": [8, 8, 8]}'], "widths"),
         (["fitt"], "fit"),
         (["test"], "runs/latest"),
         (["test", "--weights=nowhere.safetensors"], "nowhere.safetensors"),

@@ -32,7 +32,7 @@ def analysis():
         test=Evaluation(np.eye(4)[[0, 1, 3, 0]], [0, 1, 1, 2], class_names=CLASSES),
         flip_accuracy=0.75,
         validation=None,
-        familiarity=None,
+        detector=None,
         human=None,
         shown=ErrorMaps(errors, np.zeros((0, 4, 4, 3), np.uint8), none, none),
         layers={"conv": (4, 4)},

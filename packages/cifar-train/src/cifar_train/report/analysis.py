@@ -18,8 +18,8 @@ from cifar_explain import (
     Errors,
     Evaluation,
     Faithfulness,
-    Familiarity,
     HumanView,
+    OODDetector,
     apply_temperature,
     class_reports,
     confusion_matrix,
@@ -27,7 +27,7 @@ from cifar_explain import (
     explain,
     find_errors,
     find_layers,
-    fit_familiarity,
+    fit_ood_detector,
     judge_errors,
     measure_faithfulness,
     most_confused,
@@ -36,8 +36,8 @@ from cifar_explain import (
     read_rechecks,
     top_k_accuracy,
 )
-from cifar_models import Weights, fold_batch_norms
-from cifar_train.runs.export import FALSE_POSITIVE_RATE, check_weights, validation_logits
+from cifar_models import Weights, fuse_conv_bn
+from cifar_train.runs.export import check_weights, validation_logits
 
 #: Misclassified images that the report shows.
 SHOWN_ERRORS = 10
@@ -120,7 +120,7 @@ class Analysis:
         test: Probabilities on the test set, without test-time augmentation.
         flip_accuracy: Test accuracy with flip as test-time augmentation, in [0, 1].
         validation: Probabilities on the validation split; None without one.
-        familiarity: Temperature and out-of-distribution thresholds, fitted on the validation split; None without one.
+        detector: Temperature and out-of-distribution thresholds, fitted on the validation split; None without one.
         human: What people say about each test error; None without their answers.
         shown: The errors shown with their maps.
         layers: Height and width of the explained layers' maps, by name, in the model's order.
@@ -130,7 +130,7 @@ class Analysis:
     test: Evaluation
     flip_accuracy: float
     validation: Evaluation | None
-    familiarity: Familiarity | None
+    detector: OODDetector | None
     human: HumanView | None
     shown: ErrorMaps
     layers: dict[str, tuple[int, int]]
@@ -161,9 +161,9 @@ class Analysis:
     @cached_property
     def calibrated(self) -> NDArray[np.float64]:
         """Test probabilities at the fitted temperature; unchanged if there is none."""
-        if self.familiarity is None:
+        if self.detector is None:
             return self.test.probabilities
-        return apply_temperature(self.test.probabilities, self.familiarity.temperature)
+        return apply_temperature(self.test.probabilities, self.detector.temperature)
 
     @cached_property
     def calibration_errors(self) -> tuple[float, float]:
@@ -180,7 +180,7 @@ class Analysis:
         Undefined ones are None: the precision of a class that is never predicted, the recall of one without images,
         and the standard error of a single image.
         """
-        known, names = self.familiarity, self.test.class_names
+        known, names = self.detector, self.test.class_names
         return {
             "test_accuracy": self.test.accuracy,
             "test_accuracy_flip": self.flip_accuracy,
@@ -237,12 +237,12 @@ def analyze(
     spec, images = weights.spec, datamodule.dataset.test.images
     say("predictions on the validation split and the test set")
     test, logits = evaluate_test_set(weights, datamodule)
-    familiarity, validation = None, None
+    detector, validation = None, None
     if datamodule.val_size:
         held_out, labels = validation_logits(weights.model, datamodule, spec)
         validation = Evaluation(_softmax(held_out), labels, spec.classes)
-        familiarity = fit_familiarity(held_out, labels, false_alarm_rate=FALSE_POSITIVE_RATE)
-    network = fold_batch_norms(weights.model)
+        detector = fit_ood_detector(held_out, labels)
+    network = fuse_conv_bn(weights.model)
     flipped = predict_logits(network, images, preprocess=lambda x: spec.normalize(x).flip(3))
     errors = find_errors(test.probabilities, test.labels, class_names=spec.classes)
     say(f"maps of {min(SHOWN_ERRORS, len(errors))} of {len(errors)} misclassified images")
@@ -257,7 +257,7 @@ def analyze(
         test=test,
         flip_accuracy=float(((logits + flipped).argmax(axis=1) == test.labels).mean()),
         validation=validation,
-        familiarity=familiarity,
+        detector=detector,
         human=people(errors) if people else None,
         shown=shown,
         layers={row.layer: row.map_size for row in rows},
@@ -275,7 +275,7 @@ def evaluate_test_set(
     """
     check_weights(weights, datamodule)
     test, spec = datamodule.dataset.test, weights.spec
-    logits = predict_logits(fold_batch_norms(weights.model), test.images, preprocess=spec.normalize)
+    logits = predict_logits(fuse_conv_bn(weights.model), test.images, preprocess=spec.normalize)
     return Evaluation(_softmax(logits), np.asarray(test.labels, np.int64), spec.classes), logits
 
 

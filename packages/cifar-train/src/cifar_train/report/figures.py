@@ -80,7 +80,7 @@ def write_figures(
 def _drawings(analysis: Analysis, history: History | None) -> dict[str, Callable[[str], Figure]]:
     test, shown = analysis.test, analysis.shown
     curve = reliability_curve(test.probabilities, test.labels)
-    calibrated = reliability_curve(analysis.calibrated, test.labels) if analysis.familiarity else None
+    calibrated = reliability_curve(analysis.calibrated, test.labels) if analysis.detector else None
     drawings: dict[str, Callable[[str], Figure]] = {
         "confusion": lambda theme: plot_confusion(
             analysis.confusion, class_names=test.class_names, theme=theme

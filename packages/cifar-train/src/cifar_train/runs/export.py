@@ -15,13 +15,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from cifar_data import CIFAR10DataModule
-from cifar_explain import fit_familiarity, predict_logits
-from cifar_models import InputSpec, Weights, fold_batch_norms, load_weights, read_header, save_weights
+from cifar_explain import fit_ood_detector, predict_logits
+from cifar_models import InputSpec, Weights, fuse_conv_bn, load_weights, read_header, save_weights
 from cifar_train.runs.checkpoint import CHECKPOINT_KEY, read_checkpoint, restore_model
 from cifar_train.runs.directory import RunDirectory
-
-#: Share of validation images that out-of-distribution detection may flag.
-FALSE_POSITIVE_RATE = 0.05
 
 
 def export_checkpoint(
@@ -84,7 +81,7 @@ def _calibrate(checkpoint: Path, datamodule: CIFAR10DataModule) -> dict[str, Any
     return {
         "val_accuracy": float((logits.argmax(axis=1) == labels).mean()),
         "val_loss": float(F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels))),
-        "familiarity": fit_familiarity(logits, labels, false_alarm_rate=FALSE_POSITIVE_RATE).to_dict(),
+        "familiarity": fit_ood_detector(logits, labels).to_dict(),
     }
 
 
@@ -94,7 +91,7 @@ def validation_logits(
     """Returns the model's logits ``(N, K)`` on the validation split and the labels ``(N,)``."""
     train = datamodule.dataset.train
     indices = datamodule.val_indices
-    logits = predict_logits(fold_batch_norms(model), train.images[indices], preprocess=spec.normalize)
+    logits = predict_logits(fuse_conv_bn(model), train.images[indices], preprocess=spec.normalize)
     return logits, np.asarray(train.labels[indices], np.int64)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cifar_data import CIFAR10DataModule
-from cifar_models import InputSpec, create_model, fold_batch_norms, list_models
+from cifar_models import InputSpec, create_model, fuse_conv_bn, list_models
 from cifar_train.runs.checkpoint import CHECKPOINT_KEY
 from cifar_train.runs.hardware import describe_environment
 from cifar_train.training.micro_batches import MicroBatches
@@ -169,7 +169,7 @@ class LitClassifier(L.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Fuses convolutions and batch norms of a copy of the network, for this evaluation only."""
-        self._inference = fold_batch_norms(self.net).forward
+        self._inference = fuse_conv_bn(self.net).forward
 
     def on_validation_epoch_end(self) -> None:
         """Discards the fused copy, since training changes the network."""
