@@ -1,16 +1,16 @@
-"""Explain a model of your own with cifar_explain alone: maps of several layers, overlays, misclassified images.
+"""Explains your own network with cifar_explain alone: class activation maps, misclassified images, a gallery.
 
     uv run python examples/explain_your_model.py explained
 
-It draws a small data set, trains a small network for a few seconds and writes into the folder `explained`:
+generates a small data set, trains a small network for a few seconds and writes into the folder `explained`:
 
-    maps.png            one test image of each class, and where three layers see evidence for it
-    misclassified.png   errors on the test images with maps for the predicted and for the true class
-    confusion.png       what is mistaken for what
-    gallery/            all test predictions (gallery.npz) and the images that are wrong (gallery.png)
+    maps.png            a test image of each class with the maps of three layers
+    misclassified.png   misclassified test images with maps for the predicted and the true class
+    confusion.png       the confusion matrix
+    gallery/            all test predictions and the misclassified images
 
-Needed of a model: that it is a `torch.nn.Module` from images `(N, C, H, W)` to logits `(N, K)`, and that the layers to
-explain have spatial outputs. To explain yours, replace `SmallNet` and `draw_shapes`.
+Any `torch.nn.Module` from images `(N, C, H, W)` to logits `(N, K)` will do; the layers to explain need spatial outputs.
+For your own, replace `SmallNet` and `draw_shapes`.
 """
 
 import argparse
@@ -26,7 +26,6 @@ from torch.nn import functional as F
 
 from cifar_explain import (
     confusion_matrix,
-    enlarge_photo,
     explain,
     find_errors,
     make_gallery,
@@ -34,13 +33,14 @@ from cifar_explain import (
     plot_confusion,
     plot_errors,
     predict_probabilities,
+    upsample_image,
     write_gallery,
 )
 
 CLASSES = ("disc", "ring", "cross")
 LAYERS = ("body.1", "body.4", "body.7")  # names of submodules, as in `model.named_modules()`
 SIDE = 48  # of an image, in pixels
-SCALE = 4  # how many times larger the maps' picture shows it
+SCALE = 4  # of maps.png
 SHOWN_ERRORS = 10
 
 
@@ -57,12 +57,12 @@ class SmallNet(nn.Module):
         self.head = nn.Linear(64, len(CLASSES))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits `(N, 3)` of images `(N, 3, H, W)`."""
+        """Returns logits `(N, 3)` of images `(N, 3, H, W)`."""
         return self.head(self.body(images))
 
 
 def draw_shapes(count: int, *, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return photos `(count, SIDE, SIDE, 3)` of one shape each, anywhere on noise, and their labels `(count,)`."""
+    """Returns images `(count, SIDE, SIDE, 3)`, each of one shape somewhere on noise, and their labels `(count,)`."""
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, len(CLASSES), count)
     radii = generator.uniform(5, 9, (count, 1, 1))
@@ -78,38 +78,38 @@ def draw_shapes(count: int, *, seed: int) -> tuple[NDArray[np.uint8], NDArray[np
     )
     masks = shapes[labels, np.arange(count)]  # (count, SIDE, SIDE)
     colours = generator.uniform(-90, 90, (count, 1, 1, 3))
-    photos = 128 + masks[..., None] * colours + generator.normal(0, 15, (count, SIDE, SIDE, 3))
-    return photos.clip(0, 255).astype(np.uint8), labels
+    images = 128 + masks[..., None] * colours + generator.normal(0, 15, (count, SIDE, SIDE, 3))
+    return images.clip(0, 255).astype(np.uint8), labels
 
 
-def preprocess(photos: NDArray[np.uint8]) -> Tensor:
-    """Return photos `(N, H, W, 3)` as the network takes them: float32 `(N, 3, H, W)` in [-1, 1]."""
-    return torch.from_numpy(photos).permute(0, 3, 1, 2).float() / 127.5 - 1
+def preprocess(images: NDArray[np.uint8]) -> Tensor:
+    """Returns the network's input for images `(N, H, W, 3)`: float32 `(N, 3, H, W)` in [-1, 1]."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def train(model: nn.Module, photos: NDArray[np.uint8], labels: NDArray[np.int64], *, epochs: int) -> None:
-    """Train `model` in place, 50 images at a time."""
+def train(model: nn.Module, images: NDArray[np.uint8], labels: NDArray[np.int64], *, epochs: int) -> None:
+    """Trains `model` in place, in batches of 50 images."""
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    images, targets = preprocess(photos), torch.from_numpy(labels)
+    inputs, targets = preprocess(images), torch.from_numpy(labels)
     for _ in range(epochs):
-        for batch in torch.randperm(len(images)).split(50):
+        for batch in torch.randperm(len(inputs)).split(50):
             optimizer.zero_grad()
-            F.cross_entropy(model(images[batch]), targets[batch]).backward()
+            F.cross_entropy(model(inputs[batch]), targets[batch]).backward()
             optimizer.step()
 
 
-def draw_maps(model: nn.Module, photos: NDArray[np.uint8]) -> Image.Image:
-    """Return a picture with a row for each photo: itself, and the map of each layer over it."""
-    maps = explain(model, preprocess(photos), layers=LAYERS, method="gradcam")  # (N, layers, H, W)
+def draw_maps(model: nn.Module, images: NDArray[np.uint8]) -> Image.Image:
+    """Returns one figure with a row for each image: the image, and each layer's map over it."""
+    maps = explain(model, preprocess(images), layers=LAYERS, method="gradcam")  # (N, layers, H, W)
     rows = [
-        np.hstack([enlarge_photo(photo, SCALE), *(overlay(photo, heat, scale=SCALE) for heat in heats)])
-        for photo, heats in zip(photos, maps, strict=True)
+        np.hstack([upsample_image(image, SCALE), *(overlay(image, heat, scale=SCALE) for heat in heats)])
+        for image, heats in zip(images, maps, strict=True)
     ]
     return Image.fromarray(np.vstack(rows))
 
 
 def main(folder: Path) -> None:
-    """Train, explain, and write everything into `folder`."""
+    """Trains, explains and writes everything into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     model = SmallNet()
@@ -117,34 +117,34 @@ def main(folder: Path) -> None:
     weights = folder / "model.pt"
     torch.save(model.state_dict(), weights)
 
-    photos, labels = draw_shapes(500, seed=1)
-    probabilities = predict_probabilities(model, photos, preprocess=preprocess)
+    images, labels = draw_shapes(500, seed=1)
+    probabilities = predict_probabilities(model, images, preprocess=preprocess)
     predicted = probabilities.argmax(axis=1)
     plot_confusion(confusion_matrix(labels, predicted, classes=len(CLASSES)), class_names=CLASSES).savefig(
         folder / "confusion.png"
     )
 
     one_of_each = [int(np.flatnonzero(labels == label)[0]) for label in range(len(CLASSES))]
-    draw_maps(model, photos[one_of_each]).save(folder / "maps.png")
+    draw_maps(model, images[one_of_each]).save(folder / "maps.png")
 
     errors = find_errors(probabilities, labels, class_names=CLASSES)
     print(f"{len(errors)} of {len(labels)} test images are misclassified")
-    surest = errors.ranked("confidence").take(slice(SHOWN_ERRORS))
-    if len(surest):
-        wrong = photos[surest.indices]
+    most_confident = errors.ranked("confidence").take(slice(SHOWN_ERRORS))
+    if len(most_confident):
+        wrong = images[most_confident.indices]
         maps = [
             explain(model, preprocess(wrong), layers=LAYERS, target=target)
-            for target in (surest.predictions, surest.labels)
+            for target in (most_confident.predictions, most_confident.labels)
         ]
-        plot_errors(surest, wrong, maps=maps[0], true_maps=maps[1], layers=LAYERS).savefig(
+        plot_errors(most_confident, wrong, maps=maps[0], true_maps=maps[1], layers=LAYERS).savefig(
             folder / "misclassified.png"
         )
     gallery = make_gallery(
         probabilities,
         labels,
-        photos,
+        images,
         class_names=CLASSES,
-        # Ties the predictions to the weights that made them.
+        # Ties the predictions to these weights.
         weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
     )
     write_gallery(gallery, folder / "gallery")
@@ -152,7 +152,7 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
-        description="Explain a small network and write the pictures into a folder."
+        description="Explain a small network and write the figures into a folder."
     )
-    parser.add_argument("folder", type=Path, help="where the pictures go")
+    parser.add_argument("folder", type=Path, help="gets the figures")
     main(parser.parse_args().folder)

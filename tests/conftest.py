@@ -1,4 +1,4 @@
-"""What the tests across packages share."""
+"""A fixture of the tests across packages."""
 
 import ast
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import pytest
 # A fixture, since test modules that pytest loads by importlib cannot import one another.
 @pytest.fixture(scope="session")
 def imported_modules() -> Callable[[Path], set[str]]:
-    """A function: the top-level names of all modules that a Python file imports, wherever in it that is."""
+    """Gives the top-level names of all modules that a Python file imports, wherever in the file."""
 
     def read(path: Path) -> set[str]:
         names = set()
