@@ -236,10 +236,10 @@ def test_filters_do_not_depend_on_the_sign_of_the_images():
 @pytest.mark.parametrize(
     ("given", "patch", "message"),
     [
-        (torch.zeros(3, 8, 8), 2, "shape"),
+        (torch.zeros(3, 8, 8), 2, r"got \(3, 8, 8\)"),
         (torch.zeros(1, 3, 3, 3), 2, "more images"),
         (torch.full((8, 3, 8, 8), float("nan")), 2, "NaN"),
-        (torch.zeros(8, 3, 8, 8), 9, "patch is 9; it must be in 1 to 8"),
+        (torch.zeros(8, 3, 8, 8), 9, r"at least patch = 9 >= 1, got \(8, 3, 8, 8\)"),
     ],
 )
 def test_images_that_cannot_be_whitened_are_rejected(given, patch, message):

@@ -56,6 +56,9 @@ def test_float32_round_trip_is_exact(tmp_path, trained):
     assert (weights.architecture, weights.arguments, weights.spec) == ("resnet9", {}, CIFAR10)
     assert (weights.recipe, weights.metrics) == (RECIPE, METRICS)
     assert (weights.dtype, weights.format_version) == ("float32", 1)
+    header = read_header(path)
+    assert type(header) is WeightsHeader
+    assert vars(header) == {name: vars(weights)[name] for name in vars(header)}
     assert weights.sha256 == digest == hashlib.sha256(path.read_bytes()).hexdigest()
     assert list(tmp_path.iterdir()) == [path]
 
@@ -82,7 +85,7 @@ def test_every_model_round_trips(tmp_path, name):
     assert states_equal(load_weights(tmp_path / name).model, model)
 
 
-def test_arguments_are_kept(tmp_path):
+def test_arguments_are_stored(tmp_path):
     def scaled(*, widths, num_classes=10):
         return nn.Sequential(
             nn.Conv2d(3, widths[0], 3),
@@ -98,13 +101,16 @@ def test_arguments_are_kept(tmp_path):
     assert weights.model[0].out_channels == 4
 
 
-def test_saving_changes_nothing_of_the_model(tmp_path, trained):
+def test_saving_and_loading_change_neither_model_nor_random_state(tmp_path, trained):
     trained.train().to(memory_format=torch.channels_last)
     before = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
+    random = torch.random.get_rng_state()
     save_weights(tmp_path / "w", trained, architecture="resnet9", dtype="float16")
+    load_weights(tmp_path / "w")
     assert trained.training
     assert trained.layer1[0].weight.is_contiguous(memory_format=torch.channels_last)
     assert all(torch.equal(tensor, before[name]) for name, tensor in trained.state_dict().items())
+    assert torch.equal(torch.random.get_rng_state(), random)
 
 
 def test_same_content_gives_the_same_bytes(tmp_path, trained):
@@ -114,21 +120,7 @@ def test_same_content_gives_the_same_bytes(tmp_path, trained):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_neither_saving_nor_loading_touches_the_random_state(tmp_path, trained):
-    before = torch.random.get_rng_state()
-    save_weights(tmp_path / "w", trained, architecture="resnet9")
-    load_weights(tmp_path / "w")
-    assert torch.equal(torch.random.get_rng_state(), before)
-
-
-def test_read_header_is_what_load_says(tmp_path, trained):
-    save_weights(tmp_path / "w", trained, architecture="resnet9", recipe=RECIPE, metrics=METRICS)
-    header, weights = read_header(tmp_path / "w"), load_weights(tmp_path / "w")
-    assert type(header) is WeightsHeader
-    assert vars(header) == {name: vars(weights)[name] for name in vars(header)}
-
-
-def test_read_header_knows_files_of_unknown_architectures(tmp_path):
+def test_headers_of_unknown_architectures_can_be_read(tmp_path):
     register_model("here", lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 10)))
     save_weights(tmp_path / "w", create_model("here"), architecture="here")
     del registry._FACTORIES["here"]
@@ -144,7 +136,7 @@ def test_other_programs_can_open_the_file(tmp_path, trained):
         assert WeightsHeader.from_json(file.metadata()["cifar_models"]).architecture == "resnet9"
 
 
-def test_the_file_gets_ordinary_permissions(tmp_path, trained):
+def test_the_file_has_ordinary_permissions(tmp_path, trained):
     umask = os.umask(0o022)
     try:
         save_weights(tmp_path / "w", trained, architecture="resnet9")
@@ -168,7 +160,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, trained, monkeyp
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_missing_folder(tmp_path, trained):
+def test_a_missing_folder_is_named(tmp_path, trained):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         save_weights(tmp_path / "nowhere" / "w", trained, architecture="resnet9")
 
@@ -191,7 +183,7 @@ def test_missing_folder(tmp_path, trained):
         ),
     ],
 )
-def test_what_could_not_be_loaded_is_not_written(tmp_path, trained, changes, message):
+def test_a_file_that_could_not_be_loaded_is_not_written(tmp_path, trained, changes, message):
     with pytest.raises(ValueError, match=message):
         save_weights(tmp_path / "w", trained, **{"architecture": "resnet9", **changes})
     assert not list(tmp_path.iterdir())
@@ -205,14 +197,14 @@ def test_what_could_not_be_loaded_is_not_written(tmp_path, trained, changes, mes
         ("float16", 65536.0, "'fc.bias' has values beyond the range of torch.float16; save it as float32"),
     ],
 )
-def test_weights_that_are_no_numbers_are_not_written(tmp_path, trained, dtype, value, message):
+def test_weights_out_of_range_are_not_written(tmp_path, trained, dtype, value, message):
     trained.fc.bias.data[3] = value
     with pytest.raises(ValueError, match=message):
         save_weights(tmp_path / "w", trained, architecture="resnet9", dtype=dtype)
     assert not list(tmp_path.iterdir())
 
 
-def test_buffers_outside_the_state_are_refused(tmp_path):
+def test_buffers_outside_the_state_are_rejected(tmp_path):
     class Hidden(nn.Linear):
         def __init__(self):
             super().__init__(3 * 32 * 32, 10)

@@ -35,9 +35,6 @@ class InputSpec:
         mean: Mean of each colour channel (R, G, B), on the scale where black is 0 and white is 1.
         std: Standard deviation of each colour channel on that scale, from 1e-6 to 1.
         size: Width and height of the images in pixels, from 16 to 1024.
-
-    Raises:
-        ValueError: If a value is not allowed.
     """
 
     classes: tuple[str, ...]
@@ -63,9 +60,7 @@ class InputSpec:
             image: A PIL image of any mode and size, or a uint8 array (H, W), (H, W, 1), (H, W, 3), (H, W, 4).
 
         Raises:
-            TypeError: If it is neither of these.
-            ValueError: If the array's dtype or shape is another, the image has no pixels, or its values are out of
-                range (modes "I" and "F").
+            TypeError, ValueError: If it is none of these, has no pixels, or values out of range (modes "I" and "F").
             OSError: If the image's file is damaged.
 
         >>> CIFAR10.to_image(Image.new("L", (640, 480))).size

@@ -25,16 +25,12 @@ _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 def whitening_filters(images: Tensor, *, patch: int = _PATCH, eps: float = 5e-4) -> Tensor:
     """Returns filters whose responses to patches of `images` are uncorrelated and of equal variance.
 
+    Their shape is `(C*patch*patch, C, patch, patch)`, sorted by increasing variance of the patches along them.
+
     Args:
         images: Normalised images `(N, C, H, W)`; a few thousand settle the covariance.
-        patch: Side of the patches in pixels, at least 1 and at most the images' sides.
+        patch: Side of the patches in pixels.
         eps: Added to the variances (in units of the images' squared values), so that flat directions stay finite.
-
-    Returns:
-        `(C*patch*patch, C, patch, patch)`, by increasing variance of their directions.
-
-    Raises:
-        ValueError: If the shape or `patch` does not fit, there are too few images, or they are not finite.
 
     Source: D. Page, "How to Train Your ResNet 8" (2019), patch whitening.
 
@@ -45,19 +41,16 @@ def whitening_filters(images: Tensor, *, patch: int = _PATCH, eps: float = 5e-4)
     >>> torch.allclose(second_moments / (64 * 7 * 7), torch.eye(12), atol=1e-3)
     True
     """
-    if images.ndim != 4:
-        raise ValueError(f"images has shape {tuple(images.shape)}; (N, C, H, W) is needed")
-    channels = images.size(1)
-    if not 1 <= patch <= min(images.shape[2:]):
+    if images.ndim != 4 or not 1 <= patch <= min(images.shape[2:]):
         raise ValueError(
-            f"patch is {patch}; it must be in 1 to {min(images.shape[2:])}, the images' shorter side"
+            f"images must be (N, C, H, W) with H and W of at least patch = {patch} >= 1, got {tuple(images.shape)}"
         )
-    patches = (
-        nn.functional.unfold(images.float(), patch).transpose(1, 2).reshape(-1, channels * patch * patch)
-    )
-    if len(patches) < patches.size(1):
+    channels = images.size(1)
+    values = channels * patch * patch
+    patches = nn.functional.unfold(images.float(), patch).transpose(1, 2).reshape(-1, values)
+    if len(patches) < values:
         raise ValueError(
-            f"images has {len(patches)} patches; at least {patches.size(1)} are needed, so give more images"
+            f"images has {len(patches)} patches; at least {values} are needed, so give more images"
         )
     covariance = patches.T @ patches / len(patches)
     if not torch.isfinite(covariance).all():

@@ -53,9 +53,6 @@ def model_card(
         training: Rows of the table on training, label and value; None to show the stored header instead.
         analysis: `classes`, `most_confused` and calibration errors on the test set, as in `summary.json`.
 
-    Raises:
-        ImportError: If the extra `hub` is not installed.
-
     Source: M. Mitchell et al., "Model Cards for Model Reporting" (arXiv:1810.03993);
         front matter: huggingface.co/docs/hub/model-cards.
 
@@ -64,15 +61,14 @@ def model_card(
     >>> "| test accuracy | 94.00 % |" in model_card(header, repo_id="user/name")
     True
     """
+    load = f"from_pretrained({json.dumps(repo_id)})" if repo_id else f"load_weights({json.dumps(filename)})"
     title = repo_id.rpartition("/")[2] if repo_id else _title(header)
     metrics = {name: float(value) for name, value in header.metrics.items() if isinstance(value, int | float)}
     thresholds = header.metrics.get("familiarity")
     body = _template().render(
         header=header,
         title=title,
-        load=f"from_pretrained({json.dumps(repo_id)})"
-        if repo_id
-        else f"load_weights({json.dumps(filename)})",
+        load=load,
         dataset=dataset,
         images={split: count for split, count in (images or {}).items() if count},
         parameters=parameters,

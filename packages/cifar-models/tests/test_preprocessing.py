@@ -1,0 +1,432 @@
+"""Input specs, the arithmetic of normalisation, and images of every kind: upright, opaque, RGB, fitted, unchanged."""
+
+import dataclasses
+import io
+import itertools
+import json
+import struct
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image, ImageOps, ImageSequence
+
+from cifar_models import CIFAR10, InputSpec
+
+MODES = [
+    "1",
+    "L",
+    "LA",
+    "La",
+    "P",
+    "PA",
+    "RGB",
+    "RGBA",
+    "RGBa",
+    "RGBX",
+    "CMYK",
+    "YCbCr",
+    "LAB",
+    "HSV",
+    "I",
+    "F",
+]
+MODES_16 = ["I;16", "I;16L", "I;16B", "I;16N"]
+LEVELS = torch.arange(256, dtype=torch.uint8).repeat_interleave(3).reshape(1, 16, 16, 3)
+
+means = st.tuples(*[st.floats(0, 1)] * 3)
+stds = st.tuples(*[st.floats(1e-6, 1)] * 3)
+class_names = st.text(st.characters(categories=["L", "N", "P"]), min_size=1)
+
+
+def noise(height=32, width=32, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def pixels(image):
+    return np.asarray(CIFAR10.to_image(image))
+
+
+def reopened(image, format, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return Image.open(buffer)
+
+
+def exif(orientation):
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags
+
+
+@pytest.fixture
+def half():
+    """Distinct corners, no symmetry: any of the eight orientations looks different."""
+    array = np.zeros((32, 32, 3), np.uint8)
+    array[:16, :8] = 255, 0, 0
+    array[20:, 24:] = 0, 255, 0
+    return array
+
+
+def test_cifar10_has_the_published_values():
+    names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    assert CIFAR10.classes == names
+    np.testing.assert_allclose(CIFAR10.mean, [0.4914, 0.4822, 0.4465], atol=5e-5)
+    np.testing.assert_allclose(CIFAR10.std, [0.2470, 0.2435, 0.2616], atol=5e-5)
+    assert CIFAR10.size == 32
+
+
+@given(
+    classes=st.lists(class_names, min_size=2, unique=True), mean=means, std=stds, size=st.integers(16, 1024)
+)
+def test_specs_survive_json(classes, mean, std, size):
+    spec = InputSpec(classes=tuple(classes), mean=mean, std=std, size=size)
+    again = InputSpec.from_dict(json.loads(json.dumps(spec.to_dict())))
+    assert again == spec
+    assert hash(again) == hash(spec)
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        (
+            "classes",
+            [
+                ["a"] * 10,
+                ["a", "b", "a"],
+                ["a"],
+                [],
+                "abcdefghij",
+                ["a", 9],
+                ["a", ""],
+                ["a", "\x1b[31m"],
+                ["a", ["j"]],
+            ],
+        ),
+        (
+            "mean",
+            [
+                [125.3, 122.9, 113.9],
+                [0.5, 0.5],
+                *([0.5, 0.5, x] for x in (np.nan, np.inf, 10**400, "0.5")),
+                0.5,
+            ],
+        ),
+        ("std", [[0.2, 0.2, 0.0], [0.2, 0.2, -0.2], [62.9, 62.1, 66.7], None]),
+        ("size", [15, 10**9, 32.0, True]),
+    ],
+)
+def test_impossible_values_are_named(key, values):
+    for value in values:
+        with pytest.raises(ValueError, match=f"^{key} must be "):
+            InputSpec.from_dict({**CIFAR10.to_dict(), key: value})
+
+
+@pytest.mark.parametrize("values", [{}, {**CIFAR10.to_dict(), "extra": 1}, [], None, "spec"])
+def test_specs_have_exactly_their_keys(values):
+    with pytest.raises(ValueError, match="must have exactly the keys"):
+        InputSpec.from_dict(values)
+
+
+@given(mean=means, std=stds)
+def test_denormalize_inverts_normalize_for_every_level(mean, std):
+    spec = dataclasses.replace(CIFAR10, mean=mean, std=std)
+    assert torch.equal(spec.denormalize(spec.normalize(LEVELS)), LEVELS)
+
+
+def test_normalize_agrees_with_the_formula_in_double_precision():
+    images = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+    expected = (images / 255 - np.array(CIFAR10.mean)) / np.array(CIFAR10.std)
+    ours = CIFAR10.normalize(images)
+    assert ours.dtype == torch.float32
+    np.testing.assert_allclose(ours.numpy(), expected.transpose(0, 3, 1, 2), rtol=0, atol=1e-6)
+
+
+def test_normalize_agrees_with_torchvision():
+    transforms = pytest.importorskip(
+        "torchvision.transforms", reason="torchvision is the oracle of normalize"
+    )
+    image = Image.fromarray(LEVELS[0].numpy())
+    theirs = transforms.Normalize(CIFAR10.mean, CIFAR10.std)(transforms.ToTensor()(image))
+    torch.testing.assert_close(CIFAR10.normalize(LEVELS)[0], theirs, rtol=0, atol=1e-6)
+
+
+def test_normalize_takes_tensors_arrays_views_and_read_only_memory():
+    images = np.random.default_rng(1).integers(0, 256, (4, 8, 6, 3), dtype=np.uint8)
+    expected = CIFAR10.normalize(torch.from_numpy(images.copy()))
+    frozen = images.copy()
+    frozen.flags.writeable = False
+    assert torch.equal(CIFAR10.normalize(frozen), expected)
+    assert torch.equal(CIFAR10.normalize(images[::-1]), expected.flip(0))
+    assert torch.equal(CIFAR10.normalize(images[:, :, ::-1]), expected.flip(3))
+    assert expected.is_contiguous(memory_format=torch.channels_last)
+    assert CIFAR10.normalize(images[:0]).shape == (0, 3, 8, 6)
+
+
+def test_inputs_of_normalize_and_denormalize_stay_as_they_are():
+    for images in (LEVELS.clone(), LEVELS.numpy().copy()):
+        CIFAR10.normalize(images)
+        assert np.array_equal(np.asarray(images), LEVELS.numpy())
+    x = CIFAR10.normalize(LEVELS).requires_grad_()
+    before = x.detach().clone()
+    assert torch.equal(CIFAR10.denormalize(x), LEVELS)
+    assert torch.equal(x.detach(), before)
+
+
+def test_denormalize_rounds_and_clips():
+    identity = dataclasses.replace(CIFAR10, mean=(0.0,) * 3, std=(1.0,) * 3)
+    values = torch.tensor([-9.0, 0.4 / 255, 0.6 / 255, 254.6 / 255, 2.0, float("inf"), float("-inf")])
+    assert identity.denormalize(values.expand(1, 3, 1, 7))[0, 0, :, 0].tolist() == [0, 0, 1, 255, 255, 255, 0]
+
+
+@pytest.mark.parametrize(
+    ("method", "wrong", "error", "message"),
+    [
+        *(
+            (CIFAR10.normalize, wrong, ValueError, r"images must be uint8 of shape \(N, H, W, 3\), got ")
+            for wrong in (
+                np.zeros((1, 8, 8, 3)),
+                np.zeros((8, 8, 3), np.uint8),
+                np.zeros((1, 3, 8, 8), np.uint8),
+                torch.zeros(1, 8, 8, 3),
+            )
+        ),
+        (CIFAR10.normalize, [[1]], TypeError, "numpy array or a tensor, got list"),
+        *(
+            (CIFAR10.denormalize, wrong, ValueError, r"floating-point of shape \(N, 3, H, W\), got ")
+            for wrong in (
+                torch.zeros(1, 3, 8, 8, dtype=torch.uint8),
+                torch.zeros(3, 8, 8),
+                torch.zeros(1, 8, 8, 3),
+            )
+        ),
+        (CIFAR10.denormalize, torch.full((1, 3, 2, 2), float("nan")), ValueError, "NaN"),
+    ],
+)
+def test_other_batches_are_rejected(method, wrong, error, message):
+    with pytest.raises(error, match=message):
+        method(wrong)
+
+
+@given(hnp.arrays(np.uint8, (32, 32, 3)))
+def test_rgb_of_the_right_size_passes_unchanged(array):
+    assert np.array_equal(pixels(Image.fromarray(array)), array)
+    assert np.array_equal(pixels(array), array)
+
+
+@settings(max_examples=30, deadline=None)
+@given(height=st.integers(1, 200), width=st.integers(1, 200))
+def test_other_sizes_are_fitted_as_pillow_does(height, width):
+    image = Image.fromarray(noise(height, width))
+    expected = ImageOps.fit(image, (32, 32), method=Image.Resampling.BICUBIC)
+    assert np.array_equal(pixels(image), np.asarray(expected))
+
+
+@pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (1, 1)])
+def test_extreme_shapes_are_fitted(size):
+    assert np.array_equal(pixels(Image.new("RGB", size, (9, 8, 7))), np.full((32, 32, 3), (9, 8, 7)))
+
+
+@pytest.mark.parametrize("mode", [*MODES, *MODES_16])
+def test_every_mode_gives_rgb_and_keeps_the_original(mode):
+    image = Image.new(mode, (50, 40))
+    before = image.tobytes()
+    result = CIFAR10.to_image(image)
+    assert (result.mode, result.size) == ("RGB", (32, 32))
+    assert (image.mode, image.size, image.tobytes()) == (mode, (50, 40), before)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGBX", "CMYK", "YCbCr", "HSV", "RGBA", "LA", "PA"])
+def test_opaque_images_are_converted_as_pillow_does(mode):
+    image = Image.fromarray(noise()).convert("P" if mode == "PA" else "RGB").convert(mode)
+    assert np.array_equal(pixels(image), np.asarray(image.convert("RGB")))
+
+
+def test_lab_is_converted_by_its_published_coordinates():
+    # Lightness 0 to 255, a and b around 128: black, white, and the red of sRGB.
+    red = round(53.24 * 2.55), 128 + 80, 128 + 67
+    for lab, rgb in [((0, 128, 128), (0, 0, 0)), ((255, 128, 128), (255, 255, 255)), (red, (255, 0, 0))]:
+        assert np.abs(pixels(Image.new("LAB", (32, 32), lab))[0, 0].astype(int) - rgb).max() <= 12, lab
+
+
+@given(hnp.arrays(np.uint8, (32, 32, 4)))
+def test_transparency_lies_over_white(array):
+    colour, alpha = array[..., :3].astype(float), array[..., 3:] / 255
+    expected = colour * alpha + 255 * (1 - alpha)
+    assert np.abs(pixels(Image.fromarray(array)) - expected).max() <= 1
+    assert np.abs(pixels(array) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "RGBa", "La"])
+def test_fully_transparent_is_white(mode):
+    assert (pixels(Image.new(mode, (32, 32))) == 255).all()
+
+
+def test_premultiplied_alpha_gives_the_same_colours():
+    plain = Image.new("RGBA", (32, 32), (200, 100, 0, 128))
+    assert np.abs(pixels(plain.convert("RGBa")).astype(int) - pixels(plain)).max() <= 1
+
+
+@pytest.mark.parametrize(("mode", "value"), [("L", 10), ("RGB", (1, 2, 3)), ("P", 0), ("I;16", 4000)])
+def test_the_transparent_value_of_a_png_is_white(mode, value):
+    image = reopened(Image.new(mode, (32, 32), value), "PNG", transparency=value)
+    assert "transparency" in image.info
+    assert (pixels(image) == 255).all()
+
+
+@pytest.mark.parametrize("mode", MODES_16)
+def test_sixteen_bits_are_scaled(mode):
+    image = Image.new(mode, (32, 32))
+    for x, y in itertools.product(range(32), range(32)):
+        image.putpixel((x, y), (y * 32 + x) * 64)
+    values = np.arange(1024).reshape(32, 32) * 64
+    expected = np.rint(values / 257).astype(np.uint8)
+    assert np.array_equal(pixels(image), np.repeat(expected[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize(("mode", "white"), [("I", 65535), ("I", 255), ("F", 65535), ("F", 255), ("F", 1)])
+def test_long_greys_are_scaled_by_their_range(mode, white):
+    ramp = np.linspace(0, white, 1024).reshape(32, 32).astype(np.int32 if mode == "I" else np.float32)
+    image = Image.fromarray(ramp)
+    assert image.mode == mode
+    expected = np.rint(ramp.astype(float) * (255 / white)).astype(np.uint8)
+    assert np.array_equal(pixels(image)[..., 0], expected)
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_a_long_grey_of_bytes_is_the_same_image(mode):
+    grey = Image.fromarray(noise()).convert("L")
+    assert np.array_equal(pixels(grey.convert(mode)), pixels(grey))
+
+
+@pytest.mark.parametrize("value", [-1.0, 65536.0, float("nan"), float("inf")])
+def test_long_greys_beyond_their_range_are_rejected(value):
+    with pytest.raises(ValueError, match="mode F must have values from 0 to 65535"):
+        CIFAR10.to_image(Image.new("F", (32, 32), value))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
+def test_exif_orientation_is_applied_once(half, orientation, format):
+    options = {"lossless": True} if format == "WEBP" else {}
+    image = reopened(Image.fromarray(half), format, exif=exif(orientation), **options)
+    expected = np.asarray(ImageOps.exif_transpose(image.copy()))
+    assert (orientation == 1) == np.array_equal(expected, half)
+    assert np.array_equal(
+        pixels(reopened(Image.fromarray(half), format, exif=exif(orientation), **options)), expected
+    )
+
+
+def test_orientation_comes_before_cropping():
+    image = Image.fromarray(noise(40, 64))
+    turned = image.transpose(Image.Transpose.ROTATE_270)
+    assert np.array_equal(pixels(reopened(image, "PNG", exif=exif(6))), pixels(turned))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@settings(max_examples=50, deadline=None)
+@given(position=st.integers(0, 60), value=st.integers(0, 255), cut=st.integers(0, 90))
+def test_images_with_damaged_exif_are_accepted(position, value, cut):
+    tags = exif(3)
+    tags[0x010E] = "a description"
+    block = bytearray(tags.tobytes())
+    block[position % len(block)] = value
+    image = Image.fromarray(noise())
+    image.info["exif"] = bytes(block[: max(cut, 6)])
+    assert pixels(image).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("block", [b"", b"Exif\0\0", b"Exif\0\0XX*\0", b"II*\0\x08\0\0\0", b"garbage"])
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF:UserWarning")
+def test_unreadable_exif_is_ignored_with_a_warning(half, block):
+    def image():
+        opened = Image.fromarray(half)
+        opened.info["exif"] = block
+        return opened
+
+    try:
+        image().getexif()
+    except (SyntaxError, struct.error):
+        with pytest.warns(UserWarning, match="unreadable EXIF data, its orientation is ignored"):
+            assert np.array_equal(pixels(image()), half)
+    else:
+        assert np.array_equal(pixels(image()), half)
+
+
+@pytest.mark.parametrize("value", [0, 9, 65535])
+def test_an_unknown_orientation_is_ignored(half, value):
+    image = Image.fromarray(half)
+    image.getexif()[0x0112] = value
+    assert np.array_equal(pixels(image), half)
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG", "TIFF"])
+def test_the_first_frame_counts_and_the_image_stays_at_its_own(format):
+    red, *others = (Image.new("RGB", (32, 32), colour) for colour in ("red", "lime", "blue"))
+    image = reopened(red, format, save_all=True, append_images=others)
+    for position in (2, 0, 1):
+        image.seek(position)
+        assert (pixels(image) == (255, 0, 0)).all()
+        assert image.tell() == position
+    assert len(list(ImageSequence.Iterator(image))) == 3
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (20, 30, 1), (20, 30, 3), (20, 30, 4)])
+def test_arrays_give_the_same_as_their_images(shape):
+    array = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
+    image = Image.fromarray(array[..., 0] if shape[2:] == (1,) else array)
+    array.flags.writeable = False
+    assert np.array_equal(pixels(array), pixels(image))
+    assert np.array_equal(pixels(array[::-1, ::-1]), pixels(image.transpose(Image.Transpose.ROTATE_180)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        *(((32, 32, 3), dtype) for dtype in (np.float32, np.uint16, bool)),
+        *((shape, np.uint8) for shape in ((32, 32, 2), (3, 32, 32), (1, 32, 32, 3), (32,))),
+    ],
+)
+def test_other_arrays_are_rejected(shape, dtype):
+    wrong = np.zeros(shape, dtype)
+    with pytest.raises(ValueError, match="image must be a uint8 array of shape") as caught:
+        CIFAR10.preprocess(wrong)
+    assert f"got {wrong.dtype} of shape {shape}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("empty", "got"),
+    [
+        (np.zeros((0, 32), np.uint8), r"the shape \(0, 32\)"),
+        (np.zeros((32, 0, 3), np.uint8), r"the shape \(32, 0, 3\)"),
+        (Image.new("RGB", (0, 5)), r"the size \(0, 5\)"),
+    ],
+)
+def test_empty_images_are_rejected(empty, got):
+    with pytest.raises(ValueError, match=f"at least one pixel, got {got}"):
+        CIFAR10.preprocess(empty)
+
+
+@pytest.mark.parametrize("wrong", ["cat.png", b"\x89PNG", None, torch.zeros(3, 32, 32), [[1]]])
+def test_other_types_are_rejected(wrong):
+    with pytest.raises(TypeError, match=f"PIL image or a uint8 numpy array, got {type(wrong).__name__}"):
+        CIFAR10.preprocess(wrong)
+
+
+def test_truncated_files_are_named_as_such():
+    buffer = io.BytesIO()
+    Image.fromarray(noise(64, 64)).save(buffer, "PNG")
+    with pytest.raises(OSError, match="truncated"):
+        CIFAR10.preprocess(Image.open(io.BytesIO(buffer.getvalue()[:3000])))
+
+
+def test_a_batch_is_its_images_normalised():
+    images = [noise(32, 32), Image.new("CMYK", (9, 70), (1, 2, 3, 4)), noise(80, 33)[..., 0], noise(50, 40)]
+    batch = CIFAR10.preprocess_batch(images)
+    assert (batch.dtype, batch.shape) == (torch.float32, (4, 3, 32, 32))
+    assert torch.equal(batch, torch.stack([CIFAR10.preprocess(image) for image in images]))
+    assert np.array_equal(CIFAR10.denormalize(batch).numpy(), np.stack([pixels(image) for image in images]))
+    assert CIFAR10.preprocess_batch([]).shape == (0, 3, 32, 32)
