@@ -4,7 +4,7 @@
 
 All rivals get the same normalised images in memory and return logits. Naive is the usual loop: evaluation mode,
 `torch.no_grad()`, batches of 512, weights and images as they come. Ours is `cifar_explain.predict_logits` of
-`cifar_models.fold_batch_norms(model)`, fusing included. The exit status is 1 if the logits differ by more than rounding
+`cifar_models.fuse_conv_bn(model)`, fusing included. The exit status is 1 if the logits differ by more than rounding
 explains. whitenet has the weights of `fast`; resnet9 has random weights, with running statistics of the images.
 """
 
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from cifar_data import open_dataset
 from cifar_explain import predict_logits
-from cifar_models import CIFAR10, create_model, fold_batch_norms, load_weights, read_header
+from cifar_models import CIFAR10, create_model, fuse_conv_bn, load_weights, read_header
 
 Logits = NDArray[np.float64]
 
@@ -40,7 +40,7 @@ def naive_logits(model: nn.Module, images: Tensor, *, batch: int = 512) -> Logit
 
 def our_logits(model: nn.Module, images: Tensor, *, batch: int) -> Logits:
     """Returns the logits `(N, K)` by this project's evaluation."""
-    return predict_logits(fold_batch_norms(model), images, batch_size=batch)
+    return predict_logits(fuse_conv_bn(model), images, batch_size=batch)
 
 
 def load_images(count: int, *, source: str) -> Tensor:
