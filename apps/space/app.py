@@ -1,4 +1,4 @@
-"""What Hugging Face Spaces runs: `cifar-space` for visitors from outside."""
+"""Starts `cifar-space` for visitors from outside, on Hugging Face Spaces."""
 
 import sys
 

@@ -156,9 +156,9 @@ def test_unusual_pictures_are_read(
 REFUSED = {
     "no bytes": (b"", "empty"),
     "truncated JPEG": (encoded(PHOTO, "JPEG")[:400], "damaged or incomplete"),
-    "text named .png": (b"hello, I am a picture", "not a picture"),
-    "SVG": (b'<svg xmlns="http://www.w3.org/2000/svg"><script/></svg>', "not a picture"),
-    "HTML": (b"<!DOCTYPE html><script>alert(1)</script>", "not a picture"),
+    "text named .png": (b"hello, I am a picture", "not a readable image"),
+    "SVG": (b'<svg xmlns="http://www.w3.org/2000/svg"><script/></svg>', "not a readable image"),
+    "HTML": (b"<!DOCTYPE html><script>alert(1)</script>", "not a readable image"),
     "bomb": (png_of_size(60_000, 60_000), "more than 50 million pixels"),
     "bomb below Pillow's own limit": (png_of_size(9_000, 9_000), "9,000 by 9,000 pixels"),
 }
@@ -183,7 +183,7 @@ def test_30_mb_are_refused_while_they_come_in(server: Server, right: Any) -> Non
 def test_200_files_are_refused_with_the_limit(server: Server, right: Any) -> None:
     paths = server.upload(*[GOOD + bytes([number]) for number in range(200)])
     assert len(set(paths)) == 200
-    with pytest.raises(ValueError, match="200 pictures were given; from 1 to 16 at once are possible"):
+    with pytest.raises(ValueError, match="200 images were given; 1 to 16 are allowed at once"):
         server.classify(paths)
     assert len(server.classify(paths[:16])) == Limits().pictures
     server.check_alive(right)
@@ -311,6 +311,6 @@ def test_a_visitor_who_leaves_during_the_work_leaves_no_block(server: Server, ri
     for number in range(8):
         (path,) = server.upload(encoded(PHOTO) + bytes([number]))
         files = [{"path": path, "meta": {"_type": "gradio.FileData"}}]
-        data = [files, 3, True, ["layer1", "layer2"], "eigencam", "predicted", 1, 0.5]
+        data = [files, 3, True, ["layer1", "layer2"], "layercam", "predicted", 1, 0.5]
         server.send("call/classify", json.dumps({"data": data}).encode())  # and nobody asks for the answer
     server.check_alive(right)

@@ -1,15 +1,23 @@
+"""Answers of the service against the model and cifar_explain."""
+
+import dataclasses
+import json
 import threading
 from pathlib import Path
 
+import cifar_space.service.requests
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-import cifar_space.service.deadline
 import cifar_space.service.engine
-from cifar_explain import METHODS, explain
-from cifar_space import Answer, Limits, Options, Refusal, RequestError, Service, example_paths, load_service
+from cifar_explain import METHODS, apply_temperature, explain, overlay, predict_logits, predict_probabilities
+from cifar_models import load_weights
+from cifar_space import Answer, Limits, Options, RejectedFile, RequestError, Service, example_paths, load_service
+from cifar_space.service.serialize import SCALE, describe, png_uri
+
+pytestmark = pytest.mark.numeric
 
 EXAMPLES = example_paths()
 
@@ -77,7 +85,7 @@ def test_the_first_readable_pictures_are_explained(service: Service, tmp_path: P
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no")
     outcomes = service.answer([broken, *EXAMPLES[:3]], Options(explained=2))
-    assert isinstance(outcomes[0], Refusal)
+    assert isinstance(outcomes[0], RejectedFile)
     assert outcomes[0].name == "broken.png"
     assert [len(outcome.maps) for outcome in outcomes[1:]] == [3, 3, 0]
 
@@ -102,6 +110,23 @@ def test_a_class_asked_for_by_name_is_the_predicted_one(service: Service, explai
     (second,) = service.answer(EXAMPLES[:1], Options(target=first.target))
     assert len(explained) == 1
     assert all(np.array_equal(first.maps[layer], second.maps[layer]) for layer in first.maps)
+
+
+def test_memory_forgets_the_images_longest_unused(
+    weights_file: Path, explained: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cifar_space.service.engine, "MEMORY_BYTES", 0)
+    service = Service(load_weights(weights_file))
+    options = Options(layers=["layer1"])
+    for path, calls in ((EXAMPLES[0], 1), (EXAMPLES[1], 2), (EXAMPLES[0], 3)):
+        service.answer([path], options)
+        assert len(explained) == calls
+
+
+def test_remembered_maps_cannot_be_changed(service: Service) -> None:
+    (answer,) = service.answer(EXAMPLES[:1], Options(layers=["layer1"]))
+    with pytest.raises(ValueError, match="read-only"):
+        answer.maps["layer1"][0, 0] = 1
 
 
 def test_answers_do_not_depend_on_companions_or_memory(service: Service, weights_file: Path) -> None:
@@ -134,7 +159,7 @@ def test_threads_get_their_own_answers(service: Service) -> None:
 
 @pytest.mark.parametrize("count", [0, 17, 200])
 def test_refuses_none_and_too_many(service: Service, count: int) -> None:
-    with pytest.raises(RequestError, match=f"{count} pictures were given; from 1 to 16"):
+    with pytest.raises(RequestError, match=f"{count} images were given; 1 to 16"):
         service.answer([EXAMPLES[0]] * count, Options())
 
 
@@ -146,8 +171,8 @@ def test_options_are_checked_before_any_file_is_opened(service: Service, tmp_pat
 def test_stops_when_the_time_is_over(weights_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     service = load_service(weights_file, limits=Limits(seconds=5))
     ticks = iter(range(1000))
-    monkeypatch.setattr(cifar_space.service.deadline.time, "monotonic", lambda: next(ticks))
-    with pytest.raises(RequestError, match="more than 5 seconds"):
+    monkeypatch.setattr(cifar_space.service.requests.time, "monotonic", lambda: next(ticks))
+    with pytest.raises(RequestError, match="stopped after 5 seconds"):
         service.answer(EXAMPLES, Options(explained=10))
     monkeypatch.undo()
     (answer,) = service.answer(EXAMPLES[:1], Options())
@@ -171,3 +196,49 @@ def test_leaves_model_and_random_state_alone(service: Service) -> None:
     assert model.training
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_out_of_distribution_follows_the_metrics(run_service: Service, tmp_path: Path) -> None:
+    familiarity, model, spec = run_service.familiarity, run_service.weights.model, run_service.weights.spec
+    noise = np.random.default_rng(5).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    found = set()
+    for number, pixels in enumerate(noise):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(pixels).save(path)
+        (answer,) = run_service.answer([path], Options(top=10, explain=False))
+        inputs = spec.normalize(pixels[None])
+        assert answer.unfamiliar == bool(familiarity.is_unfamiliar(predict_logits(model, inputs))[0])
+        expected = apply_temperature(predict_probabilities(model, inputs), familiarity.temperature)[0]
+        for prediction in answer.predictions:
+            assert prediction.calibrated == pytest.approx(expected[spec.classes.index(prediction.name)])
+        found.add(answer.unfamiliar)
+    found |= {run_service.answer([path], Options(explain=False))[0].unfamiliar for path in EXAMPLES}
+    assert found == {True, False}
+
+
+def test_invalid_metrics_are_rejected(weights_file: Path) -> None:
+    weights = load_weights(weights_file)
+    for broken in ({}, "yes", {"temperature": -1.0}):
+        with pytest.raises(ValueError, match="familiarity"):
+            Service(dataclasses.replace(weights, metrics={"familiarity": broken}))
+
+
+def test_description_is_plain_json(service: Service, run_service: Service) -> None:
+    (one,) = service.answer(EXAMPLES[:1], Options(top=2, layers=["layer1"]))
+    (described,) = json.loads(json.dumps(describe([one], opacity=0.25), allow_nan=False))
+    assert described["predictions"] == [
+        {"class": prediction.name, "probability": prediction.probability, "calibrated": None}
+        for prediction in one.predictions
+    ]
+    assert (described["explained_class"], described["unfamiliar"]) == (one.target, None)
+    expected = overlay(one.seen, one.maps["layer1"], opacity=0.25, scale=SCALE)
+    assert described["maps"] == {"layer1": png_uri(expected)}
+    for unfamiliar in (True, False):
+        (described,) = describe([dataclasses.replace(one, unfamiliar=unfamiliar)], opacity=0.5)
+        assert described["unfamiliar"] is unfamiliar
+
+
+@pytest.mark.parametrize("opacity", [-0.1, 1.1, float("nan"), "0.5", None, True])
+def test_opacity_is_checked(opacity: object) -> None:
+    with pytest.raises(RequestError, match="opacity must be a number from 0"):
+        describe([], opacity=opacity)

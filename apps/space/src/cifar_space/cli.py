@@ -1,117 +1,171 @@
-"""The command `cifar-space`: serve the page, or bring it to Hugging Face Spaces."""
+"""The command `cifar-space`: serves the page, builds a bundle for Hugging Face Spaces, uploads it."""
 
-import argparse
 import dataclasses
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Literal
 
-from cifar_space.arguments import make_build_parser, make_deploy_parser, make_parser
+import typer
+
 from cifar_space.artifacts.files import ServedFiles, built_in, of_run, of_weights
-from cifar_space.publish.bundle_requirements import TORCH
+from cifar_space.publish.requirements import MACHINES
 
+Run = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Run directory of cifar-train: its weights, gallery and report.  [default: the built-in model]",
+    ),
+]
+WeightsFile = Annotated[Path | None, typer.Option("--weights", metavar="FILE", help="Weights file.")]
+GalleryFolder = Annotated[
+    Path | None,
+    typer.Option("--gallery", metavar="DIR", help="Gallery of those weights, from `cifar-train gallery`."),
+]
+Torch = Literal["cpu", "zerogpu", "any"]
+_TORCH_HELP = "; ".join(f"{name}: {machine.about}" for name, machine in MACHINES.items())
 
-def served_files(given: argparse.Namespace) -> ServedFiles:
-    """Return the files to serve: those of the run, of the weights file, or the built-in ones.
-
-    Raises:
-        FileNotFoundError: If there are none; the message says what to do.
-    """
-    if given.run is not None:
-        files = of_run(given.run)
-    elif given.weights is not None:
-        files = of_weights(given.weights)
-    else:
-        files = built_in()
-    if given.gallery is None:
-        return files
-    if not (given.gallery / "gallery.npz").is_file():
-        raise FileNotFoundError(f"{given.gallery} has no gallery.npz; write one with `cifar-train gallery`")
-    return dataclasses.replace(files, gallery=given.gallery)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Do what the arguments say; return 0, or 2 after an error.
+    """Runs the command and returns its exit status: 0, or 2 after an error of the user.
 
     Args:
-        args: The arguments after the command's name; those of the process if not given.
-
-    Raises:
-        SystemExit: From the parser: 0 after `--help`, 2 if the arguments are wrong.
+        args: The arguments after the command's name; those of the process by default.
     """
-    words = list(sys.argv[1:] if args is None else args)
-    commands: dict[
-        str, tuple[Callable[[], argparse.ArgumentParser], Callable[[argparse.Namespace], None]]
-    ] = {
-        "build": (make_build_parser, _build),
-        "deploy": (make_deploy_parser, _deploy),
-    }
-    make, run = commands.get(words[0] if words else "", (make_parser, _serve))
-    given = make().parse_args(words if run is _serve else words[1:])
     try:
-        run(given)
+        app(args if args is None else list(args), prog_name="cifar-space")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
     except (ValueError, OSError) as error:
         print(f"cifar-space: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 0 if run is _serve else 130
     return 0
 
 
-def _serve(given: argparse.Namespace) -> None:
-    files = served_files(given)
-    # torch and Gradio take seconds to import; a wrong path is told at once.
+@app.callback(invoke_without_command=True)
+def serve(
+    context: typer.Context,
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen at.")] = 7860,
+    run: Run = None,
+    weights: WeightsFile = None,
+    gallery: GalleryFolder = None,
+) -> None:
+    """Serve a page that classifies images, shows where the model looks, and lists its errors.
+
+    The commands below bring it to Hugging Face Spaces.
+    """
+    if context.invoked_subcommand is not None:
+        for name in context.params:
+            source = context.get_parameter_source(name)
+            if source is not None and source.name == "COMMANDLINE":
+                raise typer.BadParameter(f"--{name} must follow `{context.invoked_subcommand}`")
+        return
+    files = served_files(run, weights, gallery)
+    # torch and Gradio take seconds to import; a wrong path is reported at once.
     from cifar_space.service.service import load_service
     from cifar_space.ui.server import start
 
     service = load_service(files)
-    page = start(service, host=given.host, port=given.port)
-    architecture = service.weights.architecture
-    print(f"cifar-space: {architecture} from {files.weights} at {page.local_url}", flush=True)
+    page = start(service, host=host, port=port)
+    print(f"cifar-space: {service.weights.architecture} from {files.weights} at {page.local_url}", flush=True)
     page.block_thread()
 
 
-def _build(given: argparse.Namespace) -> None:
-    files = served_files(given)
-    _write_bundle(files, given.out, torch=given.torch, dtype=given.dtype)
+@app.command()
+def build(
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder to write; absent, empty or a former bundle.")
+    ],
+    dtype: Annotated[
+        Literal["float16", "float32"] | None,
+        typer.Option(
+            help="Convert the weights; leaves the gallery out, which belongs to the file as it was."
+            "  [default: the file as it is]"
+        ),
+    ] = None,
+    torch: Annotated[Torch, typer.Option(help=f"Machine to build for. {_TORCH_HELP}.")] = "cpu",
+    run: Run = None,
+    weights: WeightsFile = None,
+    gallery: GalleryFolder = None,
+) -> None:
+    """Write everything that a Hugging Face Space needs into a folder."""
+    _write_bundle(served_files(run, weights, gallery), out, torch=torch, dtype=dtype)
 
 
-def _deploy(given: argparse.Namespace) -> None:
-    if given.bundle is not None and (given.torch is not None or given.gallery is not None):
-        raise ValueError("--torch and --gallery are settled in a bundle; leave them out, or build it again")
+@app.command()
+def deploy(
+    repo_id: Annotated[
+        str, typer.Option(metavar="USER/NAME", help="The Space; USER may be an organization.")
+    ],
+    private: Annotated[bool, typer.Option("--private", help="Let only the owner see the Space.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print files and calls, and contact no host.")
+    ] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder from `cifar-space build`, instead of building now."),
+    ] = None,
+    torch: Annotated[
+        Torch | None, typer.Option(help=f"Machine to build for. {_TORCH_HELP}.  [default: cpu]")
+    ] = None,
+    run: Run = None,
+    weights: WeightsFile = None,
+    gallery: GalleryFolder = None,
+) -> None:
+    """Upload the app as a Hugging Face Space, which is created if there is none.
+
+    Needs a token with write access, from `hf auth login` or in HF_TOKEN.
+    """
+    if bundle is not None and (torch, run, weights, gallery) != (None,) * 4:
+        raise typer.BadParameter(
+            "--bundle excludes --torch, --run, --weights and --gallery, which it settles"
+        )
+    files = None if bundle is not None else served_files(run, weights, gallery)
     from cifar_space.publish.deploy import deploy, find_token, plan_deployment
 
     with tempfile.TemporaryDirectory() as folder:
-        bundle = given.bundle
-        if bundle is None:
-            files = served_files(given)
-            if not given.dry_run:
+        if files is not None:
+            if not dry_run:
                 find_token()  # before building, which takes a while
             bundle = Path(folder, "bundle")
-            _write_bundle(files, bundle, torch=given.torch or "cpu", dtype=None)
-        plan = plan_deployment(bundle, given.repo_id, private=given.private)
+            _write_bundle(files, bundle, torch=torch or "cpu", dtype=None)
+        plan = plan_deployment(bundle or folder, repo_id, private=private)
         print(plan.describe())
-        if not given.dry_run:
+        if not dry_run:
             print(deploy(plan))
 
 
-def _write_bundle(files: ServedFiles, out: Path, *, torch: str, dtype: str | None) -> None:
-    from cifar_space.publish.bundle import build_bundle
+def served_files(run: Path | None, weights: Path | None, gallery: Path | None) -> ServedFiles:
+    """Returns the files to serve: those of the run, of the weights file, or the built-in ones.
 
-    manifest = build_bundle(files, out, torch=torch, dtype=dtype)
-    total = sum(entry.bytes for entry in manifest.files.values())
-    print(f"{out}  {len(manifest.files)} files, {total / 1e6:.1f} MB, for {TORCH[torch].about}")
-    names = [name.rpartition("/")[2] for name in manifest.files]
-    if "gallery.npz" not in names:
-        left_out = files.gallery is not None
-        told = (
-            f"without a gallery, since it is of the weights before --dtype {dtype}"
-            if left_out
-            else "without a gallery"
-        )
-        made = "" if files.gallery_command is None else f"; one is made by `{files.gallery_command}`"
-        print(f"cifar-space: {told}{made}", file=sys.stderr)
-    elif "gallery.png" not in names:
-        made = "" if files.gallery_command is None else f"; `{files.gallery_command}` makes them"
-        print(f"cifar-space: without the images of the errors{made}", file=sys.stderr)
+    Raises:
+        FileNotFoundError: If there are none; the message says what to do.
+    """
+    if run is not None and weights is not None:
+        raise typer.BadParameter("give --run or --weights, not both")
+    files = of_run(run) if run is not None else of_weights(weights) if weights is not None else built_in()
+    if gallery is None:
+        return files
+    if not (gallery / "gallery.npz").is_file():
+        raise FileNotFoundError(f"{gallery} has no gallery.npz; write one with `cifar-train gallery`")
+    return dataclasses.replace(files, gallery=gallery)
+
+
+def _write_bundle(files: ServedFiles, out: Path, *, torch: str, dtype: str | None) -> None:
+    from cifar_space.publish.bundle import WEIGHTS_NAME, build_bundle
+
+    build_bundle(files, out, torch=torch, dtype=dtype)
+    sizes = [path.stat().st_size for path in out.rglob("*") if path.is_file()]
+    print(f"{out}  {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB, for {MACHINES[torch].about}")
+    gallery = (out / WEIGHTS_NAME).with_name("gallery")
+    hint = "" if files.gallery_command is None else f"; `{files.gallery_command}` makes "
+    if not gallery.is_dir():
+        reason = f", which belongs to the weights before --dtype {dtype}" if files.gallery is not None else ""
+        print(f"cifar-space: without a gallery{reason}{hint and hint + 'one'}", file=sys.stderr)
+    elif not (gallery / "gallery.png").is_file():
+        print(f"cifar-space: without the images of the errors{hint and hint + 'them'}", file=sys.stderr)

@@ -46,7 +46,7 @@ def pictures(tmp_path: Path) -> list[Path]:
 
 
 def test_an_example_is_classified_and_explained(page: Any) -> None:
-    expect(page.locator("#results .notice")).to_contain_text("Add a picture")
+    expect(page.locator("#results .notice")).to_contain_text("Add an image")
     take_example(page)
     expect(page.locator("#results .bars li")).to_have_count(3)
     expect(page.locator("#results .heat")).to_have_count(layers(page).count())
@@ -133,7 +133,7 @@ def test_several_pictures_of_which_some_are_explained(page: Any, pictures: list[
     upload(page, *pictures)
     expect(page.locator("#results .card")).to_have_count(3)
     expect(page.locator("#results .card:has(.heat)")).to_have_count(3)
-    page.get_by_label("number input for Pictures to explain").fill("1")
+    page.get_by_label("number input for Images to explain").fill("1")
     page.keyboard.press("Tab")
     expect(page.locator("#results .card:has(.heat)")).to_have_count(1)
     expect(page.locator("#results .card").first.locator(".heat").first).to_be_visible()
@@ -164,7 +164,7 @@ def test_bad_files_get_a_message_and_the_next_request_is_right(
     bad.write_text("no picture")
     upload(page, bad, pictures[0])
     alert = page.locator("#results .card.refused [role=alert]")
-    expect(alert).to_contain_text("not a picture that can be read")
+    expect(alert).to_contain_text("not a readable image")
     expect(page.locator("#results .bars")).to_have_count(1)
     take_example(page)
     expect(alert).to_have_count(0)

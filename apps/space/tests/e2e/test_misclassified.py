@@ -53,12 +53,12 @@ def test_a_click_into_the_matrix_filters(tab: Any, run_service: Service) -> None
     true, predicted = run_service.classes[row], run_service.classes[column]
     cell(tab, row, column).click()
     expect(cell(tab, row, column)).to_have_attribute("aria-pressed", "true")
-    expect(tab.locator("#errors [role=status]")).to_contain_text(f"errors of {true} taken for {predicted}")
+    expect(tab.locator("#errors [role=status]")).to_contain_text(f"errors of {true} predicted as {predicted}")
     expect(tab.locator("#errors .tile")).to_have_count(min(count, PAGE_SIZE))
     for text in tab.locator("#errors .tile p:first-of-type").all_inner_texts():
-        assert text == f"{true} taken for {predicted}"
+        assert text == f"{true} predicted as {predicted}"
     expect(tab.get_by_label("True class", exact=True)).to_have_value(true)
-    expect(tab.get_by_label("Taken for", exact=True)).to_have_value(predicted)
+    expect(tab.get_by_label("Predicted as", exact=True)).to_have_value(predicted)
     # The same cell again lets go of it.
     cell(tab, row, column).click()
     expect(tab.locator("#errors .tile")).to_have_count(PAGE_SIZE)
@@ -86,7 +86,7 @@ def test_classes_can_be_chosen_without_the_matrix(tab: Any, run_service: Service
     row, column, count = frequent(run_service)
     choose(tab, "True class", run_service.classes[row])
     expect(cell(tab, row, -1)).to_have_attribute("aria-pressed", "true")
-    choose(tab, "Taken for", run_service.classes[column])
+    choose(tab, "Predicted as", run_service.classes[column])
     expect(cell(tab, row, column)).to_have_attribute("aria-pressed", "true")
     expect(tab.locator("#errors [role=status]")).to_contain_text(f"of {count} errors")
 
@@ -95,10 +95,10 @@ def test_order_count_and_pages(tab: Any, run_service: Service) -> None:
     losses = [
         image.loss for image in run_service.misclassified.page(MisclassifiedOptions(order="loss")).images
     ]
-    surest = numbers(tab)
+    first = numbers(tab)
     tab.get_by_label("greatest loss first").check()
     expect(tab.locator("#errors .said dd:nth-of-type(3)").first).to_have_text(f"{losses[0]:.2f}")
-    assert numbers(tab) != surest
+    assert numbers(tab) != first
 
     tab.get_by_label("at random").check()
     seed = tab.get_by_label("Seed of the random order")
@@ -152,7 +152,7 @@ def test_maps_for_both_classes_with_opacity(tab: Any, run_service: Service) -> N
     heat = tab.locator("#errors .heat")
     expect(heat).to_have_count(4)
     tile = tab.locator("#errors .tile").first
-    true, predicted = re.fullmatch(r"(\w+) taken for (\w+)", tile.locator("p").first.inner_text()).groups()
+    true, predicted = re.fullmatch(r"(\w+) predicted as (\w+)", tile.locator("p").first.inner_text()).groups()
     # A map that is dark all over says so behind its class.
     captions = tile.locator("figcaption").all_inner_texts()[1:]
     assert [text.removesuffix(": no evidence") for text in captions] == [predicted, true]

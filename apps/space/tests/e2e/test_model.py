@@ -90,7 +90,7 @@ def test_a_strangers_model_stays_text_and_misses_nothing_else(
     page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
     expect(page.locator("#header")).to_contain_text(HOSTILE)
     # Pictures of CIFAR-10 are no examples of other classes.
-    expect(page.locator("#results .notice")).to_have_text("Add a picture.")
+    expect(page.locator("#results .notice")).to_have_text("Add an image.")
     expect(page.locator("#examples")).to_have_count(0)
     Image.new("RGB", (40, 30), "teal").save(tmp_path / "teal.png")
     page.locator("#pictures input[type=file]").first.set_input_files(str(tmp_path / "teal.png"))

@@ -1,27 +1,37 @@
-"""The files that the app serves: weights, and beside them, where there are any, a gallery and a report.
+"""The files that the app serves: weights, gallery, report, examples. Importing this does not import torch."""
 
-`load_service(files, limits=None)` of `cifar_space.service.service` makes a service of them, and
-`start(service, host=..., port=...)` of `cifar_space.ui.server` serves its page.
-"""
-
+import json
 import os
+import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from cifar_space.artifacts.examples import ASSETS, DEFAULT_WEIGHTS
+from PIL import Image
 
-_GALLERY_DATA = "gallery.npz"
-_SUMMARY_JSON = "summary.json"
+if TYPE_CHECKING:
+    from cifar_explain import Gallery
+
+#: The folder of everything that comes with the app: examples, and what is served by default.
+ASSETS = Path(str(files("cifar_space"))) / "assets"
+
+#: The weights that are served by default.
+DEFAULT_WEIGHTS = ASSETS / "model.safetensors"
+
+#: The figures that a report may have, without the ending; each may have a twin `<name>-dark`.
+FIGURES = ("curves", "confusion", "classes", "reliability", "misclassified", "faithfulness", "augmentation")
 
 
 @dataclass(frozen=True)
 class ServedFiles:
-    """What belongs to one model.
+    """The files of one model.
 
     Attributes:
         weights: Its weights file.
-        gallery: Folder with `gallery.npz` and, where the images of the errors are there too, `gallery.png`;
+        gallery: Folder with `gallery.npz` and, if the images of the errors are there too, `gallery.png`;
             None without a gallery.
         report: Folder with `summary.json` and `figures/`, in which each figure may be missing; None without a
             report.
@@ -33,7 +43,7 @@ class ServedFiles:
 
     @property
     def gallery_command(self) -> str | None:
-        """The command that makes the whole gallery, and so the images of the errors.
+        """The command that makes the whole gallery, with the images of the errors.
 
         None for the built-in files outside the source tree: a bundle or an installed package has no place for more.
 
@@ -50,8 +60,61 @@ class ServedFiles:
         return shlex.join(["uv", "run", "cifar-train", "gallery", "--weights", weights, "--out", out])
 
 
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the report.
+
+    Attributes:
+        light: PNG file for a light page.
+        dark: PNG file for a dark page; the same as `light` if there is no other.
+    """
+
+    light: Path
+    dark: Path
+
+
+@dataclass(frozen=True)
+class Report:
+    """The report of a run.
+
+    Attributes:
+        summary: The fields of `summary.json`, unchecked.
+        figures: Figures by name, those of `FIGURES` that are there.
+    """
+
+    summary: Mapping[str, Any]
+    figures: Mapping[str, Figure]
+
+    @property
+    def command(self) -> str | None:
+        """The command that repeats the run, for a shell; None if the summary has none."""
+        words = self.summary.get("command")
+        if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
+            return None
+        # The first word is wherever the command happened to be installed.
+        return shlex.join(["uv", "run", Path(words[0]).name, *words[1:]])
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files of all figures."""
+        return tuple(path for figure in self.figures.values() for path in (figure.light, figure.dark))
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image to try.
+
+    Attributes:
+        path: Its file.
+        title: Its class.
+    """
+
+    path: Path
+    title: str
+
+
 def in_source_tree(path: Path) -> bool:
-    """Return whether a file of this package lies where the repository has it.
+    """Returns whether a file of this package lies where the repository has it.
 
     >>> in_source_tree(Path("/home/me/clone/apps/space/src/cifar_space/assets"))
     True
@@ -62,7 +125,7 @@ def in_source_tree(path: Path) -> bool:
 
 
 def built_in() -> ServedFiles:
-    """Return the files that come with the app.
+    """Returns the files that come with the app.
 
     Raises:
         FileNotFoundError: If the app came without weights.
@@ -75,7 +138,7 @@ def built_in() -> ServedFiles:
 
 
 def of_run(run: str | os.PathLike[str]) -> ServedFiles:
-    """Return the files of a run directory of `cifar-train`.
+    """Returns the files of a run directory of `cifar-train`.
 
     Raises:
         FileNotFoundError: If the run has no weights.
@@ -94,7 +157,7 @@ def of_run(run: str | os.PathLike[str]) -> ServedFiles:
 
 
 def of_weights(path: str | os.PathLike[str]) -> ServedFiles:
-    """Return a weights file alone, without gallery and report.
+    """Returns a weights file alone, without gallery and report.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -109,10 +172,66 @@ def of_weights(path: str | os.PathLike[str]) -> ServedFiles:
     return ServedFiles(Path(path))
 
 
+def read_report(folder: str | os.PathLike[str]) -> Report:
+    """Returns the report in a folder.
+
+    Raises:
+        ValueError: If `summary.json` is no JSON object; the message names the file.
+        OSError: If it is missing or cannot be read.
+    """
+    path = Path(folder).resolve() / "summary.json"
+    try:
+        summary = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no JSON: {error}") from error
+    if not isinstance(summary, dict):
+        raise ValueError(f"{path} must hold an object, got {type(summary).__name__}")  # noqa: TRY004
+    figures = {}
+    for name in FIGURES:
+        light, dark = (path.parent / "figures" / f"{name}{ending}.png" for ending in ("", "-dark"))
+        if light.is_file():
+            figures[name] = Figure(light, dark if dark.is_file() else light)
+    return Report(summary, figures)
+
+
+def example_paths() -> tuple[Path, ...]:
+    """Returns the built-in examples, PNG files of 32x32 pixels named `<class>-<number>.png`, sorted by name.
+
+    >>> [path.name for path in example_paths()][:2]
+    ['airplane-10.png', 'automobile-09.png']
+    """
+    return tuple(sorted((ASSETS / "examples").glob("*.png")))
+
+
+def built_in_examples() -> tuple[Example, ...]:
+    """Returns the built-in examples, titled with their class.
+
+    >>> built_in_examples()[0].title
+    'airplane'
+    """
+    return tuple(Example(path, path.stem.rpartition("-")[0]) for path in example_paths())
+
+
+def write_examples(gallery: "Gallery", folder: Path) -> tuple[Example, ...]:
+    """Writes a gallery's correctly classified images, one of each class that has one, as PNG files.
+
+    Raises:
+        ValueError: If the gallery has no images.
+        OSError: If a file cannot be written.
+    """
+    written = []
+    for title, index in gallery.examples.items():
+        # A class may be called anything, and a file may not.
+        path = folder / f"{re.sub(r'[^A-Za-z0-9]+', '-', title)[:40]}-{index}.png"
+        Image.fromarray(gallery.image(index)).save(path)
+        written.append(Example(path, title))
+    return tuple(written)
+
+
 def _with_neighbours(weights: Path, folder: Path) -> ServedFiles:
     gallery, report = folder / "gallery", folder / "report"
     return ServedFiles(
         weights,
-        gallery=gallery if (gallery / _GALLERY_DATA).is_file() else None,
-        report=report if (report / _SUMMARY_JSON).is_file() else None,
+        gallery=gallery if (gallery / "gallery.npz").is_file() else None,
+        report=report if (report / "summary.json").is_file() else None,
     )

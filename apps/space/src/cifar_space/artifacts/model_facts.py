@@ -1,4 +1,4 @@
-"""All that is known of the model: from its weights file, its gallery and its report."""
+"""The facts about a model, from its weights file, its gallery and its report."""
 
 import math
 import re
@@ -17,9 +17,9 @@ from cifar_explain import (
     reliability_curve,
 )
 from cifar_models import Weights
-from cifar_space.artifacts.report_files import Report
+from cifar_space.artifacts.files import Report
 
-#: How to use the weights in Python; `model.safetensors` and `picture.png` are files.
+#: Example of using the weights in Python; `model.safetensors` and `picture.png` are files.
 USE = """\
 import cifar_models, PIL.Image
 weights = cifar_models.load_weights("model.safetensors")
@@ -28,11 +28,11 @@ print(weights.spec.classes[weights.model(weights.spec.preprocess(PIL.Image.open(
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """How far the probabilities can be believed.
+    """Reliability of the probabilities.
 
     Attributes:
         plain: Accuracy by confidence as the model gives it.
-        calibrated: The same after the temperature; None where that is unknown.
+        calibrated: The same at the fitted temperature; None if that is unknown.
     """
 
     plain: ReliabilityCurve
@@ -41,40 +41,24 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """The model's card.
+    """The facts about a model beyond its weights' header.
 
     Attributes:
-        architecture: Its name.
-        arguments: What it was made with.
-        parameters: How many trained numbers it has.
-        sha256: Of the weights file.
-        dtype: How the weights file stores the parameters.
-        classes: Class names.
-        size: Width and height in pixels of what it looks at.
-        mean: Mean of each colour channel, black being 0 and white 1.
-        std: Standard deviation of each colour channel on that scale.
-        recipe: How it was trained.
-        fingerprint: Of the data it was trained on; None where it is unknown.
-        metrics: What it reached, by name: finite numbers only.
-        split: Name of the split of the gallery; None without a gallery.
-        classes_report: How well each class of the split is recognised; None without a gallery.
+        weights: The model, its input specification, its recipe.
+        parameters: Number of trained parameters.
+        fingerprint: Of the training data; None if it is unknown.
+        metrics: The weights' metrics that are finite numbers.
+        split: Name of the gallery's split; None without a gallery.
+        classes_report: Precision and recall of each class on the split; None without a gallery.
         calibration: On the split; None without a gallery.
-        familiarity: When a picture counts as none of the classes; None where it is unknown.
-        command: The command that trained it; None where it is unknown.
-        starting_point: A command that trains with the same recipe, perhaps with other settings; None where
+        familiarity: Thresholds of out-of-distribution detection; None if they are unknown.
+        command: The command that trained it; None if it is unknown.
+        starting_point: A command that trains with the same recipe, perhaps with other settings; None if
             `command` is known or no recipe is.
     """
 
-    architecture: str
-    arguments: Mapping[str, Any]
+    weights: Weights
     parameters: int
-    sha256: str
-    dtype: str
-    classes: tuple[str, ...]
-    size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    recipe: Mapping[str, Any]
     fingerprint: str | None
     metrics: Mapping[str, float]
     split: str | None
@@ -85,22 +69,26 @@ class Facts:
     starting_point: str | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON; a rate of nothing is None."""
-        plain = self.calibration.plain if self.calibration else None
-        calibrated = self.calibration.calibrated if self.calibration else None
+        """Returns plain values, ready for JSON; undefined rates are None."""
+        weights, spec = self.weights, self.weights.spec
+        plain = self.calibration and self.calibration.plain
+        calibrated = self.calibration and self.calibration.calibrated
         return {
-            "architecture": self.architecture,
-            "arguments": dict(self.arguments),
+            "architecture": weights.architecture,
+            "arguments": dict(weights.arguments),
             "parameters": self.parameters,
-            "sha256": self.sha256,
-            "dtype": self.dtype,
-            "input": {"size": self.size, "mean": list(self.mean), "std": list(self.std)},
-            "classes": list(self.classes),
-            "recipe": dict(self.recipe),
+            "sha256": weights.sha256,
+            "dtype": weights.dtype,
+            "input": {"size": spec.size, "mean": list(spec.mean), "std": list(spec.std)},
+            "classes": list(spec.classes),
+            "recipe": dict(weights.recipe),
             "data_fingerprint": self.fingerprint,
             "metrics": dict(self.metrics),
             "split": self.split,
-            "per_class": [_plain_report(report) for report in self.classes_report or ()],
+            "per_class": [
+                {name: None if value != value else value for name, value in vars(report).items()}
+                for report in self.classes_report or ()
+            ],
             "calibration_error": plain and plain.calibration_error,
             "calibration_error_calibrated": calibrated and calibrated.calibration_error,
             "familiarity": self.familiarity and self.familiarity.to_dict(),
@@ -117,27 +105,19 @@ def gather_facts(
     report: Report | None = None,
     familiarity: Familiarity | None = None,
 ) -> Facts:
-    """Return all that is known of a model.
+    """Returns the facts about a model.
 
     Args:
         weights: Its weights file.
-        gallery: Its predictions.
+        gallery: Its predictions on a split.
         report: Of the run that trained it.
-        familiarity: When a picture counts as none of its classes.
+        familiarity: Thresholds of out-of-distribution detection.
     """
     fingerprint = weights.metrics.get("data_fingerprint")
     command = report.command if report else None
     return Facts(
-        architecture=weights.architecture,
-        arguments=weights.arguments,
+        weights=weights,
         parameters=sum(parameter.numel() for parameter in weights.model.parameters()),
-        sha256=weights.sha256,
-        dtype=weights.dtype,
-        classes=weights.spec.classes,
-        size=weights.spec.size,
-        mean=weights.spec.mean,
-        std=weights.spec.std,
-        recipe=weights.recipe,
         fingerprint=fingerprint if isinstance(fingerprint, str) else None,
         metrics={name: float(value) for name, value in weights.metrics.items() if _is_number(value)},
         split=gallery.split if gallery else None,
@@ -157,14 +137,10 @@ def _class_reports(gallery: Gallery) -> tuple[ClassReport, ...]:
 
 def _calibration(gallery: Gallery, familiarity: Familiarity | None) -> Calibration:
     rows, labels = gallery.probabilities, gallery.labels
-    return Calibration(
-        plain=reliability_curve(rows, labels),
-        calibrated=(
-            None
-            if familiarity is None
-            else reliability_curve(apply_temperature(rows, familiarity.temperature), labels)
-        ),
-    )
+    calibrated = None
+    if familiarity is not None:
+        calibrated = reliability_curve(apply_temperature(rows, familiarity.temperature), labels)
+    return Calibration(reliability_curve(rows, labels), calibrated)
 
 
 def _starting_point(recipe: Any) -> str | None:
@@ -176,10 +152,3 @@ def _starting_point(recipe: Any) -> str | None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _plain_report(report: ClassReport) -> dict[str, Any]:
-    return {
-        name: None if isinstance(value, float) and math.isnan(value) else value
-        for name, value in vars(report).items()
-    }

@@ -1,1 +1,1 @@
-"""Bundles for Hugging Face Spaces and their deployment."""
+"""The bundle of a Hugging Face Space and its upload."""

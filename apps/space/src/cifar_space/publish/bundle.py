@@ -1,4 +1,4 @@
-"""The bundle: all that a Hugging Face Space needs, in one folder.
+"""The bundle: everything that a Hugging Face Space needs, in one folder.
 
 The Space's builder sees nothing but `requirements.txt`, so the sources lie in the folder itself, beside `app.py`.
 """
@@ -6,47 +6,75 @@ The Space's builder sees nothing but `requirements.txt`, so the sources lie in t
 import json
 import os
 import re
-import secrets
 import shutil
 import tempfile
+from importlib.metadata import distribution, metadata, version
+from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
 from cifar_explain import read_gallery
-from cifar_models import Weights, load_weights, save_weights
-from cifar_space.artifacts.files import ServedFiles
-from cifar_space.artifacts.report_files import read_report
-from cifar_space.publish.bundle_manifest import (
-    MANIFEST_NAME,
-    Manifest,
-    check_bundle,
-    describe_content,
-    foreign_files,
-)
-from cifar_space.publish.bundle_requirements import VENDORED, check_torch, requirements_text
-from cifar_space.publish.bundle_texts import app_text, readme_text
-from cifar_space.publish.space_files import app_readme, package_files
+from cifar_models import CIFAR10, Weights, load_weights, model_card, save_weights
+from cifar_space.artifacts.files import ServedFiles, read_report
+from cifar_space.publish.requirements import VENDORED, Machine, find_machine, requirements_text
 
-_ASSETS = "cifar_space/assets"
-_WEIGHTS_NAME = f"{_ASSETS}/model.safetensors"
+#: The names at the top of a bundle, and no others.
+TOP_NAMES = (
+    "README.md",
+    "MODEL_CARD.md",
+    "app.py",
+    "requirements.txt",
+    *(name.replace("-", "_") for name in VENDORED),
+)
+
+#: Where a bundle has its weights; a gallery and a report lie beside them.
+WEIGHTS_NAME = "cifar_space/assets/model.safetensors"
+
+_APP = '''"""Starts `cifar-space` for visitors from outside, on Hugging Face Spaces."""
+
+import sys
+
+from cifar_space.cli import main
+
+raise SystemExit(main(["--host", "0.0.0.0", *sys.argv[1:]]))  # noqa: S104 - the Space's own container
+'''
+
+_ZEROGPU_APP = '''"""Starts `cifar-space` for visitors from outside, on Hugging Face Spaces with ZeroGPU."""
+
+import sys
+
+import spaces  # before anything that imports torch
+
+from cifar_space.cli import main
+
+
+@spaces.GPU
+def on_gpu() -> None:
+    """Never called: ZeroGPU requires one such function, and the networks here are quick on the CPU."""
+
+
+raise SystemExit(main(["--host", "0.0.0.0", *sys.argv[1:]]))  # noqa: S104 - the Space's own container
+'''
+
+_IMAGE_LINE = re.compile(r"^!\[[^\]]*\]\([^)]*\)\n+", re.MULTILINE)
 # From where an absolute path begins in a text to the text's end.
 _ABSOLUTE_PATH = re.compile(r"(^|[\s=])(?:~?/|[A-Za-z]:[\\/]|\\\\)(?=\S).*", re.DOTALL)
 
 
 def build_bundle(
     files: ServedFiles, out: str | os.PathLike[str], *, torch: str = "cpu", dtype: str | None = None
-) -> Manifest:
-    """Write the bundle that serves a model, at once or not at all, and return its manifest.
+) -> None:
+    """Writes the bundle that serves a model, at once or not at all.
 
     The same files and installed packages give the same bytes. Absolute paths in the report's summary are cut to
     their last part.
 
     Args:
-        files: What is served.
-        out: The folder; it may be absent, empty, or a bundle that was not touched since it was built.
-        torch: The kind of machine, a key of `cifar_space.publish.bundle_requirements.TORCH`.
-        dtype: "float16" or "float32" to store the weights so; None for the file as it is. A gallery is of the very
-            file that is served, so it is left out if the file changes.
+        files: The model's files.
+        out: The folder; absent, empty, or a former bundle, which is replaced.
+        torch: The kind of machine, a key of `cifar_space.publish.requirements.MACHINES`.
+        dtype: "float16" or "float32" to store the weights so; None for the file as it is. A gallery belongs to the
+            very file that is served, so it is left out if the file changes.
 
     Raises:
         FileNotFoundError: If one of the files is missing.
@@ -54,89 +82,146 @@ def build_bundle(
         FileExistsError: If the folder holds anything else; it is left as it is.
         OSError: If the bundle cannot be written.
     """
-    check_torch(torch)
+    machine = find_machine(torch)
     target = Path(out).resolve()
     _check_replaceable(target)
-    contents = {"app.py": app_text(torch).encode(), "requirements.txt": requirements_text(torch).encode()}
-    for name in VENDORED:
-        contents |= {path: content for path, content in package_files(name).items() if not _is_replaced(path)}
     weights = load_weights(files.weights)
-    converted = dtype is not None and dtype != weights.dtype
-    contents[_WEIGHTS_NAME] = _weights(weights, dtype) if converted and dtype else files.weights.read_bytes()
-    if files.gallery is not None and not converted:
-        contents |= _gallery(files.gallery, weights.sha256)
-    if files.report is not None:
-        contents |= _report(files.report)
-    sha256 = describe_content(contents[_WEIGHTS_NAME]).sha256
-    readme, images = app_readme()
-    contents |= {
-        "README.md": readme_text(readme, torch=torch, weights=weights, sha256=sha256).encode(),
-        **images,
-    }
-    manifest = Manifest(
-        torch, {name: describe_content(content) for name, content in sorted(contents.items())}
-    )
-    contents[MANIFEST_NAME] = manifest.to_json().encode()
-    _write(target, contents)
-    return manifest
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
+        staged, before = Path(folder, "new"), Path(folder, "before")
+        staged.mkdir()
+        for name in VENDORED:
+            _copy_package(name, staged)
+        (staged / "app.py").write_text(app_text(torch))
+        (staged / "requirements.txt").write_text(requirements_text(torch))
+        served = _write_weights(weights, files.weights, staged / WEIGHTS_NAME, dtype)
+        if files.gallery is not None and served.sha256 == weights.sha256:
+            _copy_gallery(files.gallery, (staged / WEIGHTS_NAME).with_name("gallery"), weights.sha256)
+        if files.report is not None:
+            _write_report(files.report, (staged / WEIGHTS_NAME).with_name("report"))
+        (staged / "README.md").write_text(readme_text(_app_readme(), machine=machine, weights=served))
+        parameters = sum(parameter.numel() for parameter in weights.model.parameters())
+        (staged / "MODEL_CARD.md").write_text(model_card(served, parameters=parameters))
+        _exchange(staged, target, before)
+
+
+def app_text(torch: str) -> str:
+    """Returns the `app.py` of a bundle for a kind of machine, a key of `MACHINES`.
+
+    >>> "import spaces" in app_text("zerogpu"), "import spaces" in app_text("cpu")
+    (True, False)
+    """
+    return _ZEROGPU_APP if torch == "zerogpu" else _APP
+
+
+def readme_text(readme: str, *, machine: Machine, weights: Weights) -> str:
+    """Returns the `README.md` of a bundle: the app's own, with what is true of this copy.
+
+    Its front matter gets the version of Gradio that is installed here, and Python and hardware of the machine; its
+    title names CIFAR-10 only for those classes; a last section describes the weights.
+
+    Raises:
+        ValueError: If the README has no front matter.
+    """
+    start, _, rest = readme.partition("---\n")
+    matter, end, body = rest.partition("\n---\n")
+    if start or not end:
+        raise ValueError("the app's README.md has no front matter between lines of ---")
+    fields = {"sdk_version": version("gradio"), "python_version": f'"{machine.python_version}"'}
+    if weights.spec.classes != CIFAR10.classes:
+        fields["title"] = "Classify and explain"
+    if machine.hardware:
+        fields["suggested_hardware"] = machine.hardware
+    lines = [line for line in matter.splitlines() if line.partition(":")[0] not in fields]
+    lines += [f"{name}: {value}" for name, value in fields.items()]
+    body = _IMAGE_LINE.sub("", body).rstrip()
+    return "---\n" + "\n".join(lines) + f"\n---\n{body}\n{_about(machine, weights)}"
 
 
 def _check_replaceable(target: Path) -> None:
-    if not target.exists():
-        return
-    if not target.is_dir():
+    if target.exists() and not target.is_dir():
         raise FileExistsError(f"{target} is a file; give a folder")
-    if not any(target.iterdir()):
-        return
-    try:
-        foreign = foreign_files(target, check_bundle(target))
-    except (FileNotFoundError, ValueError) as error:
-        raise FileExistsError(f"{target} holds other files and is left as it is: {error}") from error
-    if foreign:
+    names = {path.name for path in target.iterdir()} if target.exists() else set()
+    foreign = sorted(names - set(TOP_NAMES)) or sorted(names)
+    if names and (names - set(TOP_NAMES) or not (target / WEIGHTS_NAME).is_file()):
         raise FileExistsError(
-            f"{target} holds files of others and is left as it is: {', '.join(foreign[:5])}"
+            f"{target} holds other files and is left as it is: {', '.join(foreign[:5])}; give an empty folder or a "
+            "former bundle"
         )
 
 
-def _is_replaced(path: str) -> bool:
-    """Tell whether a file that comes with the app gives way to those that are served."""
-    return path == _WEIGHTS_NAME or path.startswith((f"{_ASSETS}/gallery/", f"{_ASSETS}/report/"))
+def _exchange(staged: Path, target: Path, before: Path) -> None:
+    if target.exists():
+        target.replace(before)
+    try:
+        staged.replace(target)
+    except BaseException:
+        if before.exists():
+            before.replace(target)
+        raise
 
 
-def _weights(weights: Weights, dtype: str) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.safetensors"
-        save_weights(
-            path,
-            weights.model,
-            architecture=weights.architecture,
-            arguments=weights.arguments,
-            spec=weights.spec,
-            recipe=weights.recipe,
-            metrics=weights.metrics,
-            dtype=dtype,
-        )
-        return path.read_bytes()
+def _copy_package(name: str, staged: Path) -> None:
+    """Copies an installed package with its licence, without caches, hidden files and built-in models."""
+    source = _package_folder(name)
+    left_out = [".*", "__pycache__", "*.pyc"]
+    if name == "cifar-space":
+        left_out += ["model.safetensors", "gallery", "report"]
+    shutil.copytree(source, staged / source.name, ignore=shutil.ignore_patterns(*left_out))
+    licence = source.parents[1] / "LICENSE"
+    if not licence.is_file():
+        # Installed from a wheel, not from its source tree.
+        installed = [file for file in distribution(name).files or () if file.name == "LICENSE"]
+        if not installed:
+            raise FileNotFoundError(f"the licence of {name} is not installed with it")
+        licence = Path(str(installed[0].locate()))
+    shutil.copyfile(licence, staged / source.name / "LICENSE")
 
 
-def _gallery(folder: Path, sha256: str) -> dict[str, bytes]:
-    names = [name for name in ("gallery.npz", "gallery.png") if (folder / name).is_file()]
-    read_gallery(folder, weights_sha256=sha256)
-    return {f"{_ASSETS}/gallery/{name}": (folder / name).read_bytes() for name in names}
+def _package_folder(name: str) -> Path:
+    return Path(str(package_files(name.replace("-", "_")))).resolve()
 
 
-def _report(folder: Path) -> dict[str, bytes]:
-    # As the Space will read it, so that what it would refuse at its start is refused here.
-    summary = _relative(read_report(folder).summary)
-    text = json.dumps(summary, indent=2, allow_nan=False)
-    found = {f"{_ASSETS}/report/summary.json": f"{text}\n".encode()}
-    for figure in sorted((folder / "figures").glob("*.png")):
-        found[f"{_ASSETS}/report/figures/{figure.name}"] = figure.read_bytes()
-    return found
+def _app_readme() -> str:
+    readme = _package_folder("cifar-space").parents[1] / "README.md"
+    return readme.read_text() if readme.is_file() else str(metadata("cifar-space").json["description"])
+
+
+def _write_weights(weights: Weights, source: Path, path: Path, dtype: str | None) -> Weights:
+    if dtype is None or dtype == weights.dtype:
+        shutil.copyfile(source, path)
+        return weights
+    save_weights(
+        path,
+        weights.model,
+        architecture=weights.architecture,
+        arguments=weights.arguments,
+        spec=weights.spec,
+        recipe=weights.recipe,
+        metrics=weights.metrics,
+        dtype=dtype,
+    )
+    return load_weights(path)
+
+
+def _copy_gallery(source: Path, folder: Path, sha256: str) -> None:
+    read_gallery(source, weights_sha256=sha256)
+    folder.mkdir()
+    for path in (source / "gallery.npz", source / "gallery.png"):
+        if path.is_file():
+            shutil.copyfile(path, folder / path.name)
+
+
+def _write_report(source: Path, folder: Path) -> None:
+    summary = _relative(read_report(source).summary)
+    (folder / "figures").mkdir(parents=True)
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    for figure in (source / "figures").glob("*.png"):
+        shutil.copyfile(figure, folder / "figures" / figure.name)
 
 
 def _relative(value: Any) -> Any:
-    """Return JSON in which absolute paths, which tell of the machine they came from, are cut to their last part."""
+    """Returns JSON in which absolute paths, which tell of the machine they came from, are cut to their last part."""
     if isinstance(value, dict):
         return {key: _relative(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -148,23 +233,17 @@ def _relative(value: Any) -> Any:
     return value
 
 
-def _write(target: Path, contents: dict[str, bytes]) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    mark = secrets.token_hex(4)
-    staged = target.with_name(f".{target.name}-{mark}")
-    before = target.with_name(f".{target.name}-{mark}-before")
-    try:
-        for name, content in contents.items():
-            path = staged / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        check_bundle(staged)
-        if target.exists():
-            target.replace(before)
-        staged.replace(target)
-    finally:
-        if before.exists() and not target.exists():
-            before.replace(target)
-        # Only what is no longer needed: what cannot be deleted is left, and hurts nobody.
-        shutil.rmtree(before, ignore_errors=True)
-        shutil.rmtree(staged, ignore_errors=True)
+def _about(machine: Machine, weights: Weights) -> str:
+    lines = [
+        "",
+        "## This copy",
+        "",
+        f"Built by `cifar-space build` for {machine.about}, from the weights file with the SHA-256",
+        f"`{weights.sha256}`; its [model card](MODEL_CARD.md).",
+    ]
+    if machine.hardware:
+        lines += [
+            "It was tried with Python 3.12 and torch 2.11 on an ordinary machine, where `@spaces.GPU` does nothing;",
+            "on ZeroGPU itself it is untested.",
+        ]
+    return "\n".join(lines) + "\n"

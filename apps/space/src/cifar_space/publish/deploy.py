@@ -1,87 +1,91 @@
 """Uploading a bundle to the Hugging Face Hub as a Space."""
 
-import glob
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
-from cifar_space.publish.bundle_manifest import MANIFEST_NAME, Manifest, check_bundle
-from cifar_space.publish.bundle_requirements import TORCH, check_torch
+from cifar_space.publish.bundle import TOP_NAMES, WEIGHTS_NAME
 
-# Source: huggingface_hub's validate_repo_id, which would be asked only when the Hub is.
-_REPO_ID_PART = re.compile(r"(?!.*(?:--|\.\.))\w(?:[\w.-]{0,94}\w)?", re.ASCII)
-
-#: In an existing Space, files here that the bundle no longer has are deleted; all else of the Space stays.
-_OWN_FOLDERS = ["cifar_models/*", "cifar_explain/*", "cifar_space/*"]
+# Of a bundle's own names: neither what Python leaves there nor what a person hides there.
+_IGNORED = ["__pycache__/*", "*/__pycache__/*", ".*", "*/.*"]
 
 
 class DeployError(OSError):
-    """The Hub cannot be reached, or refuses; the message says what to do."""
+    """A deployment that failed; the message holds the Hub's own words."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The calls that a deployment makes, as keyword arguments of `huggingface_hub.HfApi`.
+    """The calls of a deployment, as keyword arguments of `huggingface_hub.HfApi`.
 
     Attributes:
-        manifest: The bundle's.
+        files: The files that are uploaded, with their sizes in bytes.
         create_repo: Creates the Space, unless there is one.
-        upload_folder: Uploads the bundle's files, and no other of its folder, in one commit.
+        upload_folder: Uploads the files in one commit.
     """
 
-    manifest: Manifest
+    files: dict[str, int]
     create_repo: dict[str, Any]
     upload_folder: dict[str, Any]
 
     def describe(self) -> str:
-        """Return the files with their sizes in bytes, and the calls, line by line."""
-        lines = [f"{entry.bytes:>12,}  {name}" for name, entry in sorted(self.manifest.files.items())]
-        total = sum(entry.bytes for entry in self.manifest.files.values())
-        lines.append(f"{total:>12,}  bytes in {len(self.manifest.files)} files, and {MANIFEST_NAME}")
+        """Returns the files with their sizes, and the calls, line by line."""
+        lines = [f"{size:>12,}  {name}" for name, size in self.files.items()]
+        lines.append(f"{sum(self.files.values()):>12,}  bytes in {len(self.files)} files")
         for name, arguments in (("create_repo", self.create_repo), ("upload_folder", self.upload_folder)):
-            shown = {key: value for key, value in arguments.items() if key != "allow_patterns"}
-            told = ", ".join(f"{key}={value!r}" for key, value in shown.items())
-            lines.append(
-                f"{name}({told}{', allow_patterns=[the files above]' if shown != arguments else ''})"
-            )
+            lines.append(f"{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})")
         return "\n".join(lines)
 
 
 def plan_deployment(bundle: str | os.PathLike[str], repo_id: str, *, private: bool = False) -> Plan:
-    """Return the calls that upload a bundle, after checking every file of it. Contacts no host.
+    """Returns the calls that upload a bundle. Contacts no host.
 
     Args:
-        bundle: What `cifar_space.publish.bundle.build_bundle` wrote. Files that it did not write are not uploaded.
+        bundle: A folder that `build_bundle` wrote. Of other files in it none is uploaded.
         repo_id: The Space, "user/name" or "organization/name".
         private: Whether only the owner may see it.
 
     Raises:
-        FileNotFoundError: If it is no bundle, or a file is missing.
-        ValueError: If a file was changed, or `repo_id` is not possible.
+        FileNotFoundError: If it is no bundle.
+        ValueError: If `repo_id` is not possible.
     """
-    _check_repo_id(repo_id)
-    manifest = check_bundle(bundle)
-    check_torch(manifest.torch)
+    import huggingface_hub.utils as hub
+
+    if repo_id.count("/") != 1:
+        raise ValueError(f"repo_id must be USER/NAME, got {repo_id!r}")
+    hub.validate_repo_id(repo_id)  # type: ignore[attr-defined]
+    folder = Path(bundle)
+    if not (folder / WEIGHTS_NAME).is_file() or not (folder / "README.md").is_file():
+        raise FileNotFoundError(f"{folder} is no bundle; `cifar-space build --out {folder}` writes one")
+    patterns: dict[str, Any] = {
+        "allow_patterns": [name if "." in name else f"{name}/*" for name in TOP_NAMES],
+        "ignore_patterns": _IGNORED,
+    }
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     space = {"repo_id": repo_id, "repo_type": "space"}
     create: dict[str, Any] = {**space, "space_sdk": "gradio", "exist_ok": True}
     if private:
         create["private"] = True
-    if TORCH[manifest.torch].hardware:
-        create["space_hardware"] = TORCH[manifest.torch].hardware
+    hardware = re.search(r"^suggested_hardware: (\S+)$", (folder / "README.md").read_text(), re.MULTILINE)
+    if hardware:
+        create["space_hardware"] = hardware[1]
     upload = {
         **space,
         "folder_path": os.fspath(bundle),
         "commit_message": "Deploy with cifar-space",
-        # Exactly the bundle: no .env, token or cache that lies beside its files.
-        "allow_patterns": [glob.escape(name) for name in [*sorted(manifest.files), MANIFEST_NAME]],
-        "delete_patterns": list(_OWN_FOLDERS),
+        **patterns,
+        # In an existing Space, files here that the bundle no longer has are deleted; all else of the Space stays.
+        "delete_patterns": [pattern for pattern in patterns["allow_patterns"] if pattern.endswith("/*")],
     }
-    return Plan(manifest, create, upload)
+    uploaded = sorted(hub.filter_repo_objects(names, **patterns))  # type: ignore[attr-defined]
+    files = {name: (folder / name).stat().st_size for name in uploaded}
+    return Plan(files, create, upload)
 
 
 def find_token() -> str:
-    """Return the Hub token in HF_TOKEN, or that stored by `hf auth login`.
+    """Returns the Hub token in HF_TOKEN, or the one stored by `hf auth login`.
 
     Raises:
         DeployError: If there is none.
@@ -97,7 +101,7 @@ def find_token() -> str:
 
 
 def deploy(plan: Plan, *, endpoint: str | None = None, token: str | None = None) -> str:
-    """Create the Space if there is none, upload the bundle, and return the Space's address.
+    """Creates the Space if there is none, uploads the bundle, and returns the Space's address.
 
     Args:
         plan: From `plan_deployment`.
@@ -105,56 +109,25 @@ def deploy(plan: Plan, *, endpoint: str | None = None, token: str | None = None)
         token: Hub token with write access; None for the one in HF_TOKEN or stored by `hf auth login`.
 
     Raises:
-        DeployError: If there is no token, the Hub cannot be reached or refuses, or a private Space is asked for and
-            there is a public one of that name.
+        DeployError: If there is no token, the Hub cannot be reached or rejects the deployment, or a private Space
+            is asked for and there is a public one of that name.
     """
     import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HfHubHTTPError
 
-    token = token or find_token()
-    api = huggingface_hub.HfApi(endpoint=endpoint, token=token)
+    api = huggingface_hub.HfApi(endpoint=endpoint, token=token or find_token())
     space = plan.create_repo["repo_id"]
-    # The client's own base of all its errors: huggingface_hub has changed its HTTP library more than once.
+    # The base of its client's errors: huggingface_hub has changed its HTTP library more than once.
     transport_error = cast(type[Exception], HfHubHTTPError.__bases__[0])
     try:
         address = api.create_repo(**plan.create_repo)
-        if plan.create_repo.get("private") and not api.repo_info(space, repo_type="space").private:
-            raise DeployError(
-                f"the Space {space} exists and is public; make it private in its settings, or choose another name"
-            )
-        api.upload_folder(**plan.upload_folder)
-    except HfHubHTTPError as error:
-        raise DeployError(_refusal(space, error.response.status_code, error.server_message)) from error
-    except OfflineModeIsEnabled as error:
-        raise DeployError("HF_HUB_OFFLINE is set, so the Hub is not contacted; unset it to deploy") from error
-    except RuntimeError as error:  # how the client ends when a large file does not get through
-        raise DeployError(f"uploading {space} failed; try again: {error}") from error
-    except transport_error as error:
-        raise DeployError(f"cannot reach the Hub at {api.endpoint}: {error}") from error
-    return str(address)
-
-
-def _check_repo_id(repo_id: str) -> None:
-    parts = repo_id.split("/")
-    if (
-        len(parts) != 2
-        or not all(_REPO_ID_PART.fullmatch(part) for part in parts)
-        or repo_id.endswith(".git")
-    ):
-        raise ValueError(
-            "repo_id must be USER/NAME, each of letters, digits, '-', '_' and '.', with '-' and '.' alone and inside; "
-            f"got {repo_id!r}"
+        public = plan.create_repo.get("private") and not api.repo_info(space, repo_type="space").private
+        if not public:
+            api.upload_folder(**plan.upload_folder)
+    except (transport_error, OSError, RuntimeError) as error:
+        raise DeployError(f"deploying {space} to {api.endpoint} failed: {error}") from error
+    if public:
+        raise DeployError(
+            f"the Space {space} exists and is public; make it private in its settings, or choose another name"
         )
-
-
-def _refusal(space: str, status: int, said: str | None) -> str:
-    user = space.partition("/")[0]
-    advice = {
-        401: "the token is not valid, or has expired; run `hf auth login` again",
-        402: "a Space on CPU Basic needs a PRO subscription; with --torch zerogpu a free account can have one",
-        403: f"the token has no right to write to {space}: it needs the role 'write', and access to {user}",
-        404: f"there is no {user} or {space} that this token can see",
-        429: "too many requests; try again later",
-    }.get(status, "try again later" if status >= 500 else "nothing was deployed")
-    answer = f" ({said.strip()})" if said and said.strip() else ""
-    return f"the Hub refused {space} with status {status}{answer}: {advice}"
+    return str(address)

@@ -1,21 +1,40 @@
-"""What can be asked of the service, and how much of it."""
+"""Requests to the service with their limits and checks, and its answers."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
-from cifar_explain import METHODS
+import numpy as np
+from numpy.typing import NDArray
 
-#: The target that stands for each picture's own most probable class.
+from cifar_explain import METHODS, Recheck
+
+#: The target that stands for each image's own most probable class.
 PREDICTED = "predicted"
 
-#: No picture's answer names more classes than this, however many the model knows.
+#: Stands for every class where one can be chosen.
+ANY = "any"
+
+#: The orders of misclassified images: most confident errors first, greatest losses first, or drawn by a seed.
+ORDERS = ("confidence", "loss", "chance")
+
+#: Misclassified images on one page, so that any number of them stays quick to show and to explain.
+PAGE_SIZE = 24
+
+#: Greatest seed of the order by chance.
+LARGEST_SEED = 2**32 - 1
+
+#: An answer names at most this many classes, however many the model has.
 MOST_CLASSES = 10
+
+#: Called with the share of the work that is done, in [0, 1], and a description of the current step.
+Progress = Callable[[float, str], None]
 
 
 class RequestError(ValueError):
-    """What was asked for cannot be done; the message says why and is meant for the person who asked."""
+    """A request that cannot be answered; the message says why and is meant for the person who asked."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +42,10 @@ class Limits:
     """Bounds of one request.
 
     Attributes:
-        pictures: Most pictures at once.
+        pictures: Most images at once.
         file_bytes: Most bytes of one file.
-        pixels: Most pixels of one picture, before it is scaled down.
-        seconds: Longest time that may be spent on maps.
+        pixels: Most pixels of one image, before it is scaled down.
+        seconds: Longest time spent on maps.
 
     Raises:
         ValueError: If one of them is not positive.
@@ -45,15 +64,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class Options:
-    """What to tell about each picture.
+    """A request about images: the answer's contents.
 
     Attributes:
-        top: How many of the most probable classes, from 1 to `largest_top` of the model's classes.
+        top: Number of most probable classes, from 1 to `largest_top` of the model's classes.
         explain: Whether to compute maps.
         layers: The layers to explain, names of `Service.layers`; None for all of them.
         method: One of `cifar_explain.METHODS`.
         target: The class whose evidence the maps show: "predicted", or a class name.
-        explained: For how many of the pictures, the first ones, from 1 to `Limits.pictures`.
+        explained: Number of images to explain, the first ones, from 1 to `Limits.pictures`.
     """
 
     top: int = 3
@@ -64,19 +83,181 @@ class Options:
     explained: int = 4
 
 
+@dataclass(frozen=True)
+class MisclassifiedOptions:
+    """A request for misclassified images.
+
+    Attributes:
+        count: Number of images on all pages, from 1 to the number of errors.
+        page: Page of `PAGE_SIZE` images, counted from 1.
+        order: One of `ORDERS`.
+        seed: Seed of the order by chance, from 0 to 2**32 - 1.
+        true: A class name, for images of this class only, or "any".
+        predicted: A class name, for images predicted as this class only, or "any".
+        explain: Whether to compute maps, for the predicted and for the true class.
+        layer: The layer to explain; None for the deepest.
+        method: One of `cifar_explain.METHODS`.
+    """
+
+    count: int = PAGE_SIZE
+    page: int = 1
+    order: str = "confidence"
+    seed: int = 0
+    true: str = ANY
+    predicted: str = ANY
+    explain: bool = False
+    layer: str | None = None
+    method: str = "gradcam"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A class and its probability in [0, 1], the softmax of the logits.
+
+    Attributes:
+        name: The class.
+        probability: As the model gives it.
+        calibrated: At the temperature fitted on validation images; None if it is unknown.
+    """
+
+    name: str
+    probability: float
+    calibrated: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The predictions for one image.
+
+    Attributes:
+        name: The file's name, as it was uploaded.
+        seen: The network's input, uint8 `(size, size, 3)`.
+        predictions: The most probable classes, most probable first.
+        target: The class that the maps explain; None without maps.
+        maps: Layer name to map `(size, size)` in [0, 1] of the evidence; empty without maps.
+        unfamiliar: Whether the image is out of distribution, like none of the classes; None if that cannot be told.
+    """
+
+    name: str
+    seen: NDArray[np.uint8]
+    predictions: tuple[Prediction, ...]
+    target: str | None
+    maps: Mapping[str, NDArray[np.float32]]
+    unfamiliar: bool | None = None
+
+
+@dataclass(frozen=True)
+class RejectedFile:
+    """A file that is no readable image.
+
+    Attributes:
+        name: The file's name, as it was uploaded.
+        reason: Why, in a sentence.
+    """
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class MisclassifiedImage:
+    """One error.
+
+    Attributes:
+        index: The image's index in its split.
+        true: Its class.
+        predicted: The predicted class.
+        confidence: Probability of the predicted class, in [0, 1].
+        true_probability: Probability of the true class, in [0, 1].
+        loss: Cross-entropy of the true class, in nats.
+        seen: The network's input, uint8 `(size, size, 3)`; None if the gallery has no images.
+        votes: Classes chosen by people and their shares, most frequent first; None if nobody was asked.
+        verdict: One of `cifar_explain.VERDICTS`; None if nobody was asked.
+        recheck: Result of re-checking the label; None if it was not re-checked.
+        maps: Evidence for the predicted and for the true class, `(2, size, size)` in [0, 1]; None without maps.
+    """
+
+    index: int
+    true: str
+    predicted: str
+    confidence: float
+    true_probability: float
+    loss: float
+    seen: NDArray[np.uint8] | None
+    votes: tuple[tuple[str, float], ...] | None
+    verdict: str | None
+    recheck: Recheck | None
+    maps: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class MisclassifiedPage:
+    """A page of misclassified images.
+
+    Attributes:
+        images: The images on this page.
+        page: Its number, counted from 1.
+        pages: Number of pages, at least 1.
+        chosen: Errors on all pages together, at most as many as were asked for.
+        matching: Errors of the requested classes.
+        total: All errors.
+        layer: The layer of the maps; None without maps.
+    """
+
+    images: tuple[MisclassifiedImage, ...]
+    page: int
+    pages: int
+    chosen: int
+    matching: int
+    total: int
+    layer: str | None
+
+
+class Deadline:
+    """Reports the progress of one request, and ends it when its time is over.
+
+    Args:
+        seconds: Time allowed from now on.
+        count: Number of images.
+        progress: Receives the progress.
+
+    >>> Deadline(60, 4, lambda share, text: print(share, text)).reach(2)
+    0.5 image 3 of 4
+    """
+
+    def __init__(self, seconds: float, count: int, progress: Progress | None = None) -> None:
+        self._seconds = seconds
+        self._end = time.monotonic() + seconds
+        self._count = count
+        self._progress = progress
+
+    def reach(self, number: int) -> None:
+        """Reports that the image with this number, counted from 0, is next.
+
+        Raises:
+            RequestError: If the time is over.
+        """
+        if time.monotonic() > self._end:
+            raise RequestError(
+                f"stopped after {self._seconds:g} seconds; choose fewer images or layers, or another method"
+            )
+        if self._progress is not None:
+            self._progress(number / self._count, f"image {min(number + 1, self._count)} of {self._count}")
+
+
 def check_options(
     options: Options, *, classes: Sequence[str], layers: Sequence[str], limits: Limits
 ) -> tuple[str, ...]:
-    """Return the names of the layers to explain, in the order asked for; none if `explain` is off.
+    """Returns the names of the layers to explain, in the order asked for; none if `explain` is off.
 
     Args:
-        options: What is asked for.
+        options: The request.
         classes: The model's class names.
-        layers: The layers that can be explained.
-        limits: What one request may ask for.
+        layers: The model's layers.
+        limits: Bounds of the request.
 
     Raises:
-        RequestError: If an option is not allowed; the message names it, its value and what is allowed.
+        RequestError: If an option is not allowed; the message has its name, its value and what is allowed.
 
     >>> check_options(Options(), classes=["cat", "dog"], layers=["stem"], limits=Limits())
     Traceback (most recent call last):
@@ -94,7 +275,9 @@ def check_options(
     check_choice("target", options.target, [PREDICTED, *classes])
     wanted = tuple(layers) if options.layers is None else tuple(options.layers)
     if not wanted:
-        raise RequestError(f"layers is empty; choose at least one of {_listed(layers)}, or no maps at all")
+        raise RequestError(
+            f"layers is empty; choose at least one of {_listed(layers)}, or set explain to false"
+        )
     for name in wanted:
         check_choice("layers", name, layers)
     if len(set(wanted)) < len(wanted):
@@ -103,7 +286,7 @@ def check_options(
 
 
 def largest_top(classes: Sequence[str]) -> int:
-    """Return how many of a model's classes one answer can name: all of them, but at most `MOST_CLASSES`.
+    """Returns the largest number of classes in one answer: all of them, but at most `MOST_CLASSES`.
 
     >>> largest_top(["cat", "dog"]), largest_top([f"kind {number}" for number in range(100)])
     (2, 10)
@@ -112,10 +295,7 @@ def largest_top(classes: Sequence[str]) -> int:
 
 
 def check_whole(name: str, value: object, *, largest: int, smallest: int = 1) -> None:
-    """Do nothing if a value is a whole number from `smallest` to `largest`.
-
-    Raises:
-        RequestError: If it is anything else.
+    """Raises `RequestError` unless a value is a whole number from `smallest` to `largest`.
 
     >>> check_whole("top", 2.5, largest=10)
     Traceback (most recent call last):
@@ -128,22 +308,13 @@ def check_whole(name: str, value: object, *, largest: int, smallest: int = 1) ->
 
 
 def check_switch(name: str, value: object) -> None:
-    """Do nothing if a value is true or false.
-
-    Raises:
-        RequestError: If it is anything else.
-
-    >>> check_switch("explain", True)
-    """
+    """Raises `RequestError` unless a value is true or false."""
     if not isinstance(value, bool):
         raise RequestError(f"{name} must be true or false, got {value!r:.100}")
 
 
 def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
-    """Do nothing if a value is one of the names that are allowed.
-
-    Raises:
-        RequestError: If it is anything else; the message suggests the nearest names.
+    """Raises `RequestError`, with the nearest names, unless a value is one of the allowed names.
 
     >>> check_choice("target", "cot", ["cat", "dog"])
     Traceback (most recent call last):
@@ -156,6 +327,13 @@ def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
     near = difflib.get_close_matches(str(value)[:100], names, n=2)
     hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
     raise RequestError(f"{name} has the unknown name {value!r:.100}; {hint}known: {_listed(names)}")
+
+
+def check_opacity(value: object) -> None:
+    """Raises `RequestError` unless a value is a number in [0, 1]."""
+    # A NaN fails the comparison, so it is caught too.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise RequestError(f"opacity must be a number from 0 (the image) to 1 (the map), got {value!r:.100}")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""What the page and the API ask: pictures in, answers out. Knows nothing of pages."""
+"""The service behind the page and the API: images in, answers out."""
 
 import os
 from collections.abc import Sequence
@@ -8,35 +8,43 @@ import numpy as np
 
 from cifar_explain import Gallery, read_gallery
 from cifar_models import Weights, load_weights
-from cifar_space.artifacts.files import ServedFiles, of_weights
+from cifar_space.artifacts.files import Report, ServedFiles, of_weights, read_report
 from cifar_space.artifacts.model_facts import gather_facts
-from cifar_space.artifacts.report_files import Report, read_report
-from cifar_space.service.answers import Answer, Prediction, Refusal
-from cifar_space.service.deadline import Deadline, Progress
 from cifar_space.service.engine import Engine
 from cifar_space.service.misclassified import Misclassified
-from cifar_space.service.misclassified_page import MisclassifiedOptions, MisclassifiedPage
-from cifar_space.service.requests import PREDICTED, Limits, Options, RequestError, check_options
+from cifar_space.service.requests import (
+    PREDICTED,
+    Answer,
+    Deadline,
+    Limits,
+    MisclassifiedOptions,
+    MisclassifiedPage,
+    Options,
+    Prediction,
+    Progress,
+    RejectedFile,
+    RequestError,
+    check_options,
+)
 from cifar_space.service.uploads import PictureError, read_picture
 
 
 class Service:
-    """One model, ready to answer. Safe for several threads; answers do not depend on who asked before.
+    """One model, ready to answer. Safe for several threads; answers do not depend on earlier requests.
 
-    What was computed for a picture is remembered, so that asking again with other layers or for another
-    number of classes computes only what is new.
+    Logits and maps are remembered, so that other layers or another number of classes cost only what is new.
 
     Args:
-        weights: The model and what it expects.
+        weights: The model and its input specification.
         gallery: The model's predictions on a split, with or without the images.
         report: Of the run that trained the model.
-        gallery_command: The command that makes the gallery, for pages that lack it or its images; None where there
+        gallery_command: The command that makes the gallery, for pages that lack it or its images; None if there
             is none.
         limits: Bounds of each request.
 
     Raises:
-        ValueError: If the model has no `cam_layers`, its metrics hold a `familiarity` that is none, or the
-            gallery is of other weights or classes.
+        ValueError: If the model has no `cam_layers`, its metrics hold an invalid `familiarity`, or the gallery is
+            of other weights or classes.
     """
 
     def __init__(
@@ -60,22 +68,18 @@ class Service:
         self.classes = self._engine.classes
         self.layers = self._engine.layers
         self.familiarity = self._engine.familiarity
-        self.misclassified = (
-            Misclassified(gallery, self._engine, spec=weights.spec, limits=self.limits) if gallery else None
-        )
-        self.facts = gather_facts(
-            weights, gallery=gallery, report=report, familiarity=self._engine.familiarity
-        )
+        self.misclassified = Misclassified(gallery, self._engine, limits=self.limits) if gallery else None
+        self.facts = gather_facts(weights, gallery=gallery, report=report, familiarity=self.familiarity)
 
     def answer(
         self, paths: Sequence[str | os.PathLike[str]], options: Options, *, progress: Progress | None = None
-    ) -> tuple[Answer | Refusal, ...]:
-        """Return an answer or a refusal for each file, in their order.
+    ) -> tuple[Answer | RejectedFile, ...]:
+        """Returns an answer or a rejected file for each file, in their order.
 
         Args:
-            paths: Files of pictures, from 1 to `limits.pictures`.
-            options: What to tell about each.
-            progress: Told about the progress.
+            paths: Image files, from 1 to `limits.pictures`.
+            options: The contents of each answer.
+            progress: Receives the progress.
 
         Raises:
             RequestError: If there are no or too many files, an option is not allowed, or the maps take longer
@@ -83,28 +87,24 @@ class Service:
         """
         if not 1 <= len(paths) <= self.limits.pictures:
             raise RequestError(
-                f"{len(paths)} pictures were given; from 1 to {self.limits.pictures} at once are possible"
+                f"{len(paths)} images were given; 1 to {self.limits.pictures} are allowed at once"
             )
         layers = check_options(options, classes=self.classes, layers=self.layers, limits=self.limits)
         deadline = Deadline(self.limits.seconds, len(paths), progress)
-        found: list[Answer | Refusal] = []
+        found: list[Answer | RejectedFile] = []
         left = options.explained
         for number, path in enumerate(paths):
-            deadline.start(number)
-            outcome = self._answer_one(Path(path), options, layers if left else (), deadline)
-            if left and isinstance(outcome, Answer):
-                left -= 1
+            deadline.reach(number)
+            outcome = self._answer_one(Path(path), options, layers if left else ())
+            left -= bool(left and isinstance(outcome, Answer))
             found.append(outcome)
+        deadline.reach(len(paths))
         return tuple(found)
 
     def misclassified_page(
         self, options: MisclassifiedOptions, *, progress: Progress | None = None
     ) -> MisclassifiedPage:
-        """Return one page of the misclassified images.
-
-        Args:
-            options: Which of them.
-            progress: Told about the progress.
+        """Returns one page of the misclassified images.
 
         Raises:
             RequestError: If there is no gallery, an option is not allowed, or the maps take longer than
@@ -115,19 +115,16 @@ class Service:
         return self.misclassified.page(options, progress=progress)
 
     def warm_up(self) -> None:
-        """Classify and explain a grey picture, so that the first visitor does not wait for libraries to load."""
-        size = self.weights.spec.size
-        seen = np.full((size, size, 3), 128, np.uint8)
-        self._engine.maps(seen, self.layers, method="gradcam", targets=self.classes[:1])
+        """Classifies and explains a grey image, so that the first visitor does not wait for libraries to load."""
+        seen = np.full((self.weights.spec.size, self.weights.spec.size, 3), 128, np.uint8)
+        self._engine.maps([seen], self.layers, method="gradcam", targets=[self.classes[:1]])
         self._engine.probabilities(seen)
 
-    def _answer_one(
-        self, path: Path, options: Options, layers: tuple[str, ...], deadline: Deadline
-    ) -> Answer | Refusal:
+    def _answer_one(self, path: Path, options: Options, layers: tuple[str, ...]) -> Answer | RejectedFile:
         try:
             seen = np.asarray(read_picture(path, self.weights.spec, limits=self.limits))
         except PictureError as error:
-            return Refusal(path.name, str(error))
+            return RejectedFile(path.name, str(error))
         probabilities, calibrated = self._engine.probabilities(seen), self._engine.calibrated(seen)
         # Stable, so that equally probable classes keep the order of the logits.
         best = np.argsort(-probabilities, kind="stable")[: options.top]
@@ -142,9 +139,7 @@ class Service:
         target = predictions[0].name if options.target == PREDICTED else options.target
         maps = {}
         if layers:
-            found = self._engine.maps(
-                seen, layers, method=options.method, targets=[target], step=deadline.step
-            )
+            (found,) = self._engine.maps([seen], layers, method=options.method, targets=[[target]])
             maps = {layer: of_targets[0] for layer, of_targets in found.items()}
         return Answer(
             path.name,
@@ -157,22 +152,19 @@ class Service:
 
 
 def load_service(files: ServedFiles | str | os.PathLike[str], *, limits: Limits | None = None) -> Service:
-    """Return a service of one model's files, or of a weights file alone, warmed up.
+    """Returns a service of one model's files, or of a weights file alone, warmed up.
 
     Raises:
         OSError: If a file is missing or cannot be read.
         ValueError: If the weights file, the gallery or the report is damaged, or the gallery is of another
-            model; the reason is told.
+            model.
     """
     served = files if isinstance(files, ServedFiles) else of_weights(files)
     weights = load_weights(served.weights)
-    gallery = None
-    if served.gallery is not None:
-        gallery = read_gallery(served.gallery, weights_sha256=weights.sha256)
     service = Service(
         weights,
-        gallery=gallery,
-        report=None if served.report is None else read_report(served.report),
+        gallery=read_gallery(served.gallery, weights_sha256=weights.sha256) if served.gallery else None,
+        report=read_report(served.report) if served.report else None,
         gallery_command=served.gallery_command,
         limits=limits,
     )

@@ -1,4 +1,4 @@
-"""Reading uploaded files: any file in, a picture of bounded size or a reason in plain words out."""
+"""Reading uploaded files: an image of bounded size, or a reason in plain words."""
 
 import os
 import struct
@@ -17,22 +17,22 @@ _DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, OverflowErr
 
 
 class PictureError(ValueError):
-    """A file that cannot be taken as a picture; the message says why, without the file's name."""
+    """A file that is no readable image; the message says why, without the file's name."""
 
 
 def read_picture(path: str | os.PathLike[str], spec: InputSpec, *, limits: Limits) -> Image.Image:
-    """Return the picture in a file as the model will see it: RGB, `spec.size` x `spec.size` pixels.
+    """Returns the image in a file as the network's input: RGB, `spec.size` x `spec.size` pixels.
 
     Args:
-        path: A file of one of `FORMATS`, whatever its name; of an animation the first frame counts.
-        spec: What the model expects.
-        limits: The file's bytes and the picture's pixels are held against these before they are decoded.
+        path: A file of one of `FORMATS`, whatever its name; the first frame of an animation.
+        spec: The model's input specification.
+        limits: Bounds of the file's bytes and the image's pixels, checked before decoding.
 
     Raises:
-        PictureError: If there is no such file, it is too large, no picture, or damaged.
+        PictureError: If there is no such file, it is too large, no image, or damaged.
 
     >>> from cifar_models import CIFAR10
-    >>> from cifar_space.artifacts.examples import example_paths
+    >>> from cifar_space.artifacts.files import example_paths
     >>> read_picture(example_paths()[0], CIFAR10, limits=Limits())
     <PIL.Image.Image image mode=RGB size=32x32 at ...>
     """
@@ -44,18 +44,18 @@ def read_picture(path: str | os.PathLike[str], spec: InputSpec, *, limits: Limit
     except PictureError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PictureError(f"The picture has more than {_mega(limits.pixels)} million pixels.") from error
+        raise PictureError(f"The image has more than {_mega(limits.pixels)} million pixels.") from error
     except UnidentifiedImageError as error:
-        raise PictureError(f"This is not a picture that can be read ({', '.join(FORMATS)}).") from error
+        raise PictureError(f"This is not a readable image ({', '.join(FORMATS)}).") from error
     except _DAMAGE as error:
-        raise PictureError("The picture is damaged or incomplete.") from error
+        raise PictureError("The image is damaged or incomplete.") from error
 
 
 def _check_file(path: Path, limits: Limits) -> None:
     try:
         size = path.stat().st_size
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        raise PictureError("The file is not there any more; please add it again.") from error
+        raise PictureError("The file is not there any more; add it again.") from error
     if not path.is_file():
         raise PictureError("This is not a file.")
     if size == 0:
@@ -68,7 +68,7 @@ def _check_pixels(size: tuple[int, int], limits: Limits) -> None:
     width, height = size
     if width * height > limits.pixels:
         raise PictureError(
-            f"The picture has {width:,} by {height:,} pixels, more than {_mega(limits.pixels)} million."
+            f"The image has {width:,} by {height:,} pixels, more than {_mega(limits.pixels)} million."
         )
 
 

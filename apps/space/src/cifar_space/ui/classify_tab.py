@@ -1,11 +1,11 @@
-"""The first tab: pictures in, answers out. What is computed, and how answers look, is elsewhere."""
+"""The first tab: images in, answers out."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
-from cifar_space.artifacts.examples import Example
+from cifar_space.artifacts.files import Example
 from cifar_space.service.requests import Options, RequestError, largest_top
 from cifar_space.service.serialize import describe
 from cifar_space.service.service import Service
@@ -13,65 +13,70 @@ from cifar_space.ui.controls import (
     MODEL,
     Controls,
     clamped,
+    classify_controls,
+    endpoint,
     keep_whole,
-    option_controls,
     picture_controls,
-    refuse_addresses,
+    reject_addresses,
+    set_style,
+    show_while,
 )
-from cifar_space.views.fragments import notice
-from cifar_space.views.prediction_cards import cards, promise
-
-_HINT = "Add a picture"
-_EXAMPLES_HINT = ", or take one of the examples"
-_NO_LAYER = '<p class="about" role="status">Choose a layer to see maps.</p>'
-# Runs in the browser, where the maps are images of their own.
-_SET_OPACITY = "(opacity) => { document.documentElement.style.setProperty('--heat-opacity', opacity); }"
+from cifar_space.views.render import cards, maps_note, notice, ood_note
 
 
 def classify_tab(service: Service, examples: Sequence[Example]) -> None:
-    """Build the tab and connect it; its endpoint is `/classify`. To be called within a `gr.Tab`."""
-    hint = notice(f"{_HINT}{_EXAMPLES_HINT if examples else ''}.")
+    """Builds the tab and connects it; its endpoint is `/classify`. Call it within a `gr.Tab`."""
+    hint = notice(f"Add an image{', or choose one of the examples' if examples else ''}.")
+    judged = service.report is not None and "faithfulness" in service.report.figures
     with gr.Column(elem_classes="areas"):
         with gr.Column(elem_classes="given"):
-            galleries = picture_controls(service, examples)
+            pictures, offered = picture_controls(service.classes, service.limits, examples)
         with gr.Column(elem_classes="found"):
             results = gr.HTML(hint, elem_id="results", elem_classes="paper")
         with gr.Column(elem_classes="asked"):
-            controls = option_controls(service)
+            controls = classify_controls(
+                service.classes, service.layers, service.limits, note=maps_note(judged=judged)
+            )
             if service.familiarity is not None:
-                gr.HTML(promise(service.familiarity), elem_classes="paper")
-    _connect_page(service, galleries, examples, controls, results, hint)
+                gr.HTML(ood_note(service.familiarity), elem_classes="paper")
+    show_while(controls.of["explain"], controls.details)
+    keep_whole(controls.of["top"], controls.of["explained"])
+    set_style(controls.opacity, "--heat-opacity")
+    _connect_page(service, pictures, offered, examples, controls, results, hint)
     _connect_api(service, controls)
 
 
 def _connect_page(
     service: Service,
-    galleries: tuple[gr.Gallery, gr.Gallery],
+    pictures: gr.Gallery,
+    offered: gr.Gallery,
     examples: Sequence[Example],
     controls: Controls,
     results: gr.HTML,
     hint: str,
 ) -> None:
-    pictures, offered = galleries
-    inputs = [pictures, *controls.of_model()]
+    inputs = [pictures, *controls.inputs(Options).values()]
 
     def show(
-        images: list[tuple[str, str | None]] | None,
-        top: int,
-        explain: bool,
-        layers: Sequence[str],
-        method: str,
-        target: str,
-        explained: int,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it as this default
+        images: list[tuple[str, str | None]] | None = None,
+        *values: Any,
     ) -> str:
         if not images:
             return hint
+        options = Options(*values)
         # From the first layer to the last, in whatever order they were ticked.
-        in_order = [layer for layer in service.layers if layer in layers]
-        # Who unticks the last layer keeps the answers; programs are refused.
-        no_layer = explain and not in_order
-        options = Options(top, explain and not no_layer, in_order, method, target, explained)
+        layers = [layer for layer in service.layers if layer in (options.layers or ())]
+        # Without a layer, visitors keep their answers; programs get an error.
+        no_layer = options.explain and not layers
+        options = Options(
+            options.top,
+            options.explain and not no_layer,
+            layers,
+            options.method,
+            options.target,
+            options.explained,
+        )
         try:
             found = service.answer(
                 [path for path, _ in images],
@@ -80,15 +85,15 @@ def _connect_page(
             )
         except RequestError as error:
             return notice(f"{error}.", alert=True)
-        return (_NO_LAYER if no_layer else "") + cards(found)
+        return cards(found, no_layer=no_layer)
 
     def take(event: gr.SelectData) -> list[str]:
         return [str(examples[event.index].path)]
 
     default, most = Options(), largest_top(service.classes)
     bounds = {
-        inputs.index(controls.top): (1, most, min(default.top, most)),
-        inputs.index(controls.explained): (1, service.limits.pictures, default.explained),
+        inputs.index(controls.of["top"]): (1, most, min(default.top, most)),
+        inputs.index(controls.of["explained"]): (1, service.limits.pictures, default.explained),
     }
     asked: dict[str, Any] = {
         "fn": show, "js": clamped(bounds), "inputs": inputs, "outputs": results, "api_visibility": "private", **MODEL
@@ -96,46 +101,20 @@ def _connect_page(
     gr.on([component.change for component in inputs], trigger_mode="always_last", **asked)  # type: ignore[attr-defined]
     # A gallery filled from here tells nobody that it changed.
     offered.select(take, outputs=pictures, queue=False, api_visibility="private").then(**asked)
-    controls.explain.change(
-        lambda on: gr.update(visible=on),
-        inputs=controls.explain,
-        outputs=controls.details,
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    keep_whole(controls.top, controls.explained)
-    controls.opacity.change(None, inputs=controls.opacity, js=_SET_OPACITY)
 
 
 def _connect_api(service: Service, controls: Controls) -> None:
     files = gr.File(file_count="multiple", visible=False, label="images")
-    refuse_addresses(files)
-    answers = gr.JSON(visible=False, label="answers")
+    reject_addresses(files)
 
-    def classify(
-        images: list[str] | None,
-        top: int,
-        explain: bool,
-        layers: Sequence[str],
-        method: str,
-        target: str,
-        explained: int,
-        opacity: float,
-    ) -> list[dict[str, Any]]:
-        options = Options(top, explain, layers, method, target, explained)
-        try:
-            return describe(service.answer(images or [], options), opacity=opacity)
-        except RequestError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+    def classify(images: list[str] | None, *values: Any) -> list[dict[str, Any]]:
+        *options, opacity = values
+        return describe(service.answer(images or [], Options(*options)), opacity=opacity)
 
-    gr.on(
-        [],
+    endpoint(
+        "classify",
         classify,
-        inputs=[files, *controls.of_model(), controls.opacity],
-        outputs=answers,
-        api_name="classify",
-        api_description="Classify images and, if asked, return where the model sees evidence for a class.",
-        show_progress="hidden",
+        {"images": files, **controls.inputs(Options), "opacity": controls.opacity},
+        description="Classify images and, if asked, return class activation maps.",
         **MODEL,
     )

@@ -1,8 +1,9 @@
-"""The controls of the first tab, without what they do; and what the tabs' controls share."""
+"""The controls of the tabs, and what their events and endpoints share."""
 
+import dataclasses
+import inspect
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,22 @@ from gradio.components import Component
 
 from cifar_explain import METHODS
 from cifar_models import CIFAR10
-from cifar_space.artifacts.examples import Example
-from cifar_space.service.requests import PREDICTED, Options, largest_top
-from cifar_space.service.service import Service
-from cifar_space.views.fragments import about_dark_maps
+from cifar_space.artifacts.files import Example
+from cifar_space.service.requests import (
+    ANY,
+    PREDICTED,
+    Limits,
+    MisclassifiedOptions,
+    Options,
+    RequestError,
+    largest_top,
+)
 
 #: Gradio's limits are per function unless they share a name. One request at a time: torch uses all cores for it.
 MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
+
+#: For events that do not concern the model.
+QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 _TITLES = {
     "gradcam": "GradCAM",
@@ -25,40 +35,36 @@ _TITLES = {
     "hirescam": "HiResCAM",
     "layercam": "LayerCAM",
     "xgradcam": "XGradCAM",
-    "eigencam": "EigenCAM (for no particular class)",
+    "eigencam": "EigenCAM (the same for every class)",
 }
-
-#: The methods of maps, titles and names.
-METHOD_CHOICES = [(_TITLES.get(name, name), name) for name in METHODS]
+_METHOD_CHOICES = [(_TITLES.get(name, name), name) for name in METHODS]
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Controls:
-    """The controls of what is to be told about each picture; all but `opacity` concern the model.
+    """The controls of a tab.
 
     Attributes:
-        details: What encloses the controls that have no meaning without maps.
+        of: The control of each option, by its name.
+        opacity: Of the maps, in the browser.
+        details: Column of the controls that have no meaning without maps.
     """
 
-    top: gr.Slider
-    explain: gr.Checkbox
-    layers: gr.CheckboxGroup
-    method: gr.Dropdown
-    target: gr.Dropdown
-    explained: gr.Slider
+    of: Mapping[str, Component]
     opacity: gr.Slider
     details: gr.Column
 
-    def of_model(self) -> list[Component]:
-        """Return the controls in the order of the fields of `Options`."""
-        return [self.top, self.explain, self.layers, self.method, self.target, self.explained]
+    def inputs(self, options: type[Options] | type[MisclassifiedOptions]) -> dict[str, Component]:
+        """Returns the controls in the order of the options' fields, so that `options(*values)` takes their values."""
+        return {field.name: self.of[field.name] for field in dataclasses.fields(options)}
 
 
-def picture_controls(service: Service, examples: Sequence[Example]) -> tuple[gr.Gallery, gr.Gallery]:
-    """Return the place for the visitor's pictures, and that of the examples. To be called within `gr.Blocks`."""
-    limits = service.limits
+def picture_controls(
+    classes: Sequence[str], limits: Limits, examples: Sequence[Example]
+) -> tuple[gr.Gallery, gr.Gallery]:
+    """Returns the galleries of the visitor's images and of the examples. Call it within `gr.Blocks`."""
     pictures = gr.Gallery(
-        label=f"Your pictures, up to {limits.pictures}",
+        label=f"Your images, up to {limits.pictures}",
         elem_id="pictures",
         sources=["upload", "webcam", "clipboard"],
         type="filepath",
@@ -70,12 +76,10 @@ def picture_controls(service: Service, examples: Sequence[Example]) -> tuple[gr.
         object_fit="contain",
         buttons=[],
     )
-    refuse_addresses(pictures)
+    reject_addresses(pictures)
     offered = gr.Gallery(
         [(str(example.path), example.title) for example in examples],
-        label="Examples: test images of CIFAR-10"
-        if service.classes == CIFAR10.classes
-        else "Examples: test images",
+        label=f"Examples: test images{' of CIFAR-10' if tuple(classes) == CIFAR10.classes else ''}",
         elem_id="examples",
         visible=bool(examples),
         interactive=False,
@@ -88,43 +92,135 @@ def picture_controls(service: Service, examples: Sequence[Example]) -> tuple[gr.
     return pictures, offered
 
 
-def option_controls(service: Service) -> Controls:
-    """Return the controls of the answers. To be called within `gr.Blocks`."""
-    default = Options()
+def classify_controls(
+    classes: Sequence[str], layers: Sequence[str], limits: Limits, *, note: str
+) -> Controls:
+    """Returns the controls of the answers, with a note on maps. Call it within `gr.Blocks`."""
+    default, most = Options(), largest_top(classes)
     with gr.Group(elem_id="options"):
-        most = largest_top(service.classes)
         top = gr.Slider(1, most, value=min(default.top, most), step=1, label="Top classes")
         explain = gr.Checkbox(default.explain, label="Show where the model looks")
         with gr.Column(elem_id="details") as details:
-            layers = gr.CheckboxGroup(
-                list(service.layers), value=list(service.layers), label="Layers", elem_id="layers"
-            )
-            method = gr.Dropdown(METHOD_CHOICES, value=default.method, label="Method")
+            chosen = gr.CheckboxGroup(list(layers), value=list(layers), label="Layers", elem_id="layers")
+            method = _method_control()
             target = gr.Dropdown(
-                [("the predicted class", PREDICTED), *((name, name) for name in service.classes)],
+                [("the predicted class", PREDICTED), *((name, name) for name in classes)],
                 value=default.target,
                 label="Evidence for",
             )
             explained = gr.Slider(
-                1,
-                service.limits.pictures,
-                value=default.explained,
-                step=1,
-                label="Pictures to explain",
+                1, limits.pictures, value=default.explained, step=1, label="Images to explain"
             )
-            opacity = gr.Slider(0, 1, value=0.5, step=0.05, label="Opacity of the maps")
-            dark_maps(service)
-    return Controls(top, explain, layers, method, target, explained, opacity, details)
+            opacity = _opacity_control(note)
+    of = {
+        "top": top,
+        "explain": explain,
+        "layers": chosen,
+        "method": method,
+        "target": target,
+        "explained": explained,
+    }
+    return Controls(of, opacity, details)
 
 
-def dark_maps(service: Service) -> gr.HTML:
-    """Return the note on maps without evidence. To be called within `gr.Blocks`, near the maps' controls."""
-    judged = service.report is not None and "faithfulness" in service.report.figures
-    return gr.HTML(about_dark_maps(judged=judged), elem_classes=["paper", "note"])
+def misclassified_controls(
+    classes: Sequence[str], layers: Sequence[str], *, errors: int, images: bool, page: gr.Number, note: str
+) -> tuple[gr.Checkbox, Controls]:
+    """Returns the switch of the misclassified images, and their controls. Call it within `gr.Blocks`.
+
+    Args:
+        classes: The model's classes.
+        layers: The model's layers.
+        errors: Number of errors.
+        images: Whether their images are there; without them there are no maps either.
+        page: The control of the page, which stands elsewhere.
+        note: HTML, a note on maps.
+    """
+    default = MisclassifiedOptions()
+    choices = [("any class", ANY), *((name, name) for name in classes)]
+    with gr.Group():
+        shown = gr.Checkbox(True, label="Show misclassified images")
+        # A slider needs two values, even where there is one error or none.
+        count = gr.Slider(
+            1, max(errors, 2), value=max(1, min(default.count, errors)), step=1, label="How many"
+        )
+        order = gr.Radio(
+            [
+                ("most confident first", "confidence"),
+                ("greatest loss first", "loss"),
+                ("at random", "chance"),
+            ],
+            value=default.order,
+            label="Order",
+        )
+        seed = gr.Number(
+            default.seed, precision=0, minimum=0, label="Seed of the random order", visible=False
+        )
+        with gr.Row():
+            true = gr.Dropdown(choices, value=default.true, label="True class", min_width=120)
+            predicted = gr.Dropdown(choices, value=default.predicted, label="Predicted as", min_width=120)
+        explain = gr.Checkbox(default.explain, label="Show where the model looks", visible=images)
+        with gr.Column(visible=False) as details:
+            layer = gr.Dropdown(list(layers), value=layers[-1], label="Layer")
+            method = _method_control()
+            opacity = _opacity_control(note)
+    of = {
+        "count": count,
+        "page": page,
+        "order": order,
+        "seed": seed,
+        "true": true,
+        "predicted": predicted,
+        "explain": explain,
+        "layer": layer,
+        "method": method,
+    }
+    return shown, Controls(of, opacity, details)
 
 
-def refuse_addresses(component: Component) -> None:
-    """Let a component take uploaded files only.
+def endpoint(
+    name: str,
+    answer: Callable[..., Any],
+    inputs: Mapping[str, Component],
+    *,
+    description: str,
+    **settings: Any,
+) -> None:
+    """Offers a function to programs. Call it within `gr.Blocks`.
+
+    Args:
+        name: The endpoint's name.
+        answer: Called with the values of the inputs; a `RequestError` becomes the caller's error message.
+        inputs: Components by the names of the endpoint's parameters; a parameter that a program leaves out has
+            the component's value.
+        description: For the page on the API.
+        settings: More arguments of the event.
+    """
+
+    def call(*values: Any) -> Any:
+        try:
+            return answer(*values)
+        except RequestError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    # Gradio names the parameters as the function does.
+    call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(parameter, inspect.Parameter.POSITIONAL_OR_KEYWORD) for parameter in inputs]
+    )
+    gr.on(
+        [],
+        call,
+        inputs=list(inputs.values()),
+        outputs=gr.JSON(visible=False, label="answers"),
+        api_name=name,
+        api_description=description,
+        show_progress="hidden",
+        **settings,
+    )
+
+
+def reject_addresses(component: Component) -> None:
+    """Lets a component take uploaded files only.
 
     Gradio would fetch a file that is given as a web address: any host, any size, at any visitor's wish.
     A subclass would be the usual way, but Gradio writes a file beside the source of each one.
@@ -139,13 +235,18 @@ def refuse_addresses(component: Component) -> None:
     component.async_move_resource_to_block_cache = move_uploaded  # type: ignore[method-assign]
 
 
-def keep_whole(*numbers: gr.Slider | gr.Number) -> None:
-    """Let boxes show the whole number that answers any other, as `clamped` rounds it: 3 for 2.5.
+def show_while(box: Component, shown: Component | gr.Column) -> None:
+    """Shows something while a box is checked. Call it within `gr.Blocks`."""
+    box.change(lambda on: gr.update(visible=on), inputs=box, outputs=shown, **QUIET)  # type: ignore[attr-defined]
 
-    To be called within `gr.Blocks`. An empty box stays empty, for whoever is about to type.
+
+def keep_whole(*numbers: Component) -> None:
+    """Lets boxes show the whole number that `clamped` makes of any other, such as 3 of 2.5.
+
+    Call it within `gr.Blocks`. An empty box stays empty, since a number may be about to be typed.
     """
     for number in numbers:
-        number.change(
+        number.change(  # type: ignore[attr-defined]
             None,
             inputs=number,
             outputs=number,
@@ -154,14 +255,20 @@ def keep_whole(*numbers: gr.Slider | gr.Number) -> None:
         )
 
 
+def set_style(control: Component, variable: str) -> None:
+    """Sets a style property of the page to the control's value, in the browser. Call it within `gr.Blocks`."""
+    script = f"value => {{ document.documentElement.style.setProperty('{variable}', value); }}"
+    control.change(None, inputs=control, js=script)  # type: ignore[attr-defined]
+
+
 def clamped(bounds: Mapping[int, tuple[int, int, int]]) -> str:
-    """Return JavaScript that makes an event's inputs whole numbers within their bounds, before they are sent.
+    """Returns JavaScript that makes an event's inputs whole numbers within their bounds, before they are sent.
 
     A number that is typed into a slider's box is sent at once, and corrected by Gradio only when the box is
-    left; the server would refuse the one and never hear of the other.
+    left: the server would reject the first and never receive the second.
 
     Args:
-        bounds: Least and greatest value, and the one that an empty box stands for, by the input's position.
+        bounds: Least and greatest value, and the value of an empty box, by the input's position.
 
     >>> clamped({1: (1, 10, 3)})
     '(...values) => { for (const [place, low, high, usual] of [[1, 1, 10, 3]]) values[place] = ...
@@ -171,3 +278,13 @@ def clamped(bounds: Mapping[int, tuple[int, int, int]]) -> str:
         f"(...values) => {{ for (const [place, low, high, usual] of {json.dumps(rows)}) "
         "values[place] = Math.min(high, Math.max(low, Math.round(values[place] ?? usual))); return values; }"
     )
+
+
+def _method_control() -> gr.Dropdown:
+    return gr.Dropdown(_METHOD_CHOICES, value=Options().method, label="Method")
+
+
+def _opacity_control(note: str) -> gr.Slider:
+    opacity = gr.Slider(0, 1, value=0.5, step=0.05, label="Opacity of the maps")
+    gr.HTML(note, elem_classes=["paper", "note"])
+    return opacity

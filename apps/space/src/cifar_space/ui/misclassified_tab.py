@@ -1,32 +1,36 @@
-"""The second tab: what the model gets wrong. What is computed, and how it looks, is elsewhere."""
+"""The second tab: the images that the model gets wrong."""
 
 import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
 
 from cifar_space.service.misclassified import Misclassified
-from cifar_space.service.misclassified_page import ANY, LARGEST_SEED, MisclassifiedOptions
-from cifar_space.service.requests import RequestError
-from cifar_space.service.service import Service
-from cifar_space.ui.controls import MODEL, clamped, keep_whole
-from cifar_space.ui.misclassified_api import misclassified_api
-from cifar_space.ui.misclassified_controls import (
-    MisclassifiedControls,
-    misclassified_controls,
-    page_control,
-    page_label,
+from cifar_space.service.requests import (
+    ANY,
+    LARGEST_SEED,
+    MisclassifiedOptions,
+    RequestError,
 )
-from cifar_space.views.error_tiles import matrix, tiles
-from cifar_space.views.fragments import notice
-from cifar_space.views.missing import instead_of_images, missing_gallery, missing_images
+from cifar_space.service.serialize import describe_misclassified
+from cifar_space.service.service import Service
+from cifar_space.ui.controls import (
+    MODEL,
+    QUIET,
+    Controls,
+    clamped,
+    endpoint,
+    keep_whole,
+    misclassified_controls,
+    set_style,
+    show_while,
+)
+from cifar_space.views.render import maps_note, matrix, missing_gallery, missing_images, notice, tiles
 
-_QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+_NO_IMAGES = '<p class="about">This copy has the numbers of all errors, but not their images.</p>'
 _HIDDEN = "Misclassified images are switched off."
-# Both run in the browser.
-_SET_OPACITY = "(opacity) => { document.documentElement.style.setProperty('--tile-opacity', opacity); }"
+# Runs in the browser.
 _CHOOSE_CELL = """
 element.addEventListener('click', (event) => {
   const cell = event.target.closest('button[data-true]');
@@ -51,15 +55,21 @@ element.addEventListener('keydown', (event) => {
 
 
 def misclassified_tab(service: Service) -> None:
-    """Build the tab and connect it; its endpoint is `/misclassified`. To be called within a `gr.Tab`."""
+    """Builds the tab and connects it; its endpoint is `/misclassified`. Call it within a `gr.Tab`."""
     known = service.misclassified
     if known is None:
-        gr.HTML(missing_gallery(service), elem_classes="paper")
+        gr.HTML(
+            missing_gallery(service.gallery_command, service.report, service.classes), elem_classes="paper"
+        )
         with gr.Column(visible=False):
-            unused = misclassified_controls(service, errors=0, images=False)
-            misclassified_api(service, unused, page_control())
+            _connect_api(service, _controls(service, _page_control())[1])
         return
-    first = service.misclassified_page(_first(known))
+    options = MisclassifiedOptions()
+    first = known.page(dataclasses.replace(options, count=max(1, min(options.count, len(known.errors)))))
+    substitute = ""
+    if not known.has_images:
+        substitute = missing_images(service.gallery_command, service.report, service.classes)
+    page = _page_control(pages=first.pages, render=False)
     with gr.Column(elem_classes=["areas", "review"]):
         with gr.Column(elem_classes="given"):
             table = gr.HTML(
@@ -70,53 +80,75 @@ def misclassified_tab(service: Service) -> None:
             )
         # Without errors there is nothing to choose from.
         with gr.Column(elem_classes="asked", visible=bool(known.errors)):
-            controls = misclassified_controls(service, errors=len(known.errors), images=known.has_images)
+            shown, controls = _controls(service, page)
         with gr.Column(elem_classes="found"):
-            missing = gr.HTML(missing_images(), elem_classes="paper", visible=not known.has_images)
+            missing = gr.HTML(_NO_IMAGES, elem_classes="paper", visible=not known.has_images)
             results = gr.HTML(tiles(first), elem_id="errors", elem_classes="paper")
             with gr.Row(elem_id="pager", visible=first.pages > 1) as pager:
                 back = gr.Button("Previous", size="md", interactive=False)
-                page = page_control(pages=first.pages)
+                page.render()  # type: ignore[no-untyped-call]
                 forward = gr.Button("Next", size="md")
-            instead = "" if known.has_images else instead_of_images(service)
-            figure = gr.HTML(instead, elem_id="instead", elem_classes="paper", visible=bool(instead))
-    _connect_page(service, controls, page, (table, results, pager, back, forward))
+            figure = gr.HTML(substitute, elem_id="instead", elem_classes="paper", visible=bool(substitute))
     # Nothing of the errors is left when they are switched off.
-    for one in (missing, figure):
-        if one.visible:
-            _show_while(controls.shown, one)
-    misclassified_api(service, controls, page)
+    for part in (missing, figure):
+        if part.visible:
+            show_while(shown, part)
+    show_while(controls.of["explain"], controls.details)
+    keep_whole(controls.of["count"], controls.of["seed"])
+    set_style(controls.opacity, "--tile-opacity")
+    order, seed = controls.of["order"], controls.of["seed"]
+    order.change(lambda order: gr.update(visible=order == "chance"), inputs=order, outputs=seed, **QUIET)  # type: ignore[attr-defined]
+    _connect_page(service, known, shown, controls, (table, results, pager, back, forward))
+    _connect_api(service, controls)
+
+
+def _controls(service: Service, page: gr.Number) -> tuple[gr.Checkbox, Controls]:
+    known = service.misclassified
+    return misclassified_controls(
+        service.classes,
+        service.layers,
+        errors=len(known.errors) if known else 0,
+        images=known is not None and known.has_images,
+        page=page,
+        note=maps_note(judged=service.report is not None and "faithfulness" in service.report.figures),
+    )
+
+
+def _page_control(*, pages: int = 1, render: bool = True) -> gr.Number:
+    return gr.Number(1, precision=0, minimum=1, label=_page_label(1, pages), render=render)
+
+
+def _page_label(page: int, pages: int) -> str:
+    return f"Page {page} of {pages}"
 
 
 def _connect_page(
     service: Service,
-    controls: MisclassifiedControls,
-    number: gr.Number,
+    known: Misclassified,
+    shown: gr.Checkbox,
+    controls: Controls,
     filled: tuple[gr.HTML, gr.HTML, gr.Row, gr.Button, gr.Button],
 ) -> None:
-    known = service.misclassified
     table, results, pager, back, forward = filled
-    inputs: list[Any] = [controls.shown, *controls.of_options(number)]
-    outputs: list[Any] = [table, results, number, pager, back, forward]
+    of = controls.of
+    inputs: list[Any] = [shown, *controls.inputs(MisclassifiedOptions).values()]
+    outputs: list[Any] = [table, results, of["page"], pager, back, forward]
 
     def show(options: MisclassifiedOptions, shown: bool, progress: gr.Progress) -> list[Any]:
         chosen = {"true": options.true, "predicted": options.predicted}
-        marked = matrix(known.matrix, service.classes, **chosen) if known else ""
+        marked = matrix(known.matrix, service.classes, **chosen)
         if not shown:
             return [marked, notice(_HIDDEN), 1, gr.update(visible=False), gr.update(), gr.update()]
         try:
-            if known is not None:
-                # Who types a page too far gets the last one; programs are refused.
-                options = dataclasses.replace(options, page=min(options.page, known.pages(options)))
-            page = service.misclassified_page(
-                options, progress=lambda share, text: progress(share, desc=text)
-            )
+            # A page number that is too large means the last page; programs get an error.
+            options = dataclasses.replace(options, page=min(options.page, known.pages(options)))
+            page = known.page(options, progress=lambda share, text: progress(share, desc=text))
         except RequestError as error:
             return [marked, notice(f"{error}.", alert=True), *(gr.update() for _ in range(4))]
         return [
             marked,
             tiles(page, **chosen),
-            gr.update(value=page.page, label=page_label(page.page, page.pages)),
+            gr.update(value=page.page, label=_page_label(page.page, page.pages)),
             gr.update(visible=page.pages > 1),
             gr.update(interactive=page.page > 1),
             gr.update(interactive=page.page < page.pages),
@@ -124,30 +156,20 @@ def _connect_page(
 
     def showing(turn: Callable[[int], int]) -> Callable[..., list[Any]]:
         def shown_page(
-            shown: bool,
-            count: int,
-            page: int,
-            order: str,
-            seed: int,
-            true: str,
-            predicted: str,
-            explain: bool,
-            layer: str,
-            method: str,
             progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it as this default
+            shown: bool = True,
+            *values: Any,
         ) -> list[Any]:
-            options = MisclassifiedOptions(
-                count, turn(page), order, seed, true, predicted, explain, layer, method
-            )
-            return show(options, shown, progress)
+            options = MisclassifiedOptions(*values)
+            return show(dataclasses.replace(options, page=turn(options.page)), shown, progress)
 
         return shown_page
 
     default = MisclassifiedOptions()
     bounds = {
-        inputs.index(controls.count): (1, max(1, len(known.errors) if known else 0), default.count),
-        inputs.index(controls.seed): (0, LARGEST_SEED, default.seed),
-        inputs.index(number): (1, LARGEST_SEED, default.page),
+        inputs.index(of["count"]): (1, max(1, len(known.errors)), default.count),
+        inputs.index(of["seed"]): (0, LARGEST_SEED, default.seed),
+        inputs.index(of["page"]): (1, LARGEST_SEED, default.page),
     }
     asked: dict[str, Any] = {
         "js": clamped(bounds), "inputs": inputs, "outputs": outputs, "api_visibility": "private",
@@ -155,45 +177,32 @@ def _connect_page(
     }  # fmt: skip
     begin = showing(lambda page: 1)
     # Not `change` of the two classes: a click into the matrix sets both at once.
-    triggers = [
-        *(control.change for control in inputs if control not in (number, controls.true, controls.predicted)),
-        controls.true.input,
-        controls.predicted.input,
-    ]
-    gr.on(triggers, begin, trigger_mode="always_last", **asked)
-    number.submit(showing(lambda page: page), **asked)
+    classes: list[Any] = [of["true"], of["predicted"]]
+    triggers = [control.change for control in inputs if control not in (of["page"], *classes)]
+    gr.on([*triggers, *(control.input for control in classes)], begin, trigger_mode="always_last", **asked)
+    of["page"].submit(showing(lambda page: page), **asked)  # type: ignore[attr-defined]
     back.click(showing(lambda page: page - 1), **asked)
     forward.click(showing(lambda page: page + 1), **asked)
 
     def choose(true: str, predicted: str, event: gr.SelectData) -> tuple[str, str]:
         names = [*service.classes, ANY]
-        clicked = tuple(names[index] for index in event.index)
-        # A second click on the same cell lets go of it.
+        clicked = (names[event.index[0]], names[event.index[1]])
+        # A second click on the same cell releases it.
         return (ANY, ANY) if clicked == (true, predicted) else clicked
 
-    classes = [controls.true, controls.predicted]
-    table.select(
-        choose, inputs=classes, outputs=classes, queue=False, show_progress="hidden", api_visibility="private"
-    ).then(begin, **asked)
-    _connect_visibility(controls)
+    table.select(choose, inputs=classes, outputs=classes, **QUIET).then(begin, **asked)
 
 
-def _connect_visibility(controls: MisclassifiedControls) -> None:
-    keep_whole(controls.count, controls.seed)
-    _show_while(controls.explain, controls.details)
-    controls.order.change(
-        lambda order: gr.update(visible=order == "chance"),
-        inputs=controls.order,
-        outputs=controls.seed,
-        **_QUIET,
+def _connect_api(service: Service, controls: Controls) -> None:
+    def misclassified(*values: Any) -> dict[str, Any]:
+        *options, opacity = values
+        page = service.misclassified_page(MisclassifiedOptions(*options))
+        return describe_misclassified(page, opacity=opacity)
+
+    endpoint(
+        "misclassified",
+        misclassified,
+        {**controls.inputs(MisclassifiedOptions), "opacity": controls.opacity},
+        description="List misclassified test images, page by page, with their numbers and, if asked, maps.",
+        **MODEL,
     )
-    controls.opacity.change(None, inputs=controls.opacity, js=_SET_OPACITY)
-
-
-def _show_while(box: gr.Checkbox, shown: Component | gr.Column) -> None:
-    box.change(lambda on: gr.update(visible=on), inputs=box, outputs=shown, **_QUIET)
-
-
-def _first(known: Misclassified) -> MisclassifiedOptions:
-    default = MisclassifiedOptions()
-    return MisclassifiedOptions(count=max(1, min(default.count, len(known.errors))))

@@ -4,39 +4,42 @@ from collections.abc import Sequence
 
 import gradio as gr
 
-from cifar_space.artifacts.examples import Example
+from cifar_space.artifacts.files import Example
 from cifar_space.service.service import Service
 from cifar_space.ui.classify_tab import classify_tab
+from cifar_space.ui.controls import endpoint
 from cifar_space.ui.misclassified_tab import misclassified_tab
-from cifar_space.ui.model_tab import model_tab
-from cifar_space.views.prediction_cards import header, page_title
+from cifar_space.views.render import header, model_page, page_title
 
 #: Most requests that wait for the model; the next one is told that the queue is full.
 QUEUE_SIZE = 64
 
-#: Seconds: how often uploads are looked through, and how old they may get.
+#: Seconds: interval in which uploads are deleted, and their greatest age.
 _UPLOADS_KEPT = (600, 3600)
 
 
 def build_page(service: Service, examples: Sequence[Example]) -> gr.Blocks:
-    """Return the page of a service, not launched yet; `cifar_space.ui.server.start` launches it.
+    """Returns the page of a service, not launched yet; `cifar_space.ui.server.start` launches it.
 
     Its endpoints for programs are `/classify`, `/misclassified` and `/model`.
 
     Args:
-        service: What answers.
-        examples: The pictures that visitors can try.
+        service: The model.
+        examples: Images that visitors can try.
     """
     with gr.Blocks(
         title=page_title(service.classes), analytics_enabled=False, delete_cache=_UPLOADS_KEPT
     ) as page:
-        gr.HTML(header(service.weights), elem_id="header", elem_classes="paper")
+        gr.HTML(header(service.facts), elem_id="header", elem_classes="paper")
         with gr.Tabs():
             with gr.Tab("Classify", id="classify"):
                 classify_tab(service, examples)
             with gr.Tab("Misclassified", id="misclassified"):
                 misclassified_tab(service)
             with gr.Tab("Model", id="model"):
-                model_tab(service)
+                gr.HTML(model_page(service.facts, service.report), elem_id="model", elem_classes="paper")
+                endpoint(
+                    "model", service.facts.to_dict, {}, description="Return the model's facts.", queue=False
+                )
     page.queue(max_size=QUEUE_SIZE)
     return page

@@ -1,4 +1,4 @@
-"""Launching the page."""
+"""Launching the page, with its theme."""
 
 import errno
 import shutil
@@ -10,25 +10,27 @@ from pathlib import Path
 import gradio as gr
 
 from cifar_models import CIFAR10
-from cifar_space.artifacts.examples import Example, built_in_examples, write_examples
+from cifar_space.artifacts.files import Example, built_in_examples, write_examples
 from cifar_space.service.service import Service
 from cifar_space.ui.page import build_page
-from cifar_space.ui.styles import CSS
-from cifar_space.ui.theme import make_theme
+from cifar_space.views.render import STYLE_SHEET
+
+_SYSTEM_FONTS = ["ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+_SYSTEM_MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 
 
 def start(service: Service, *, host: str, port: int | None) -> gr.Blocks:
-    """Return the page of a service, served in the background until its `close()`.
+    """Returns the page of a service, served in the background until its `close()`.
 
-    Its `local_url` is where it is. No other host is contacted, by the server or by the page.
+    Its `local_url` is its address. No other host is contacted, by the server or by the page.
 
     Args:
-        service: What answers.
+        service: The model.
         host: Address to listen at: "127.0.0.1" for this machine only, "0.0.0.0" for all.
         port: Port to listen at; None for the first free one from 7860.
 
     Raises:
-        OSError: If the port is taken, or the address is none of this machine.
+        OSError: If the port is taken, or this machine has no such address.
     """
     folder = Path(tempfile.mkdtemp(prefix="cifar-space-"))
     examples = _examples(service, folder)
@@ -45,13 +47,13 @@ def start(service: Service, *, host: str, port: int | None) -> gr.Blocks:
             ssr_mode=False,
             run_history=False,
             enable_monitoring=False,
-            # An exception's own words instead of nothing: so a program learns why its file was refused.
+            # An exception's own words instead of nothing: so a program learns why its file was rejected.
             show_error=True,
             footer_links=["api"],
             max_file_size=service.limits.file_bytes,
             allowed_paths=[str(path) for path in (*(example.path for example in examples), *figures)],
             theme=make_theme(),
-            css=CSS,
+            css_paths=STYLE_SHEET,
         )
     except OSError as error:
         if port is None:
@@ -60,8 +62,43 @@ def start(service: Service, *, host: str, port: int | None) -> gr.Blocks:
     return page
 
 
+def make_theme() -> gr.themes.Base:
+    """Returns the theme for light and dark: neutral surfaces, one accent colour, thin borders, no shadows."""
+    return gr.themes.Base(
+        primary_hue=gr.themes.colors.teal,
+        secondary_hue=gr.themes.colors.teal,
+        neutral_hue=gr.themes.colors.stone,
+        radius_size=gr.themes.sizes.radius_md,
+        font=_SYSTEM_FONTS,
+        font_mono=_SYSTEM_MONO,
+    ).set(
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="*neutral_950",
+        body_text_color_subdued="*neutral_500",
+        body_text_color_subdued_dark="*neutral_400",
+        block_background_fill="white",
+        block_background_fill_dark="*neutral_900",
+        block_border_width="1px",
+        block_shadow="none",
+        block_shadow_dark="none",
+        block_label_background_fill="transparent",
+        block_label_background_fill_dark="transparent",
+        block_label_border_width="0px",
+        block_label_text_color="*neutral_600",
+        block_label_text_color_dark="*neutral_300",
+        block_label_text_weight="500",
+        block_title_text_color="*neutral_700",
+        block_title_text_color_dark="*neutral_200",
+        block_title_text_weight="500",
+        checkbox_label_background_fill="transparent",
+        checkbox_label_background_fill_dark="transparent",
+        slider_color="*primary_600",
+        slider_color_dark="*primary_400",
+    )
+
+
 def _why_not(host: str, port: int) -> str:
-    """Return why nothing can listen there; Gradio tells the same of every reason."""
+    """Returns why nothing can listen there; Gradio has one message for every reason."""
     try:
         socket.create_server((host, port)).close()
     except OSError as error:
@@ -72,7 +109,7 @@ def _why_not(host: str, port: int) -> str:
 
 
 def _examples(service: Service, folder: Path) -> tuple[Example, ...]:
-    """Return the gallery's examples; without any, the built-in ones for a model that knows what they show."""
+    """Returns the gallery's examples; without any, the built-in ones for a model of their classes."""
     known = service.misclassified
     written = write_examples(known.gallery, folder) if known and known.has_images else ()
     return written or (built_in_examples() if service.classes == CIFAR10.classes else ())

@@ -1,1 +1,1 @@
-"""HTML of what the page shows."""
+"""The page's HTML: templates, style sheet, and the functions that fill them."""

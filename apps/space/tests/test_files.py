@@ -1,10 +1,17 @@
+"""The files that are served: of a run, of a weights file, or built in; reports and examples."""
+
+import dataclasses
+import json
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import cifar_space.artifacts.files
-from cifar_space import ServedFiles, built_in, load_service, of_run, of_weights
+from cifar_space import Service, ServedFiles, built_in, example_paths, load_service, of_run, of_weights, read_report
+from cifar_space.artifacts.files import built_in_examples, write_examples
 
 
 def make(folder: Path, *names: str) -> Path:
@@ -63,3 +70,50 @@ def test_a_copy_outside_the_source_tree_names_no_paths_of_it(monkeypatch: pytest
     monkeypatch.setattr(cifar_space.artifacts.files, "in_source_tree", lambda _: False)
     assert built_in().gallery_command is None
     assert ServedFiles(Path("a/model.safetensors")).gallery_command is not None
+
+
+def test_a_report_has_its_figures_and_its_command(tmp_path: Path) -> None:
+    make(tmp_path, "figures/curves.png", "figures/other.png")
+    (tmp_path / "summary.json").write_text('{"command": "rm -rf /", "precision": NaN}')
+    report = read_report(tmp_path)
+    assert (report.command, list(report.figures)) == (None, ["curves"])
+    assert report.figures["curves"].dark == report.figures["curves"].light
+    (tmp_path / "summary.json").write_text(json.dumps({"command": ["/opt/bin/cifar-train", "a b; c"]}))
+    assert read_report(tmp_path).command == "uv run cifar-train 'a b; c'"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is no JSON"),
+        (b"[1]", "must hold an object, got list"),
+        (b"[" * 100_000, "is no JSON"),
+        (b"\xff\xfe{", "is no JSON"),
+    ],
+    ids=range(4),
+)
+def test_a_broken_summary_is_rejected(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "summary.json").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_report(tmp_path)
+
+
+def test_examples_come_from_the_gallery(run_service: Service, tmp_path: Path) -> None:
+    gallery = run_service.misclassified.gallery
+    renamed = dataclasses.replace(gallery, class_names=("../../etc/x", *gallery.class_names[1:]))
+    written = write_examples(renamed, tmp_path)
+    assert [one.title for one in written] == list(renamed.examples)
+    assert sorted(tmp_path.iterdir()) == sorted(one.path for one in written)
+    for one, index in zip(written, renamed.examples.values(), strict=True):
+        with Image.open(one.path) as image:
+            assert np.array_equal(image, gallery.image(index))
+        assert gallery.probabilities[index].argmax() == gallery.labels[index]
+
+
+def test_built_in_examples_are_what_their_origin_says(service: Service) -> None:
+    assert len(built_in_examples()) == 10
+    assert {one.title for one in built_in_examples()} <= set(service.classes)
+    assert "foolbox 3.3.4" in (example_paths()[0].parent / "ORIGIN.txt").read_text()
+    for path in example_paths():
+        with Image.open(path) as image:
+            assert (image.size, image.mode) == ((32, 32), "RGB")

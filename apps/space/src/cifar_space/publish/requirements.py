@@ -1,4 +1,4 @@
-"""What a bundle asks of the machine that it runs on: hardware, Python and exact versions of packages."""
+"""The machines that a bundle can be built for: hardware, Python and exact versions of packages."""
 
 import re
 from dataclasses import dataclass
@@ -7,31 +7,31 @@ from importlib.metadata import requires, version
 #: The distributions whose sources a bundle holds.
 VENDORED = ("cifar-models", "cifar-explain", "cifar-space")
 
-# Where PyTorch's builds without CUDA are. PyPI has only those with it for Linux, of some gigabytes.
+# PyTorch's builds without CUDA. PyPI has only those with it for Linux, of some gigabytes.
 _CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 
 @dataclass(frozen=True)
-class TorchKind:
-    """A kind of machine that a bundle can be built for.
+class Machine:
+    """A kind of machine.
 
     Attributes:
-        about: What it is, in some words.
-        python_version: What the Space asks for.
-        hardware: The Hub's name of the hardware that a new Space is created on; None for its default.
+        about: A short description.
+        python_version: The Space's Python.
+        hardware: The Hub's name of the hardware of a new Space; None for its default.
     """
 
     about: str
     python_version: str
-    hardware: str | None
+    hardware: str | None = None
 
 
-#: Each kind by the name that the command line gives it.
-TORCH = {
-    "cpu": TorchKind("CPU Basic, with PyTorch's builds without CUDA", "3.12", None),
+#: Each kind by the name that `--torch` gives it.
+MACHINES = {
+    "cpu": Machine("CPU Basic, with PyTorch's builds without CUDA", "3.12"),
     # Source: the Hub's documentation of ZeroGPU (2026-08): Python 3.10.13 or 3.12.12, torch 2.8 to 2.11.
-    "zerogpu": TorchKind("ZeroGPU, computing on its CPU", "3.12.12", "zero-a10g"),
-    "any": TorchKind("any machine, with what PyPI has", "3.12", None),
+    "zerogpu": Machine("ZeroGPU, computing on its CPU", "3.12.12", "zero-a10g"),
+    "any": Machine("any machine, with the builds on PyPI", "3.12"),
 }
 
 # The newest torch that ZeroGPU lists, and the torchvision that is built for it.
@@ -39,7 +39,7 @@ _ZEROGPU_VERSIONS = {"torch": "2.11.0", "torchvision": "0.26.0"}
 
 
 def direct_requirements() -> dict[str, str]:
-    """Return the version installed here of each distribution that the vendored sources import, by name.
+    """Returns the installed version of each distribution that the vendored sources import, by name.
 
     torchvision is among them, since grad-cam imports it and it must be of the same build as torch.
 
@@ -47,7 +47,7 @@ def direct_requirements() -> dict[str, str]:
         importlib.metadata.PackageNotFoundError: If one is not installed.
 
     >>> list(direct_requirements())
-    ['grad-cam', 'gradio', ..., 'torch', 'torchvision']
+    ['grad-cam', 'gradio', ..., 'torch', 'torchvision', 'typer']
     """
     names = {"torchvision"}
     for vendored in VENDORED:
@@ -60,20 +60,20 @@ def direct_requirements() -> dict[str, str]:
 
 
 def requirements_text(torch: str) -> str:
-    """Return the `requirements.txt` of a bundle.
+    """Returns the `requirements.txt` of a bundle.
 
     Args:
-        torch: A key of `TORCH`.
+        torch: A key of `MACHINES`.
 
     Raises:
         ValueError: If there is no such kind.
 
-    >>> requirements_text("zerogpu").splitlines()[-3:]
-    ['torch==2.11.0', 'torchvision==0.26.0', 'spaces']
+    >>> requirements_text("zerogpu").splitlines()[-4:]
+    ['torch==2.11.0', 'torchvision==0.26.0', 'typer==...', 'spaces']
     """
-    check_torch(torch)
+    machine = find_machine(torch)
     pins = direct_requirements()
-    lines = [f"# For {TORCH[torch].about}. Python {TORCH[torch].python_version}."]
+    lines = [f"# For {machine.about}. Python {machine.python_version}."]
     if torch == "cpu":
         lines.append(f"--extra-index-url {_CPU_INDEX}")
         pins |= {name: f"{pins[name]}+cpu" for name in _ZEROGPU_VERSIONS}
@@ -86,16 +86,17 @@ def requirements_text(torch: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def check_torch(torch: str) -> None:
-    """Check the name of a kind of machine.
+def find_machine(torch: str) -> Machine:
+    """Returns a kind of machine by its name.
 
     Raises:
         ValueError: If there is no such kind.
 
-    >>> check_torch("cuda")
+    >>> find_machine("cuda")
     Traceback (most recent call last):
         ...
     ValueError: torch must be one of cpu, zerogpu, any, got 'cuda'
     """
-    if torch not in TORCH:
-        raise ValueError(f"torch must be one of {', '.join(TORCH)}, got {torch!r}")
+    if torch not in MACHINES:
+        raise ValueError(f"torch must be one of {', '.join(MACHINES)}, got {torch!r}")
+    return MACHINES[torch]

@@ -1,0 +1,265 @@
+"""HTML from plain data, by Jinja templates that escape everything. Numbers are formatted here."""
+
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from numpy.typing import NDArray
+
+from cifar_explain import VERDICTS, Familiarity, enlarge_map, heat_colours
+from cifar_models import CIFAR10
+from cifar_space.artifacts.files import Report
+from cifar_space.artifacts.model_facts import USE, Facts
+from cifar_space.service.requests import ANY, PAGE_SIZE, Answer, MisclassifiedPage, RejectedFile
+from cifar_space.service.serialize import png_uri
+
+#: The page's style sheet.
+STYLE_SHEET = Path(str(files("cifar_space"))) / "views" / "page.css"
+
+# Numbers that prose spells out.
+_WORDS = dict(enumerate(["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"], start=2))
+
+# Titles of the metrics of `cifar-train`; others are shown under their own names.
+_METRICS = {
+    "test_accuracy": "test accuracy",
+    "test_accuracy_flip": "with TTA: flip",
+    "test_accuracy_tta": "with TTA: flip and shifts",
+    "test_loss": "test loss",
+    "val_accuracy": "validation accuracy",
+    "val_loss": "validation loss",
+}
+
+_CAPTIONS = {
+    "curves": "Loss and accuracy during training",
+    "confusion": "Confusion matrix",
+    "classes": "Precision and recall of each class",
+    "reliability": "Reliability diagram",
+    "faithfulness": "Faithfulness of the maps of each method and layer",
+    "augmentation": "Training images after augmentation",
+    "misclassified": "Misclassified test images with maps",
+}
+
+
+def percent(probability: float) -> str:
+    """Returns a probability in [0, 1] as text; neither 0 % nor 100 % unless it is exact.
+
+    >>> percent(0.1234), percent(0.0), percent(1e-9), percent(0.99999), percent(1.0)
+    ('12.3 %', '0.0 %', '< 0.1 %', '> 99.9 %', '100.0 %')
+    """
+    if 0 < probability < 0.001:
+        return "< 0.1 %"
+    if 0.999 < probability < 1:
+        return "> 99.9 %"
+    return f"{100 * probability:.1f} %"
+
+
+def page_title(classes: Sequence[str]) -> str:
+    """Returns the page's title, which names CIFAR-10 only for those classes.
+
+    >>> page_title(["circle", "square"])
+    'Classify and explain'
+    """
+    return "CIFAR-10: classify and explain" if tuple(classes) == CIFAR10.classes else "Classify and explain"
+
+
+def header(facts: Facts) -> str:
+    """Returns the top of the page: the model, its classes, and its test accuracy if that is known."""
+    accuracy = facts.metrics.get("test_accuracy")
+    classes = facts.weights.spec.classes
+    return _render(
+        "header.html",
+        title=page_title(classes),
+        facts=facts,
+        count=_WORDS.get(len(classes), f"{len(classes):,}"),
+        accuracy=accuracy if accuracy is not None and 0 <= accuracy <= 1 else None,
+    )
+
+
+def notice(text: str, *, alert: bool = False) -> str:
+    """Returns a message in place of answers: a hint, or with `alert` one that screen readers announce.
+
+    >>> notice("Add an image.")
+    '<p class="notice">Add an image.</p>'
+    >>> notice("Too many.", alert=True)
+    '<p class="notice alert" role="alert">Too many.</p>'
+    """
+    return _render("notice.html", text=text, alert=alert)
+
+
+def ood_note(familiarity: Familiarity) -> str:
+    """Returns how out-of-distribution images are marked, and how reliable that is."""
+    return _render("notes.html", familiarity=familiarity)
+
+
+def maps_note(*, judged: bool) -> str:
+    """Returns the meaning of a dark map.
+
+    Args:
+        judged: Whether the page of the model has a figure on the faithfulness of the maps.
+    """
+    return _render("notes.html", familiarity=None, judged=judged)
+
+
+def cards(outcomes: Sequence[Answer | RejectedFile], *, no_layer: bool = False) -> str:
+    """Returns the answers, a card for each image, in their order.
+
+    Args:
+        outcomes: From `Service.answer`.
+        no_layer: Whether to ask for a layer above them.
+    """
+    return _render("cards.html", outcomes=outcomes, no_layer=no_layer)
+
+
+def matrix(counts: NDArray[np.int64], names: Sequence[str], *, true: str = ANY, predicted: str = ANY) -> str:
+    """Returns the confusion matrix as a table of buttons, with the chosen one marked.
+
+    A button's `data-true` and `data-predicted` are the indices of its classes, or -1 for any. Right answers are
+    no buttons, and neither are errors that do not occur.
+
+    Args:
+        counts: Images by true class (row) and predicted class (column), `(K, K)`.
+        names: The K classes.
+        true: The true class chosen, or "any".
+        predicted: The predicted class chosen, or "any".
+
+    >>> matrix(np.array([[3, 1], [0, 4]]), ["cat", "dog"]).count("<button")
+    5
+    """
+    errors = counts - np.diag(counts.diagonal())
+    row, column = (-1 if name == ANY else list(names).index(name) for name in (true, predicted))
+    # One stop for the tab key, and a button in any case; from there the arrow keys lead to all others.
+    is_button = (row < 0) != (column < 0) or (row >= 0 and column >= 0 and errors[row, column] > 0)
+    return _render(
+        "matrix.html",
+        counts=counts.tolist(),
+        names=names,
+        of_true=errors.sum(axis=1).tolist(),
+        of_predicted=errors.sum(axis=0).tolist(),
+        largest=max(1, int(errors.max(initial=0))),
+        chosen=(row, column),
+        stop=(row, column) if is_button else (-1, 0),
+    )
+
+
+def tiles(page: MisclassifiedPage, *, true: str = ANY, predicted: str = ANY) -> str:
+    """Returns a page of misclassified images, under a line that counts them.
+
+    >>> tiles(MisclassifiedPage((), 1, 1, 0, 0, 9, None), true="cat", predicted="dog")
+    '<p class="notice">There are no errors of this kind.</p>'
+    """
+    if page.total == 0:
+        return notice("There are no errors: every image is classified correctly.")
+    if not page.images:
+        return notice("There are no errors of this kind.")
+    return _render(
+        "tiles.html",
+        page=page,
+        first=(page.page - 1) * PAGE_SIZE + 1,
+        true_class=None if true == ANY else true,
+        predicted_class=None if predicted == ANY else predicted,
+        own=VERDICTS[-1],
+    )
+
+
+def missing_gallery(command: str | None, report: Report | None, classes: Sequence[str]) -> str:
+    """Returns the tab of misclassified images for a model without a gallery: how to make one."""
+    return _missing("gallery", command, report, classes)
+
+
+def missing_images(command: str | None, report: Report | None, classes: Sequence[str]) -> str:
+    """Returns a substitute for the images of the errors: the report's figure, and how to add them; or nothing."""
+    return _missing("images", command, report, classes)
+
+
+def model_page(facts: Facts, report: Report | None = None) -> str:
+    """Returns the tab of the model: its facts, and the report's figures."""
+    drawn = {"misclassified"} | ({"classes", "reliability", "confusion"} if facts.split else set())
+    known = [name for name in _METRICS if name in facts.metrics]
+    metrics = [
+        (_METRICS.get(name, name), _metric(name, facts.metrics[name]))
+        for name in [*known, *sorted(facts.metrics.keys() - _METRICS)]
+    ]
+    return _render(
+        "model.html",
+        facts=facts,
+        weights=facts.weights,
+        spec=facts.weights.spec,
+        metrics=metrics,
+        figures=_figures(report, [name for name in _CAPTIONS if name not in drawn]),
+        recipe=json.dumps(dict(facts.weights.recipe), indent=2, ensure_ascii=False, sort_keys=True),
+        use=USE,
+    )
+
+
+def _metric(name: str, value: float) -> str:
+    return percent(value) if "accuracy" in name and 0 <= value <= 1 else f"{value:.4g}"
+
+
+def _missing(part: str, command: str | None, report: Report | None, classes: Sequence[str]) -> str:
+    return _render(
+        "missing.html",
+        part=part,
+        command=command,
+        figures=_figures(report, ["misclassified"]),
+        # The command finds the images of CIFAR-10 by itself.
+        own_images=tuple(classes) != CIFAR10.classes,
+    )
+
+
+def _figures(report: Report | None, names: Sequence[str]) -> list[dict[str, str]]:
+    """Returns captions and addresses of those figures that the report has."""
+    return [
+        {"caption": _CAPTIONS[name], "light": _address(figure.light), "dark": _address(figure.dark)}
+        for name, figure in (report.figures if report else {}).items()
+        if name in names
+    ]
+
+
+def _address(path: Path) -> str:
+    return f"/gradio_api/file={quote(str(path))}"
+
+
+def _heat(heat: NDArray[np.float32], pixels: int) -> str:
+    """Returns a map as an image of at least `pixels` width, a data URI, to be laid over the input.
+
+    It is upsampled before it is coloured, as in `cifar_explain.overlay`, so that the two, mixed by the browser at
+    the opacity of a style property, look as that does, and another opacity needs nothing from the server.
+    """
+    side = max(pixels, *heat.shape)
+    return png_uri(heat_colours(enlarge_map(heat, (side, side))))
+
+
+def _is_dark(heat: NDArray[np.float32]) -> bool:
+    # Less than one step of the 256 that a colour has.
+    return bool(heat.max(initial=0) < 1 / 255)
+
+
+def _render(template: str, **values: Any) -> str:
+    return _TEMPLATES.get_template(template).render(values).strip()
+
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("cifar_space", "views/templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters.update(
+    percent=percent,
+    grouped="{:,}".format,
+    fixed=lambda value, digits: f"{value:.{digits}f}",
+    png=png_uri,
+    heat=_heat,
+    json=lambda value: json.dumps(value, ensure_ascii=False),
+)
+_TEMPLATES.tests.update(
+    dark=_is_dark,
+    rejected=lambda outcome: isinstance(outcome, RejectedFile),
+    nan=lambda share: share != share,
+)
