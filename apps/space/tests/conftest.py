@@ -12,7 +12,7 @@ from cifar_explain import (
     Gallery,
     Recheck,
     find_errors,
-    fit_familiarity,
+    fit_ood_detector,
     judge_errors,
     make_gallery,
     predict_logits,
@@ -66,7 +66,7 @@ def parse() -> type[Page]:
 
 @pytest.fixture(scope="session")
 def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network without metrics that tell when a picture is unfamiliar."""
+    """A network without thresholds for out-of-distribution images."""
     path = tmp_path_factory.mktemp("weights") / "model.safetensors"
     save_weights(
         path, _network(), architecture="whitenet", arguments=ARGUMENTS, metrics={"test_accuracy": 0.875}
@@ -81,7 +81,7 @@ def service(weights_file: Path) -> Service:
 
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run: weights that know what they are familiar with, a gallery with people's votes, a report."""
+    """A run: weights with thresholds for out-of-distribution images, a gallery with people's votes, a report."""
     run = tmp_path_factory.mktemp("run")
     model = _network()
     logits = predict_logits(model, IMAGES, preprocess=CIFAR10.normalize)
@@ -94,7 +94,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         metrics={
             "test_accuracy": 0.875,
             "data_fingerprint": "12ab",
-            "familiarity": fit_familiarity(logits, LABELS, false_alarm_rate=0.25).to_dict(),
+            "familiarity": fit_ood_detector(logits, LABELS, false_positive_rate=0.25).to_dict(),
         },
     )
     write_gallery(_gallery(model, digest), run / "gallery")

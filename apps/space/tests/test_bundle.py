@@ -51,7 +51,12 @@ def test_bundle_holds_what_the_space_needs_and_no_more(run: Path, tmp_path: Path
     build_bundle(of_run(run), tmp_path / "out")
     found = contents(tmp_path / "out")
     assert {name.split("/")[0] for name in found} == set(TOP_NAMES)
-    for name in ("model.safetensors", "gallery/gallery.npz", "gallery/gallery.png", "report/figures/curves.png"):
+    for name in (
+        "model.safetensors",
+        "gallery/gallery.npz",
+        "gallery/gallery.png",
+        "report/figures/curves.png",
+    ):
         assert found[f"{ASSETS}/{name}"] == (run / name).read_bytes()
     assert len([name for name in found if name.startswith(f"{ASSETS}/examples/")]) == 11
     for package in PACKAGES:
@@ -77,7 +82,12 @@ def test_bundle_imports_nothing_that_trains(run: Path, tmp_path: Path) -> None:
                 imported.add((node.module or "").partition(".")[0])
     assert not imported & {"lightning", "albumentations", "cifar_train", "cifar_data", "torchvision"}
     # Every import is pinned.
-    names = {"PIL": "pillow", "pytorch_grad_cam": "grad-cam", "huggingface_hub": "huggingface-hub", "markupsafe": "jinja2"}
+    names = {
+        "PIL": "pillow",
+        "pytorch_grad_cam": "grad-cam",
+        "huggingface_hub": "huggingface-hub",
+        "markupsafe": "jinja2",
+    }
     outside = imported - set(sys.stdlib_module_names) - PACKAGES
     assert {names.get(name, name) for name in outside} <= set(direct_requirements())
 
@@ -127,7 +137,12 @@ def foreign_gallery(run: Path) -> ServedFiles:
     ("files", "options", "error", "message"),
     [
         (lambda run: ServedFiles(Path("no.safetensors")), {}, FileNotFoundError, "no.safetensors"),
-        (lambda run: ServedFiles(run / "model.safetensors", report=Path("no")), {}, FileNotFoundError, "summary"),
+        (
+            lambda run: ServedFiles(run / "model.safetensors", report=Path("no")),
+            {},
+            FileNotFoundError,
+            "summary",
+        ),
         (foreign_gallery, {}, ValueError, "gallery of another model"),
         (of_run, {"torch": "cuda"}, ValueError, "torch must be one of"),
         (of_run, {"dtype": "int8"}, ValueError, "dtype must be one of"),
@@ -257,7 +272,9 @@ def test_caches_and_hidden_files_are_left_out(
         (package / name).parent.mkdir(exist_ok=True)
         (package / name).write_text("secret")
     shutil.copy(MEMBER / "LICENSE", tmp_path)
-    monkeypatch.setattr(bundle, "_package_folder", lambda name: package if name == "cifar-models" else folder(name))
+    monkeypatch.setattr(
+        bundle, "_package_folder", lambda name: package if name == "cifar-models" else folder(name)
+    )
     build_bundle(of_weights(weights_file), tmp_path / "out")
     found = contents(tmp_path / "out")
     assert "cifar_models/weights/io.py" in found

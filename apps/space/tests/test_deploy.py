@@ -234,7 +234,7 @@ def test_large_files_are_uploaded_as_such(built: Path, hub: Hub, monkeypatch: py
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
     hub.large_bytes = max(len(content) for content in files_of(built).values())
     hub.refusals["/stored/"] = 403
-    with pytest.raises(DeployError, match="deploying user/name to .* failed"):
+    with pytest.raises(DeployError, match=r"deploying user/name to .* failed"):
         deploy(plan_deployment(built, SPACE), endpoint=hub.url, token=hub.token)
     del hub.refusals["/stored/"]
     deploy(plan_deployment(built, SPACE), endpoint=hub.url, token=hub.token)
@@ -311,7 +311,7 @@ def test_no_network_and_offline_mode_are_errors(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     huggingface_hub.close_session()
     try:
-        with pytest.raises(DeployError, match="HF_HUB_OFFLINE|offline mode"):
+        with pytest.raises(DeployError, match=r"HF_HUB_OFFLINE|offline mode"):
             deploy(plan_deployment(built, SPACE), endpoint=hub.url, token=hub.token)
     finally:
         huggingface_hub.close_session()
@@ -352,7 +352,18 @@ def test_a_dry_run_contacts_nobody_and_prints_everything(
 
 @pytest.mark.parametrize(
     "name",
-    ["name", "a/b/c", "user/", "/name", "user/na me", "user/-name", "user/na--me", "user/name.git", "", "a/" + "b" * 97],
+    [
+        "name",
+        "a/b/c",
+        "user/",
+        "/name",
+        "user/na me",
+        "user/-name",
+        "user/na--me",
+        "user/name.git",
+        "",
+        "a/" + "b" * 97,
+    ],
 )
 def test_impossible_names_are_rejected(built: Path, name: str) -> None:
     with pytest.raises(ValueError, match=r"(?i)repo[ _]id"):

@@ -10,7 +10,16 @@ import pytest
 from PIL import Image
 
 import cifar_space.artifacts.files
-from cifar_space import Service, ServedFiles, built_in, example_paths, load_service, of_run, of_weights, read_report
+from cifar_space import (
+    ServedFiles,
+    Service,
+    built_in,
+    example_paths,
+    load_service,
+    of_run,
+    of_weights,
+    read_report,
+)
 from cifar_space.artifacts.files import built_in_examples, write_examples
 
 

@@ -11,7 +11,17 @@ import cifar_space
 
 MEMBER = Path(__file__).parents[1]
 SOURCES = sorted((MEMBER / "src").rglob("*.py"))
-ALLOWED = {"cifar_models", "cifar_explain", "cifar_space", "torch", "numpy", "PIL", "gradio", "jinja2", "typer"}
+ALLOWED = {
+    "cifar_models",
+    "cifar_explain",
+    "cifar_space",
+    "torch",
+    "numpy",
+    "PIL",
+    "gradio",
+    "jinja2",
+    "typer",
+}
 
 
 def imported(path: Path) -> set[str]:
@@ -32,7 +42,9 @@ def test_imports_only_what_the_bundle_holds(path: Path) -> None:
     assert imported(path) - set(sys.stdlib_module_names) <= ALLOWED | uploads
 
 
-@pytest.mark.parametrize(("library", "room"), [("gradio", "ui"), ("jinja2", "views"), ("typer", "cifar_space")])
+@pytest.mark.parametrize(
+    ("library", "room"), [("gradio", "ui"), ("jinja2", "views"), ("typer", "cifar_space")]
+)
 def test_each_library_has_its_room(library: str, room: str) -> None:
     assert {path.parent.name for path in SOURCES if library in imported(path)} == {room}
 

@@ -5,12 +5,12 @@ import itertools
 import shutil
 from pathlib import Path
 
-import cifar_space.service.requests
 import numpy as np
 import pytest
 import torch
 
 import cifar_space.service.engine
+import cifar_space.service.requests
 from cifar_explain import explain, read_gallery, write_gallery
 from cifar_models import load_weights
 from cifar_space import (

@@ -109,7 +109,7 @@ def test_header_names_model_classes_and_accuracy(service: Service, parse: type[A
 
 
 @pytest.mark.parametrize(
-    ("classes", "words"), [(2, "two classes:\nkind 0 and kind 1"), (11, "11 classes:\nkind 0, ")]
+    ("classes", "words"), [(2, "two classes: kind 0 and kind 1"), (11, "11 classes: kind 0, ")]
 )
 def test_header_counts_own_classes(service: Service, parse: type[Any], classes: int, words: str) -> None:
     text = parse(header(facts_with(service, classes=tuple(f"kind {n}" for n in range(classes))))).text
@@ -158,12 +158,12 @@ def test_out_of_distribution_is_marked_and_its_rate_stated(
     run_service: Service, service: Service, parse: type[Any]
 ) -> None:
     (one,) = run_service.answer(example_paths()[:1], Options(explain=False))
-    for unfamiliar in (True, False):
-        text = parse(cards([dataclasses.replace(one, unfamiliar=unfamiliar)])).text
-        assert ("out of distribution" in text) is unfamiliar
+    for ood in (True, False):
+        text = parse(cards([dataclasses.replace(one, ood=ood)])).text
+        assert ("out of distribution" in text) is ood
         assert "calibrated" in text
-    rate = f"{run_service.familiarity.false_alarm_rate:.1%}".replace("%", " %")
-    assert f"False positive rate: {rate} of 120" in parse(ood_note(run_service.familiarity)).text
+    rate = f"{run_service.ood_detector.false_positive_rate:.1%}".replace("%", " %")
+    assert f"False positive rate: {rate} of 120" in parse(ood_note(run_service.ood_detector)).text
     (plain,) = service.answer(example_paths()[:1], Options(explain=False))
     assert "calibrated" not in parse(cards([plain])).text
 
@@ -268,7 +268,10 @@ def test_a_tile_leaves_out_what_is_unknown(parse: type[Any]) -> None:
     assert "no. 42" in page.text
     assert not any(tag == "img" for tag, _ in page.tags)
     assert not [word for word in ("People", "re-checked", "doubtful") if word in page.text]
-    assert "the model's own error" in parse(tiles(page_of(dataclasses.replace(bare, verdict="the model's own")))).text
+    assert (
+        "the model's own error"
+        in parse(tiles(page_of(dataclasses.replace(bare, verdict="the model's own")))).text
+    )
 
 
 def test_pages_of_errors_are_counted(run_service: Service, parse: type[Any]) -> None:
@@ -284,9 +287,17 @@ def test_pages_of_errors_are_counted(run_service: Service, parse: type[Any]) -> 
     assert "every image is classified correctly" in tiles(dataclasses.replace(none, total=0))
 
 
-def test_the_models_page_shows_what_is_known(run_service: Service, service: Service, parse: type[Any]) -> None:
+def test_the_models_page_shows_what_is_known(
+    run_service: Service, service: Service, parse: type[Any]
+) -> None:
     page = parse(model_page(run_service.facts, run_service.report))
-    for part in (run_service.weights.sha256, "87.5 %", "12ab", "uv run cifar-train --seed 1", *USE.split("\n")):
+    for part in (
+        run_service.weights.sha256,
+        "87.5 %",
+        "12ab",
+        "uv run cifar-train --seed 1",
+        *USE.split("\n"),
+    ):
         assert part in page.text
     bare = parse(model_page(service.facts)).text
     assert "Neither the command nor the recipe is known" in bare
@@ -340,5 +351,7 @@ def test_a_missing_gallery_is_made_from_the_models_own_images(own: bool) -> None
 def test_missing_images_are_replaced_by_the_reports_figure(run_service: Service, parse: type[Any]) -> None:
     page = parse(missing_images("uv run it", run_service.report, CIFAR10.classes))
     assert "uv run it" in page.text
-    assert [Path(attributes["src"]).name for tag, attributes in page.tags if tag == "img"] == ["misclassified.png"]
+    assert [Path(attributes["src"]).name for tag, attributes in page.tags if tag == "img"] == [
+        "misclassified.png"
+    ]
     assert missing_images(None, None, CIFAR10.classes) == ""

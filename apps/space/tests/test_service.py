@@ -5,16 +5,25 @@ import json
 import threading
 from pathlib import Path
 
-import cifar_space.service.requests
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 import cifar_space.service.engine
+import cifar_space.service.requests
 from cifar_explain import METHODS, apply_temperature, explain, overlay, predict_logits, predict_probabilities
 from cifar_models import load_weights
-from cifar_space import Answer, Limits, Options, RejectedFile, RequestError, Service, example_paths, load_service
+from cifar_space import (
+    Answer,
+    Limits,
+    Options,
+    RejectedFile,
+    RequestError,
+    Service,
+    example_paths,
+    load_service,
+)
 from cifar_space.service.serialize import SCALE, describe, png_uri
 
 pytestmark = pytest.mark.numeric
@@ -199,7 +208,7 @@ def test_leaves_model_and_random_state_alone(service: Service) -> None:
 
 
 def test_out_of_distribution_follows_the_metrics(run_service: Service, tmp_path: Path) -> None:
-    familiarity, model, spec = run_service.familiarity, run_service.weights.model, run_service.weights.spec
+    ood_detector, model, spec = run_service.ood_detector, run_service.weights.model, run_service.weights.spec
     noise = np.random.default_rng(5).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
     found = set()
     for number, pixels in enumerate(noise):
@@ -207,12 +216,12 @@ def test_out_of_distribution_follows_the_metrics(run_service: Service, tmp_path:
         Image.fromarray(pixels).save(path)
         (answer,) = run_service.answer([path], Options(top=10, explain=False))
         inputs = spec.normalize(pixels[None])
-        assert answer.unfamiliar == bool(familiarity.is_unfamiliar(predict_logits(model, inputs))[0])
-        expected = apply_temperature(predict_probabilities(model, inputs), familiarity.temperature)[0]
+        assert answer.ood == bool(ood_detector.is_ood(predict_logits(model, inputs))[0])
+        expected = apply_temperature(predict_probabilities(model, inputs), ood_detector.temperature)[0]
         for prediction in answer.predictions:
             assert prediction.calibrated == pytest.approx(expected[spec.classes.index(prediction.name)])
-        found.add(answer.unfamiliar)
-    found |= {run_service.answer([path], Options(explain=False))[0].unfamiliar for path in EXAMPLES}
+        found.add(answer.ood)
+    found |= {run_service.answer([path], Options(explain=False))[0].ood for path in EXAMPLES}
     assert found == {True, False}
 
 
@@ -233,9 +242,9 @@ def test_description_is_plain_json(service: Service, run_service: Service) -> No
     assert (described["explained_class"], described["unfamiliar"]) == (one.target, None)
     expected = overlay(one.seen, one.maps["layer1"], opacity=0.25, scale=SCALE)
     assert described["maps"] == {"layer1": png_uri(expected)}
-    for unfamiliar in (True, False):
-        (described,) = describe([dataclasses.replace(one, unfamiliar=unfamiliar)], opacity=0.5)
-        assert described["unfamiliar"] is unfamiliar
+    for ood in (True, False):
+        (described,) = describe([dataclasses.replace(one, ood=ood)], opacity=0.5)
+        assert described["unfamiliar"] is ood
 
 
 @pytest.mark.parametrize("opacity", [-0.1, 1.1, float("nan"), "0.5", None, True])

@@ -98,7 +98,7 @@ def test_a_strangers_model_stays_text_and_misses_nothing_else(
     page.get_by_label("number input for Top classes").fill("10")
     page.keyboard.press("Tab")
     expect(page.locator("#results .bars")).to_contain_text(HOSTILE)
-    # Without the metrics nothing is said of familiarity.
+    # Without the metrics nothing is said of ood_detector.
     expect(page.locator("#results")).not_to_contain_text("calibrated")
 
     page.get_by_role("tab", name="Misclassified").click()

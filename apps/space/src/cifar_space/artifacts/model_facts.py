@@ -8,8 +8,8 @@ from typing import Any
 
 from cifar_explain import (
     ClassReport,
-    Familiarity,
     Gallery,
+    OODDetector,
     ReliabilityCurve,
     apply_temperature,
     class_reports,
@@ -51,7 +51,7 @@ class Facts:
         split: Name of the gallery's split; None without a gallery.
         classes_report: Precision and recall of each class on the split; None without a gallery.
         calibration: On the split; None without a gallery.
-        familiarity: Thresholds of out-of-distribution detection; None if they are unknown.
+        ood_detector: Thresholds of out-of-distribution detection; None if they are unknown.
         command: The command that trained it; None if it is unknown.
         starting_point: A command that trains with the same recipe, perhaps with other settings; None if
             `command` is known or no recipe is.
@@ -64,7 +64,7 @@ class Facts:
     split: str | None
     classes_report: tuple[ClassReport, ...] | None
     calibration: Calibration | None
-    familiarity: Familiarity | None
+    ood_detector: OODDetector | None
     command: str | None
     starting_point: str | None
 
@@ -91,7 +91,7 @@ class Facts:
             ],
             "calibration_error": plain and plain.calibration_error,
             "calibration_error_calibrated": calibrated and calibrated.calibration_error,
-            "familiarity": self.familiarity and self.familiarity.to_dict(),
+            "familiarity": self.ood_detector and self.ood_detector.to_dict(),
             "command": self.command,
             "starting_point": self.starting_point,
             "use": USE,
@@ -103,7 +103,7 @@ def gather_facts(
     *,
     gallery: Gallery | None = None,
     report: Report | None = None,
-    familiarity: Familiarity | None = None,
+    ood_detector: OODDetector | None = None,
 ) -> Facts:
     """Returns the facts about a model.
 
@@ -111,7 +111,7 @@ def gather_facts(
         weights: Its weights file.
         gallery: Its predictions on a split.
         report: Of the run that trained it.
-        familiarity: Thresholds of out-of-distribution detection.
+        ood_detector: Thresholds of out-of-distribution detection.
     """
     fingerprint = weights.metrics.get("data_fingerprint")
     command = report.command if report else None
@@ -122,8 +122,8 @@ def gather_facts(
         metrics={name: float(value) for name, value in weights.metrics.items() if _is_number(value)},
         split=gallery.split if gallery else None,
         classes_report=_class_reports(gallery) if gallery else None,
-        calibration=_calibration(gallery, familiarity) if gallery else None,
-        familiarity=familiarity,
+        calibration=_calibration(gallery, ood_detector) if gallery else None,
+        ood_detector=ood_detector,
         command=command,
         starting_point=None if command else _starting_point(weights.recipe.get("recipe")),
     )
@@ -135,11 +135,11 @@ def _class_reports(gallery: Gallery) -> tuple[ClassReport, ...]:
     return class_reports(matrix, class_names=names)
 
 
-def _calibration(gallery: Gallery, familiarity: Familiarity | None) -> Calibration:
+def _calibration(gallery: Gallery, ood_detector: OODDetector | None) -> Calibration:
     rows, labels = gallery.probabilities, gallery.labels
     calibrated = None
-    if familiarity is not None:
-        calibrated = reliability_curve(apply_temperature(rows, familiarity.temperature), labels)
+    if ood_detector is not None:
+        calibrated = reliability_curve(apply_temperature(rows, ood_detector.temperature), labels)
     return Calibration(reliability_curve(rows, labels), calibrated)
 
 

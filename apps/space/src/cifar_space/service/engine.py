@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cifar_explain import Familiarity, apply_temperature, explain, find_layers, predict_logits
+from cifar_explain import OODDetector, apply_temperature, explain, find_layers, predict_logits
 from cifar_models import Weights
 
 #: Bytes of remembered maps: 16,000 maps of 32x32 pixels.
@@ -34,7 +34,7 @@ class Engine:
         self.classes = weights.spec.classes
         self.layers = tuple(find_layers(weights.model))
         fields = weights.metrics.get("familiarity")
-        self.familiarity = None if fields is None else Familiarity.from_dict(fields)
+        self.ood_detector = None if fields is None else OODDetector.from_dict(fields)
         # Of each image, method and targets the arrays by layer, which callers fill in. Most have one or two targets.
         entry_bytes = 2 * len(self.layers) * 4 * self.spec.size**2
         self._remembered = functools.lru_cache(max(1, MEMORY_BYTES // entry_bytes))(_new_entry)
@@ -52,15 +52,15 @@ class Engine:
 
     def calibrated(self, seen: NDArray[np.uint8]) -> NDArray[np.float64] | None:
         """Returns the calibrated probabilities `(K,)` of an image; None if no temperature is known."""
-        if self.familiarity is None:
+        if self.ood_detector is None:
             return None
-        return apply_temperature(self.probabilities(seen)[None], self.familiarity.temperature)[0]
+        return apply_temperature(self.probabilities(seen)[None], self.ood_detector.temperature)[0]
 
-    def is_unfamiliar(self, seen: NDArray[np.uint8]) -> bool | None:
+    def is_ood(self, seen: NDArray[np.uint8]) -> bool | None:
         """Returns whether an image is out of distribution; None if no thresholds are known."""
-        if self.familiarity is None:
+        if self.ood_detector is None:
             return None
-        return bool(self.familiarity.is_unfamiliar(self.logits(seen)[None])[0])
+        return bool(self.ood_detector.is_ood(self.logits(seen)[None])[0])
 
     def maps(
         self,

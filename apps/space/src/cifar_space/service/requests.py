@@ -135,7 +135,7 @@ class Answer:
         predictions: The most probable classes, most probable first.
         target: The class that the maps explain; None without maps.
         maps: Layer name to map `(size, size)` in [0, 1] of the evidence; empty without maps.
-        unfamiliar: Whether the image is out of distribution, like none of the classes; None if that cannot be told.
+        ood: Whether the image is out of distribution, like none of the classes; None if that cannot be told.
     """
 
     name: str
@@ -143,7 +143,7 @@ class Answer:
     predictions: tuple[Prediction, ...]
     target: str | None
     maps: Mapping[str, NDArray[np.float32]]
-    unfamiliar: bool | None = None
+    ood: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def describe(outcomes: Sequence[Answer | RejectedFile], *, opacity: float) -> li
                 {"class": one.name, "probability": one.probability, "calibrated": one.calibrated}
                 for one in outcome.predictions
             ],
-            "unfamiliar": outcome.unfamiliar,
+            "unfamiliar": outcome.ood,
             "explained_class": outcome.target,
             "maps": {
                 layer: _overlay_uri(outcome.seen, heat, opacity) for layer, heat in outcome.maps.items()

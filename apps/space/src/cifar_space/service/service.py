@@ -67,9 +67,9 @@ class Service:
         self._engine = Engine(weights)
         self.classes = self._engine.classes
         self.layers = self._engine.layers
-        self.familiarity = self._engine.familiarity
+        self.ood_detector = self._engine.ood_detector
         self.misclassified = Misclassified(gallery, self._engine, limits=self.limits) if gallery else None
-        self.facts = gather_facts(weights, gallery=gallery, report=report, familiarity=self.familiarity)
+        self.facts = gather_facts(weights, gallery=gallery, report=report, ood_detector=self.ood_detector)
 
     def answer(
         self, paths: Sequence[str | os.PathLike[str]], options: Options, *, progress: Progress | None = None
@@ -147,7 +147,7 @@ class Service:
             predictions,
             target if layers else None,
             maps,
-            unfamiliar=self._engine.is_unfamiliar(seen),
+            ood=self._engine.is_ood(seen),
         )
 
 

@@ -37,8 +37,8 @@ def classify_tab(service: Service, examples: Sequence[Example]) -> None:
             controls = classify_controls(
                 service.classes, service.layers, service.limits, note=maps_note(judged=judged)
             )
-            if service.familiarity is not None:
-                gr.HTML(ood_note(service.familiarity), elem_classes="paper")
+            if service.ood_detector is not None:
+                gr.HTML(ood_note(service.ood_detector), elem_classes="paper")
     show_while(controls.of["explain"], controls.details)
     keep_whole(controls.of["top"], controls.of["explained"])
     set_style(controls.opacity, "--heat-opacity")

@@ -11,7 +11,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from cifar_explain import VERDICTS, Familiarity, enlarge_map, heat_colours
+from cifar_explain import VERDICTS, OODDetector, heat_colours, upsample_map
 from cifar_models import CIFAR10
 from cifar_space.artifacts.files import Report
 from cifar_space.artifacts.model_facts import USE, Facts
@@ -91,9 +91,9 @@ def notice(text: str, *, alert: bool = False) -> str:
     return _render("notice.html", text=text, alert=alert)
 
 
-def ood_note(familiarity: Familiarity) -> str:
+def ood_note(ood_detector: OODDetector) -> str:
     """Returns how out-of-distribution images are marked, and how reliable that is."""
-    return _render("notes.html", familiarity=familiarity)
+    return _render("notes.html", ood_detector=ood_detector)
 
 
 def maps_note(*, judged: bool) -> str:
@@ -102,7 +102,7 @@ def maps_note(*, judged: bool) -> str:
     Args:
         judged: Whether the page of the model has a figure on the faithfulness of the maps.
     """
-    return _render("notes.html", familiarity=None, judged=judged)
+    return _render("notes.html", ood_detector=None, judged=judged)
 
 
 def cards(outcomes: Sequence[Answer | RejectedFile], *, no_layer: bool = False) -> str:
@@ -231,7 +231,7 @@ def _heat(heat: NDArray[np.float32], pixels: int) -> str:
     the opacity of a style property, look as that does, and another opacity needs nothing from the server.
     """
     side = max(pixels, *heat.shape)
-    return png_uri(heat_colours(enlarge_map(heat, (side, side))))
+    return png_uri(heat_colours(upsample_map(heat, (side, side))))
 
 
 def _is_dark(heat: NDArray[np.float32]) -> bool:
