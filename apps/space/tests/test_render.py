@@ -37,8 +37,7 @@ from cifar_space.views.render import (
     cards,
     header,
     matrix,
-    missing_gallery,
-    missing_images,
+    missing,
     model_page,
     notice,
     ood_note,
@@ -197,7 +196,7 @@ def test_hostile_text_stays_text(service: Service, parse: type[Any], tmp_path: P
         (model_page(facts), 5),
         (matrix(COUNTS, NAMES), 2),
         (tiles(page_of(IMAGE, layer=HOSTILE), true=HOSTILE, predicted=HOSTILE), 6),
-        (missing_gallery(HOSTILE, None, NAMES), 1),
+        (missing("gallery", HOSTILE, None, NAMES), 1),
     ):
         page = parse(html)
         assert page.text.count(HOSTILE) >= times
@@ -341,17 +340,17 @@ def test_undefined_rates_have_no_bar(run_service: Service) -> None:
 @pytest.mark.parametrize("own", [True, False])
 def test_a_missing_gallery_is_made_from_the_models_own_images(own: bool) -> None:
     classes = ("a", "b") if own else CIFAR10.classes
-    html = missing_gallery("uv run <it>", None, classes)
+    html = missing("gallery", "uv run <it>", None, classes)
     assert "uv run &lt;it&gt;" in html
     assert "--gallery" in html
     assert ("--data.root" in html) is own
-    assert "makes" not in missing_gallery(None, None, classes)
+    assert "makes" not in missing("gallery", None, None, classes)
 
 
 def test_missing_images_are_replaced_by_the_reports_figure(run_service: Service, parse: type[Any]) -> None:
-    page = parse(missing_images("uv run it", run_service.report, CIFAR10.classes))
+    page = parse(missing("images", "uv run it", run_service.report, CIFAR10.classes))
     assert "uv run it" in page.text
     assert [Path(attributes["src"]).name for tag, attributes in page.tags if tag == "img"] == [
         "misclassified.png"
     ]
-    assert missing_images(None, None, CIFAR10.classes) == ""
+    assert missing("images", None, None, CIFAR10.classes) == ""

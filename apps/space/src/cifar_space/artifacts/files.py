@@ -62,12 +62,7 @@ class ServedFiles:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the report.
-
-    Attributes:
-        light: PNG file for a light page.
-        dark: PNG file for a dark page; the same as `light` if there is no other.
-    """
+    """The PNG files of a report's figure for light and dark pages; the same one twice if there is no other."""
 
     light: Path
     dark: Path
@@ -75,12 +70,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Report:
-    """The report of a run.
-
-    Attributes:
-        summary: The fields of `summary.json`, unchecked.
-        figures: Figures by name, those of `FIGURES` that are there.
-    """
+    """The unchecked fields of a run's `summary.json`, and those of `FIGURES` that are there, by name."""
 
     summary: Mapping[str, Any]
     figures: Mapping[str, Figure]
@@ -102,12 +92,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Example:
-    """An image to try.
-
-    Attributes:
-        path: Its file.
-        title: Its class.
-    """
+    """An image to try, titled with its class."""
 
     path: Path
     title: str
@@ -118,8 +103,6 @@ def in_source_tree(path: Path) -> bool:
 
     >>> in_source_tree(Path("/home/me/clone/apps/space/src/cifar_space/assets"))
     True
-    >>> in_source_tree(Path("/venv/lib/python3.12/site-packages/cifar_space/assets"))
-    False
     """
     return path.parts[-5:-1] == ("apps", "space", "src", "cifar_space")
 
@@ -142,11 +125,6 @@ def of_run(run: str | os.PathLike[str]) -> ServedFiles:
 
     Raises:
         FileNotFoundError: If the run has no weights.
-
-    >>> of_run("no-such-run")
-    Traceback (most recent call last):
-        ...
-    FileNotFoundError: no-such-run has no model.safetensors: it is no run directory, or its run is not finished
     """
     weights = Path(run) / "model.safetensors"
     if not weights.is_file():
@@ -161,11 +139,6 @@ def of_weights(path: str | os.PathLike[str]) -> ServedFiles:
 
     Raises:
         FileNotFoundError: If there is no such file.
-
-    >>> of_weights("no.safetensors")
-    Traceback (most recent call last):
-        ...
-    FileNotFoundError: there is no file no.safetensors
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file {os.fspath(path)}")
@@ -204,11 +177,7 @@ def example_paths() -> tuple[Path, ...]:
 
 
 def built_in_examples() -> tuple[Example, ...]:
-    """Returns the built-in examples, titled with their class.
-
-    >>> built_in_examples()[0].title
-    'airplane'
-    """
+    """Returns the built-in examples, titled with their class."""
     return tuple(Example(path, path.stem.rpartition("-")[0]) for path in example_paths())
 
 

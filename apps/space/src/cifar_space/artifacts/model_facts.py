@@ -28,12 +28,7 @@ print(weights.spec.classes[weights.model(weights.spec.preprocess(PIL.Image.open(
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Reliability of the probabilities.
-
-    Attributes:
-        plain: Accuracy by confidence as the model gives it.
-        calibrated: The same at the fitted temperature; None if that is unknown.
-    """
+    """Accuracy by confidence, as the model gives it and, if a temperature is known, calibrated."""
 
     plain: ReliabilityCurve
     calibrated: ReliabilityCurve | None
@@ -105,14 +100,7 @@ def gather_facts(
     report: Report | None = None,
     ood_detector: OODDetector | None = None,
 ) -> Facts:
-    """Returns the facts about a model.
-
-    Args:
-        weights: Its weights file.
-        gallery: Its predictions on a split.
-        report: Of the run that trained it.
-        ood_detector: Thresholds of out-of-distribution detection.
-    """
+    """Returns the facts about a model, from those of its files that there are."""
     fingerprint = weights.metrics.get("data_fingerprint")
     command = report.command if report else None
     return Facts(

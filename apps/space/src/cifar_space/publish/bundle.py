@@ -39,13 +39,7 @@ from cifar_space.cli import main
 raise SystemExit(main(["--host", "0.0.0.0", *sys.argv[1:]]))  # noqa: S104 - the Space's own container
 '''
 
-_ZEROGPU_APP = '''"""Starts `cifar-space` for visitors from outside, on Hugging Face Spaces with ZeroGPU."""
-
-import sys
-
-import spaces  # before anything that imports torch
-
-from cifar_space.cli import main
+_ZEROGPU = '''import spaces  # before anything that imports torch
 
 
 @spaces.GPU
@@ -53,7 +47,6 @@ def on_gpu() -> None:
     """Never called: ZeroGPU requires one such function, and the networks here are quick on the CPU."""
 
 
-raise SystemExit(main(["--host", "0.0.0.0", *sys.argv[1:]]))  # noqa: S104 - the Space's own container
 '''
 
 _IMAGE_LINE = re.compile(r"^!\[[^\]]*\]\([^)]*\)\n+", re.MULTILINE)
@@ -106,12 +99,8 @@ def build_bundle(
 
 
 def app_text(torch: str) -> str:
-    """Returns the `app.py` of a bundle for a kind of machine, a key of `MACHINES`.
-
-    >>> "import spaces" in app_text("zerogpu"), "import spaces" in app_text("cpu")
-    (True, False)
-    """
-    return _ZEROGPU_APP if torch == "zerogpu" else _APP
+    """Returns the `app.py` of a bundle for a kind of machine, a key of `MACHINES`."""
+    return _APP.replace("from cifar_space", f"{_ZEROGPU}from cifar_space") if torch == "zerogpu" else _APP
 
 
 def readme_text(readme: str, *, machine: Machine, weights: Weights) -> str:

@@ -18,13 +18,7 @@ class DeployError(OSError):
 
 @dataclass(frozen=True)
 class Plan:
-    """The calls of a deployment, as keyword arguments of `huggingface_hub.HfApi`.
-
-    Attributes:
-        files: The files that are uploaded, with their sizes in bytes.
-        create_repo: Creates the Space, unless there is one.
-        upload_folder: Uploads the files in one commit.
-    """
+    """Sizes of the files to upload, and the calls of `huggingface_hub.HfApi` with their keyword arguments."""
 
     files: dict[str, int]
     create_repo: dict[str, Any]
@@ -43,7 +37,7 @@ def plan_deployment(bundle: str | os.PathLike[str], repo_id: str, *, private: bo
     """Returns the calls that upload a bundle. Contacts no host.
 
     Args:
-        bundle: A folder that `build_bundle` wrote. Of other files in it none is uploaded.
+        bundle: A folder that `build_bundle` wrote; other files in it are not uploaded.
         repo_id: The Space, "user/name" or "organization/name".
         private: Whether only the owner may see it.
 
@@ -85,11 +79,7 @@ def plan_deployment(bundle: str | os.PathLike[str], repo_id: str, *, private: bo
 
 
 def find_token() -> str:
-    """Returns the Hub token in HF_TOKEN, or the one stored by `hf auth login`.
-
-    Raises:
-        DeployError: If there is none.
-    """
+    """Returns the Hub token in HF_TOKEN or the one stored by `hf auth login`; raises `DeployError` without one."""
     import huggingface_hub
 
     token = huggingface_hub.get_token()
@@ -105,8 +95,8 @@ def deploy(plan: Plan, *, endpoint: str | None = None, token: str | None = None)
 
     Args:
         plan: From `plan_deployment`.
-        endpoint: The Hub's address; None for the usual one, or that in the environment's HF_ENDPOINT.
-        token: Hub token with write access; None for the one in HF_TOKEN or stored by `hf auth login`.
+        endpoint: The Hub's address; None for the usual one.
+        token: Hub token with write access; None for that of `find_token`.
 
     Raises:
         DeployError: If there is no token, the Hub cannot be reached or rejects the deployment, or a private Space

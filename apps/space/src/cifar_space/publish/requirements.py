@@ -13,13 +13,7 @@ _CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 @dataclass(frozen=True)
 class Machine:
-    """A kind of machine.
-
-    Attributes:
-        about: A short description.
-        python_version: The Space's Python.
-        hardware: The Hub's name of the hardware of a new Space; None for its default.
-    """
+    """A kind of machine: its description, its Python, and the Hub's name of its hardware if not the default."""
 
     about: str
     python_version: str
@@ -43,9 +37,6 @@ def direct_requirements() -> dict[str, str]:
 
     torchvision is among them, since grad-cam imports it and it must be of the same build as torch.
 
-    Raises:
-        importlib.metadata.PackageNotFoundError: If one is not installed.
-
     >>> list(direct_requirements())
     ['grad-cam', 'gradio', ..., 'torch', 'torchvision', 'typer']
     """
@@ -60,10 +51,7 @@ def direct_requirements() -> dict[str, str]:
 
 
 def requirements_text(torch: str) -> str:
-    """Returns the `requirements.txt` of a bundle.
-
-    Args:
-        torch: A key of `MACHINES`.
+    """Returns the `requirements.txt` of a bundle for a machine of this name.
 
     Raises:
         ValueError: If there is no such kind.
@@ -91,11 +79,6 @@ def find_machine(torch: str) -> Machine:
 
     Raises:
         ValueError: If there is no such kind.
-
-    >>> find_machine("cuda")
-    Traceback (most recent call last):
-        ...
-    ValueError: torch must be one of cpu, zerogpu, any, got 'cuda'
     """
     if torch not in MACHINES:
         raise ValueError(f"torch must be one of {', '.join(MACHINES)}, got {torch!r}")

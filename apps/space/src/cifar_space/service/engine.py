@@ -78,7 +78,7 @@ class Engine:
             pictures: Network inputs, uint8 `(size, size, 3)`.
             layers: Names out of `layers`.
             method: One of `cifar_explain.METHODS`.
-            targets: T class names for each image.
+            targets: T class names of each image.
             together: Images in a batch. A last batch that is smaller is filled up, so that the numbers do not
                 depend on how many images there are.
             reach: Called with the index of the next image before each batch; may raise to end the work.

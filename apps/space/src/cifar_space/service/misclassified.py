@@ -31,11 +31,6 @@ _TOGETHER = 8
 class Misclassified:
     """The errors of a model, from its gallery.
 
-    Args:
-        gallery: The model's predictions, with or without images.
-        engine: The model.
-        limits: Bounds of each request.
-
     Raises:
         ValueError: If the gallery has other classes than the model.
 
@@ -97,11 +92,7 @@ class Misclassified:
         return self._extent(self._matching(options), options)[1]
 
     def seen(self, index: int) -> NDArray[np.uint8]:
-        """Returns a stored image as the network's input, uint8 `(size, size, 3)`.
-
-        Raises:
-            ValueError: If the gallery does not store it.
-        """
+        """Returns an error's image as the network's input, uint8 `(size, size, 3)`."""
         return np.asarray(self._engine.spec.to_image(self.gallery.image(index)))
 
     def _check(self, options: MisclassifiedOptions) -> None:

@@ -46,9 +46,6 @@ class Limits:
         file_bytes: Most bytes of one file.
         pixels: Most pixels of one image, before it is scaled down.
         seconds: Longest time spent on maps.
-
-    Raises:
-        ValueError: If one of them is not positive.
     """
 
     pictures: int = 16
@@ -112,13 +109,7 @@ class MisclassifiedOptions:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A class and its probability in [0, 1], the softmax of the logits.
-
-    Attributes:
-        name: The class.
-        probability: As the model gives it.
-        calibrated: At the temperature fitted on validation images; None if it is unknown.
-    """
+    """A class and its probability in [0, 1], and the calibrated one if a temperature is known."""
 
     name: str
     probability: float
@@ -148,12 +139,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class RejectedFile:
-    """A file that is no readable image.
-
-    Attributes:
-        name: The file's name, as it was uploaded.
-        reason: Why, in a sentence.
-    """
+    """The name of a file that is no readable image, and the reason in a sentence."""
 
     name: str
     reason: str
@@ -214,12 +200,7 @@ class MisclassifiedPage:
 
 
 class Deadline:
-    """Reports the progress of one request, and ends it when its time is over.
-
-    Args:
-        seconds: Time allowed from now on.
-        count: Number of images.
-        progress: Receives the progress.
+    """Reports the progress of one request with `count` images, and ends it when its time is over.
 
     >>> Deadline(60, 4, lambda share, text: print(share, text)).reach(2)
     0.5 image 3 of 4
@@ -250,19 +231,9 @@ def check_options(
 ) -> tuple[str, ...]:
     """Returns the names of the layers to explain, in the order asked for; none if `explain` is off.
 
-    Args:
-        options: The request.
-        classes: The model's class names.
-        layers: The model's layers.
-        limits: Bounds of the request.
-
     Raises:
-        RequestError: If an option is not allowed; the message has its name, its value and what is allowed.
+        RequestError: If an option is not allowed for these classes, layers and limits.
 
-    >>> check_options(Options(), classes=["cat", "dog"], layers=["stem"], limits=Limits())
-    Traceback (most recent call last):
-        ...
-    cifar_space.service.requests.RequestError: top must be a whole number from 1 to 2, got 3
     >>> check_options(Options(top=2), classes=["cat", "dog"], layers=["stem"], limits=Limits())
     ('stem',)
     """
@@ -286,22 +257,12 @@ def check_options(
 
 
 def largest_top(classes: Sequence[str]) -> int:
-    """Returns the largest number of classes in one answer: all of them, but at most `MOST_CLASSES`.
-
-    >>> largest_top(["cat", "dog"]), largest_top([f"kind {number}" for number in range(100)])
-    (2, 10)
-    """
+    """Returns the largest number of classes in one answer: all of them, but at most `MOST_CLASSES`."""
     return min(MOST_CLASSES, len(classes))
 
 
 def check_whole(name: str, value: object, *, largest: int, smallest: int = 1) -> None:
-    """Raises `RequestError` unless a value is a whole number from `smallest` to `largest`.
-
-    >>> check_whole("top", 2.5, largest=10)
-    Traceback (most recent call last):
-        ...
-    cifar_space.service.requests.RequestError: top must be a whole number from 1 to 10, got 2.5
-    """
+    """Raises `RequestError` unless a value is a whole number from `smallest` to `largest`."""
     # NaN, 2.5 and "3" are no Integral; neither is a bool meant as a number.
     if isinstance(value, bool) or not isinstance(value, Integral) or not smallest <= int(value) <= largest:
         raise RequestError(f"{name} must be a whole number from {smallest} to {largest}, got {value!r:.100}")

@@ -30,12 +30,8 @@ def describe(outcomes: Sequence[Answer | RejectedFile], *, opacity: float) -> li
     unknown), `unfamiliar`, `explained_class` and `maps` (layer name to overlay, a PNG as data URI); a rejected
     file has `name` and `error`.
 
-    Args:
-        outcomes: From `Service.answer`.
-        opacity: Opacity of the maps over the image, in [0, 1].
-
     Raises:
-        RequestError: If the opacity is not in [0, 1].
+        RequestError: If the opacity of the maps is not in [0, 1].
 
     >>> describe([RejectedFile("notes.txt", "The file is empty.")], opacity=0.5)
     [{'name': 'notes.txt', 'error': 'The file is empty.'}]
@@ -66,12 +62,8 @@ def describe_misclassified(page: MisclassifiedPage, *, opacity: float) -> dict[s
     The fields are those of `MisclassifiedPage` and `MisclassifiedImage`, in which `image` is a PNG as data URI,
     `votes` goes from class to share, and `maps` has an overlay for the `predicted` and one for the `true` class.
 
-    Args:
-        page: From `Service.misclassified_page`.
-        opacity: Opacity of the maps over the image, in [0, 1].
-
     Raises:
-        RequestError: If the opacity is not in [0, 1].
+        RequestError: If the opacity of the maps is not in [0, 1].
 
     >>> describe_misclassified(MisclassifiedPage((), 1, 1, 0, 0, 0, None), opacity=0.5)["images"]
     []

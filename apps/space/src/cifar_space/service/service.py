@@ -38,8 +38,7 @@ class Service:
         weights: The model and its input specification.
         gallery: The model's predictions on a split, with or without the images.
         report: Of the run that trained the model.
-        gallery_command: The command that makes the gallery, for pages that lack it or its images; None if there
-            is none.
+        gallery_command: Makes the gallery, for pages that lack it or its images.
         limits: Bounds of each request.
 
     Raises:
@@ -75,11 +74,6 @@ class Service:
         self, paths: Sequence[str | os.PathLike[str]], options: Options, *, progress: Progress | None = None
     ) -> tuple[Answer | RejectedFile, ...]:
         """Returns an answer or a rejected file for each file, in their order.
-
-        Args:
-            paths: Image files, from 1 to `limits.pictures`.
-            options: The contents of each answer.
-            progress: Receives the progress.
 
         Raises:
             RequestError: If there are no or too many files, an option is not allowed, or the maps take longer

@@ -23,10 +23,7 @@ class PictureError(ValueError):
 def read_picture(path: str | os.PathLike[str], spec: InputSpec, *, limits: Limits) -> Image.Image:
     """Returns the image in a file as the network's input: RGB, `spec.size` x `spec.size` pixels.
 
-    Args:
-        path: A file of one of `FORMATS`, whatever its name; the first frame of an animation.
-        spec: The model's input specification.
-        limits: Bounds of the file's bytes and the image's pixels, checked before decoding.
+    Of an animation it is the first frame. The content counts, not the name. The limits are checked before decoding.
 
     Raises:
         PictureError: If there is no such file, it is too large, no image, or damaged.

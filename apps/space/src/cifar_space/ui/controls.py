@@ -112,15 +112,8 @@ def classify_controls(
                 1, limits.pictures, value=default.explained, step=1, label="Images to explain"
             )
             opacity = _opacity_control(note)
-    of = {
-        "top": top,
-        "explain": explain,
-        "layers": chosen,
-        "method": method,
-        "target": target,
-        "explained": explained,
-    }
-    return Controls(of, opacity, details)
+    of = {"top": top, "explain": explain, "layers": chosen, "method": method, "target": target}
+    return Controls({**of, "explained": explained}, opacity, details)
 
 
 def misclassified_controls(
@@ -134,7 +127,7 @@ def misclassified_controls(
         errors: Number of errors.
         images: Whether their images are there; without them there are no maps either.
         page: The control of the page, which stands elsewhere.
-        note: HTML, a note on maps.
+        note: HTML on maps.
     """
     default = MisclassifiedOptions()
     choices = [("any class", ANY), *((name, name) for name in classes)]
@@ -164,18 +157,8 @@ def misclassified_controls(
             layer = gr.Dropdown(list(layers), value=layers[-1], label="Layer")
             method = _method_control()
             opacity = _opacity_control(note)
-    of = {
-        "count": count,
-        "page": page,
-        "order": order,
-        "seed": seed,
-        "true": true,
-        "predicted": predicted,
-        "explain": explain,
-        "layer": layer,
-        "method": method,
-    }
-    return shown, Controls(of, opacity, details)
+    of = {"count": count, "page": page, "order": order, "seed": seed, "true": true, "predicted": predicted}
+    return shown, Controls({**of, "explain": explain, "layer": layer, "method": method}, opacity, details)
 
 
 def endpoint(
@@ -191,8 +174,7 @@ def endpoint(
     Args:
         name: The endpoint's name.
         answer: Called with the values of the inputs; a `RequestError` becomes the caller's error message.
-        inputs: Components by the names of the endpoint's parameters; a parameter that a program leaves out has
-            the component's value.
+        inputs: Components by the endpoint's parameters; a parameter left out has the component's value.
         description: For the page on the API.
         settings: More arguments of the event.
     """

@@ -7,12 +7,7 @@ from typing import Any
 import gradio as gr
 
 from cifar_space.service.misclassified import Misclassified
-from cifar_space.service.requests import (
-    ANY,
-    LARGEST_SEED,
-    MisclassifiedOptions,
-    RequestError,
-)
+from cifar_space.service.requests import ANY, LARGEST_SEED, MisclassifiedOptions, RequestError
 from cifar_space.service.serialize import describe_misclassified
 from cifar_space.service.service import Service
 from cifar_space.ui.controls import (
@@ -26,7 +21,7 @@ from cifar_space.ui.controls import (
     set_style,
     show_while,
 )
-from cifar_space.views.render import maps_note, matrix, missing_gallery, missing_images, notice, tiles
+from cifar_space.views.render import maps_note, matrix, missing, notice, tiles
 
 _NO_IMAGES = '<p class="about">This copy has the numbers of all errors, but not their images.</p>'
 _HIDDEN = "Misclassified images are switched off."
@@ -58,9 +53,8 @@ def misclassified_tab(service: Service) -> None:
     """Builds the tab and connects it; its endpoint is `/misclassified`. Call it within a `gr.Tab`."""
     known = service.misclassified
     if known is None:
-        gr.HTML(
-            missing_gallery(service.gallery_command, service.report, service.classes), elem_classes="paper"
-        )
+        html = missing("gallery", service.gallery_command, service.report, service.classes)
+        gr.HTML(html, elem_classes="paper")
         with gr.Column(visible=False):
             _connect_api(service, _controls(service, _page_control())[1])
         return
@@ -68,7 +62,7 @@ def misclassified_tab(service: Service) -> None:
     first = known.page(dataclasses.replace(options, count=max(1, min(options.count, len(known.errors)))))
     substitute = ""
     if not known.has_images:
-        substitute = missing_images(service.gallery_command, service.report, service.classes)
+        substitute = missing("images", service.gallery_command, service.report, service.classes)
     page = _page_control(pages=first.pages, render=False)
     with gr.Column(elem_classes=["areas", "review"]):
         with gr.Column(elem_classes="given"):
@@ -82,7 +76,7 @@ def misclassified_tab(service: Service) -> None:
         with gr.Column(elem_classes="asked", visible=bool(known.errors)):
             shown, controls = _controls(service, page)
         with gr.Column(elem_classes="found"):
-            missing = gr.HTML(_NO_IMAGES, elem_classes="paper", visible=not known.has_images)
+            no_images = gr.HTML(_NO_IMAGES, elem_classes="paper", visible=not known.has_images)
             results = gr.HTML(tiles(first), elem_id="errors", elem_classes="paper")
             with gr.Row(elem_id="pager", visible=first.pages > 1) as pager:
                 back = gr.Button("Previous", size="md", interactive=False)
@@ -90,7 +84,7 @@ def misclassified_tab(service: Service) -> None:
                 forward = gr.Button("Next", size="md")
             figure = gr.HTML(substitute, elem_id="instead", elem_classes="paper", visible=bool(substitute))
     # Nothing of the errors is left when they are switched off.
-    for part in (missing, figure):
+    for part in (no_images, figure):
         if part.visible:
             show_while(shown, part)
     show_while(controls.of["explain"], controls.details)

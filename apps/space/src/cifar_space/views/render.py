@@ -59,11 +59,7 @@ def percent(probability: float) -> str:
 
 
 def page_title(classes: Sequence[str]) -> str:
-    """Returns the page's title, which names CIFAR-10 only for those classes.
-
-    >>> page_title(["circle", "square"])
-    'Classify and explain'
-    """
+    """Returns the page's title, which names CIFAR-10 only for those classes."""
     return "CIFAR-10: classify and explain" if tuple(classes) == CIFAR10.classes else "Classify and explain"
 
 
@@ -83,8 +79,6 @@ def header(facts: Facts) -> str:
 def notice(text: str, *, alert: bool = False) -> str:
     """Returns a message in place of answers: a hint, or with `alert` one that screen readers announce.
 
-    >>> notice("Add an image.")
-    '<p class="notice">Add an image.</p>'
     >>> notice("Too many.", alert=True)
     '<p class="notice alert" role="alert">Too many.</p>'
     """
@@ -97,21 +91,12 @@ def ood_note(ood_detector: OODDetector) -> str:
 
 
 def maps_note(*, judged: bool) -> str:
-    """Returns the meaning of a dark map.
-
-    Args:
-        judged: Whether the page of the model has a figure on the faithfulness of the maps.
-    """
+    """Returns the meaning of a dark map; `judged` if the tab Model has a figure on faithfulness."""
     return _render("notes.html", ood_detector=None, judged=judged)
 
 
 def cards(outcomes: Sequence[Answer | RejectedFile], *, no_layer: bool = False) -> str:
-    """Returns the answers, a card for each image, in their order.
-
-    Args:
-        outcomes: From `Service.answer`.
-        no_layer: Whether to ask for a layer above them.
-    """
+    """Returns the answers, a card for each image in their order; with `no_layer` under a request for a layer."""
     return _render("cards.html", outcomes=outcomes, no_layer=no_layer)
 
 
@@ -126,9 +111,6 @@ def matrix(counts: NDArray[np.int64], names: Sequence[str], *, true: str = ANY, 
         names: The K classes.
         true: The true class chosen, or "any".
         predicted: The predicted class chosen, or "any".
-
-    >>> matrix(np.array([[3, 1], [0, 4]]), ["cat", "dog"]).count("<button")
-    5
     """
     errors = counts - np.diag(counts.diagonal())
     row, column = (-1 if name == ANY else list(names).index(name) for name in (true, predicted))
@@ -147,11 +129,7 @@ def matrix(counts: NDArray[np.int64], names: Sequence[str], *, true: str = ANY, 
 
 
 def tiles(page: MisclassifiedPage, *, true: str = ANY, predicted: str = ANY) -> str:
-    """Returns a page of misclassified images, under a line that counts them.
-
-    >>> tiles(MisclassifiedPage((), 1, 1, 0, 0, 9, None), true="cat", predicted="dog")
-    '<p class="notice">There are no errors of this kind.</p>'
-    """
+    """Returns a page of misclassified images, under a line that counts them."""
     if page.total == 0:
         return notice("There are no errors: every image is classified correctly.")
     if not page.images:
@@ -166,14 +144,16 @@ def tiles(page: MisclassifiedPage, *, true: str = ANY, predicted: str = ANY) -> 
     )
 
 
-def missing_gallery(command: str | None, report: Report | None, classes: Sequence[str]) -> str:
-    """Returns the tab of misclassified images for a model without a gallery: how to make one."""
-    return _missing("gallery", command, report, classes)
-
-
-def missing_images(command: str | None, report: Report | None, classes: Sequence[str]) -> str:
-    """Returns a substitute for the images of the errors: the report's figure, and how to add them; or nothing."""
-    return _missing("images", command, report, classes)
+def missing(part: str, command: str | None, report: Report | None, classes: Sequence[str]) -> str:
+    """Returns a substitute for the "gallery", or for its "images": the report's figure, and how to make them."""
+    return _render(
+        "missing.html",
+        part=part,
+        command=command,
+        figures=_figures(report, ["misclassified"]),
+        # The command finds the images of CIFAR-10 by itself.
+        own_images=tuple(classes) != CIFAR10.classes,
+    )
 
 
 def model_page(facts: Facts, report: Report | None = None) -> str:
@@ -198,17 +178,6 @@ def model_page(facts: Facts, report: Report | None = None) -> str:
 
 def _metric(name: str, value: float) -> str:
     return percent(value) if "accuracy" in name and 0 <= value <= 1 else f"{value:.4g}"
-
-
-def _missing(part: str, command: str | None, report: Report | None, classes: Sequence[str]) -> str:
-    return _render(
-        "missing.html",
-        part=part,
-        command=command,
-        figures=_figures(report, ["misclassified"]),
-        # The command finds the images of CIFAR-10 by itself.
-        own_images=tuple(classes) != CIFAR10.classes,
-    )
 
 
 def _figures(report: Report | None, names: Sequence[str]) -> list[dict[str, str]]:
