@@ -78,29 +78,17 @@ CHOICES = {
 LIMIT = 4.5  # standard deviations; by chance less than once in 1000 such tests, and the seeds are fixed
 
 
-@pytest.mark.parametrize("name", CHOICES)
 @pytest.mark.parametrize("loader", ["tensor", "albumentations"])
-def test_each_choice_is_equally_likely_and_none_is_missing(draws, loader, name):
-    counts = np.bincount(draws[loader][name], minlength=CHOICES[name])
-    assert len(counts) == CHOICES[name]
-    assert counts.min() > 0
-    expected = COUNT / CHOICES[name]
-    assert deviations(((counts - expected) ** 2 / expected).sum(), CHOICES[name] - 1) < LIMIT
-
-
-@pytest.mark.parametrize("name", CHOICES)
-def test_both_loaders_agree(draws, name):
-    tables = np.array([np.bincount(draw[name], minlength=CHOICES[name]) for draw in draws.values()])
-    expected = tables.mean(axis=0)
-    assert deviations(((tables - expected) ** 2 / expected).sum(), CHOICES[name] - 1) < LIMIT
-
-
-@pytest.mark.parametrize("loader", ["tensor", "albumentations"])
-def test_no_choice_tells_anything_of_another(draws, loader):
-    names = list(CHOICES)
-    table = np.corrcoef([draws[loader][name] for name in names])
+def test_each_choice_is_equally_likely_and_independent_of_the_others(draws, loader):
+    for name, choices in CHOICES.items():
+        counts = np.bincount(draws[loader][name], minlength=choices)
+        assert len(counts) == choices
+        assert counts.min() > 0
+        expected = COUNT / choices
+        assert deviations(((counts - expected) ** 2 / expected).sum(), choices - 1) < LIMIT
+    table = np.corrcoef([draws[loader][name] for name in CHOICES])
     # Of independent draws a correlation has the standard deviation 1 / sqrt(COUNT).
-    assert np.abs(table - np.eye(len(names))).max() < LIMIT / np.sqrt(COUNT)
+    assert np.abs(table - np.eye(len(CHOICES))).max() < LIMIT / np.sqrt(COUNT)
 
 
 def test_a_biased_draw_would_be_noticed(draws):

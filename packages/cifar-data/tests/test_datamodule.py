@@ -7,6 +7,7 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
+from torch.utils.data.distributed import DistributedSampler
 
 import cifar_data.datamodule
 from cifar_data.augmentation.batch_ops import normalize_batch
@@ -191,6 +192,7 @@ def test_processes_share_the_images(loader):
         module = make(loader=loader)
         module.trainer = TwoProcesses(rank)
         shards.append(module.train_dataloader())
+        assert isinstance(shards[-1].sampler, DistributedSampler)  # or Lightning would replace it
     for (whole, _), (first, _), (second, _) in zip(single, *shards, strict=True):
         interleaved = torch.stack([first, second], dim=1).flatten(0, 1)
         assert torch.equal(whole, interleaved)

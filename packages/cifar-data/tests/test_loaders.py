@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from torch.utils.data import Subset
-from torch.utils.data.distributed import DistributedSampler
 
 from cifar_data.augmentation.batch_ops import normalize_batch
 from cifar_data.augmentation.policy import Augmentation
@@ -100,15 +99,6 @@ def test_the_augmentation_of_an_image_does_not_depend_on_batches_or_processes(ki
 
 
 @both
-def test_processes_together_make_the_batches_of_one(kind):
-    single = make(kind, batch_size=8, drop_last=True)
-    shards = [make(kind, num_replicas=2, rank=rank, drop_last=True) for rank in (0, 1)]
-    assert isinstance(single.sampler, DistributedSampler)
-    for (_, whole), (_, first), (_, second) in zip(single, *shards, strict=True):
-        assert sorted(whole.tolist()) == sorted([*first.tolist(), *second.tolist()])
-
-
-@both
 def test_global_generators_and_the_images_are_left_alone(kind):
     def states() -> tuple[str, ...]:
         numpy_state = np.random.get_state()  # noqa: NPY002 - the generator that must not be touched
@@ -126,13 +116,6 @@ def test_a_single_batch_of_the_tensor_loader_is_that_of_its_epoch():
     assert torch.equal(
         make("tensor").batch(torch.arange(COUNT), epoch=1), by_label(*epoch_of(make("tensor"), 1))
     )
-
-
-def test_read_only_memory_maps_are_accepted(tmp_path):
-    np.save(tmp_path / "images.npy", IMAGES)
-    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
-    loader = TensorLoader(mapped, LABELS, batch_size=4, augmentation=Augmentation(), **CHANNELS)
-    assert torch.equal(epoch_of(loader, 0)[0], epoch_of(make("tensor", shuffle=False), 0)[0])
 
 
 @pytest.mark.parametrize(

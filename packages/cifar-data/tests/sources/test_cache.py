@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import textwrap
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -162,20 +161,6 @@ def test_of_several_processes_one_decodes(root, cache, tmp_path):
     assert (tmp_path / "log").read_text() == "decoded\n"
     assert [p.returncode for p in processes] == [0] * 4
     assert results == {open_dataset(root, progress=False).fingerprint + "\n"}
-
-
-def test_of_several_threads_one_decodes(root, cache, reads):
-    found: list[str] = []
-    threads = [
-        threading.Thread(target=lambda: found.append(open_dataset(root, progress=False).fingerprint))
-        for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 4
-    assert len(set(found)) == len(reads) == 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")

@@ -72,7 +72,7 @@ def load_entry(entry: Path) -> ImageDataset | None:
     try:
         meta = json.loads((entry / "meta.json").read_bytes())
         mean, std = (
-            (float(red), float(green), float(blue)) for red, green, blue in map(meta.get, ("mean", "std"))
+            (float(red), float(green), float(blue)) for red, green, blue in (meta["mean"], meta["std"])
         )
         return ImageDataset(
             train=_load_split(entry, "train", meta["bytes"]),

@@ -72,8 +72,10 @@ def fetch_tarball(target: Path, *, progress: bool = True) -> None:
     """Downloads the authors' tarball into a folder, and checks its MD5."""
     import pooch  # type: ignore[import-untyped]
 
-    downloader = pooch.HTTPDownloader(progressbar=_bytes_bar(TARBALL, progress, total=_TARBALL_BYTES))
-    pooch.retrieve(TARBALL_URL, f"md5:{TARBALL_MD5}", fname=TARBALL, path=target, downloader=downloader)
+    pooch.get_logger().setLevel("WARNING")  # it would announce the download in the middle of the bar
+    with _bytes_bar(TARBALL, progress, total=_TARBALL_BYTES) as bar:
+        downloader = pooch.HTTPDownloader(progressbar=bar)
+        pooch.retrieve(TARBALL_URL, f"md5:{TARBALL_MD5}", fname=TARBALL, path=target, downloader=downloader)
 
 
 def _bytes_bar(name: str, enabled: bool, **options: Any) -> ProgressBar:
@@ -84,6 +86,6 @@ def _bytes_bar(name: str, enabled: bool, **options: Any) -> ProgressBar:
 
 def _reason(error: BaseException) -> str:
     """Returns the first cause of an error in one line."""
-    while error.__cause__ is not None:
-        error = error.__cause__
+    while below := error.__cause__ or error.__context__:
+        error = below
     return " ".join(str(error).split()) or type(error).__name__
