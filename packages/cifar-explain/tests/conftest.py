@@ -57,11 +57,6 @@ def names():
 
 
 @pytest.fixture
-def make_model():
-    return SmallNet
-
-
-@pytest.fixture
 def model():
     return SmallNet().eval()
 

@@ -255,9 +255,7 @@ GOOD = [[0.9, 0.1], [0.2, 0.8]]
         (lambda: find_errors([[np.nan, 1]], [0]), "row 0 is"),
         (lambda: find_errors([0.9, 0.1], [0]), r"\(N, K\)"),
         (lambda: find_errors(np.zeros((0, 2)), []), "at least one of each"),
-        (lambda: find_errors(GOOD, [0]), "labels must be 2 class indices"),
         (lambda: find_errors(GOOD, [0, 2]), "number 1 is 2"),
-        (lambda: find_errors(GOOD, [0.0, 1.0]), "whole numbers"),
         (lambda: find_errors(GOOD, [0, 1], class_names=["a", "a"]), "2 different names"),
         (lambda: find_errors(GOOD, [0, 1]).ranked("los"), "did you mean 'loss'"),
         (lambda: find_errors(GOOD, [0, 1]).filtered(true=2), "true must be .* got 2"),
@@ -268,7 +266,6 @@ GOOD = [[0.9, 0.1], [0.2, 0.8]]
         (lambda: class_reports(np.zeros((2, 3), int)), r"\(K, K\)"),
         (lambda: most_confused(np.array([[-1]])), "at least 0"),
         (lambda: top_k_accuracy(GOOD, [0, 1], k=3), "from 1 to 2"),
-        (lambda: top_k_accuracy(GOOD, [0, 1], k=0), "k must be"),
         (lambda: reliability_curve(GOOD, [0, 1], bins=0), "bins must be"),
         (lambda: apply_temperature(GOOD, 0), "temperature must be positive"),
         (lambda: apply_temperature(GOOD, float("nan")), "temperature must be positive"),
@@ -279,16 +276,17 @@ def test_arguments_that_do_not_fit_are_rejected(call, message):
         call()
 
 
-def test_evaluate_rejects_what_does_not_fit(model, images):
-    with pytest.raises(ValueError, match="labels must be 5"):
-        evaluate(model, images, [0])
-    with pytest.raises(ValueError, match="from 0 to 3, but number 4 is 4"):
-        evaluate(model, images, [0, 0, 0, 0, 4])
-    with pytest.raises(ValueError, match="at least one, got none"):
-        predict_probabilities(model, images[:0])
-    with pytest.raises(ValueError, match="batch_size"):
-        predict_probabilities(model, images, batch_size=0)
-    with pytest.raises(ValueError, match="image 0 has NaN"):
-        predict_probabilities(model, images * torch.nan)
-    with pytest.raises(ValueError, match=r"logits \(5, K\)"):
-        predict_probabilities(torch.nn.Conv2d(3, 4, 3), images)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": [0]}, "labels must be 5"),
+        ({"labels": [0, 0, 0, 0, 4]}, "from 0 to 3, but number 4 is 4"),
+        ({"images": torch.zeros(0, 3, 12, 16), "labels": []}, "at least one, got none"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"images": torch.full((5, 3, 12, 16), torch.nan)}, "image 0 has NaN"),
+        ({"model": torch.nn.Conv2d(3, 4, 3)}, r"logits \(5, K\)"),
+    ],
+)
+def test_evaluate_rejects_what_does_not_fit(model, images, change, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate(**{"model": model, "images": images, "labels": [0] * 5, **change})

@@ -49,18 +49,9 @@ def test_energies_agree_with_torch(case, temperature):
     np.testing.assert_allclose(energy_scores(logits, temperature=temperature), expected, rtol=1e-9, atol=1e-9)
 
 
-@given(validation(), st.floats(-1e3, 1e3))
-def test_constant_added_to_the_logits_lowers_the_energy_by_as_much(case, constant):
-    logits, _ = case
-    np.testing.assert_allclose(energy_scores(logits + constant), energy_scores(logits) - constant, atol=1e-8)
-
-
-def test_energies_of_huge_logits_are_finite():
+def test_energies_of_huge_logits_and_of_any_precision_are_finite():
     np.testing.assert_allclose(energy_scores([[1e6, 0.0], [-1e6, -1e6]]), [-1e6, 1e6 - math.log(2)])
     assert np.isfinite(energy_scores([[1e300, -1e300]])).all()
-
-
-def test_energies_of_tensors_of_any_precision():
     logits = torch.tensor([[1.0, 2.0]], dtype=torch.bfloat16, requires_grad=True)
     np.testing.assert_allclose(energy_scores(logits), -math.log(math.e + math.e**2))
 
@@ -108,9 +99,7 @@ def test_small_logits_of_label_smoothing_work_as_well_as_large_ones(sure):
 
 
 def test_each_measure_finds_what_the_other_misses():
-    limits = OODDetector(
-        2.0, lowest_confidence=0.6, highest_energy=-1.0, false_positive_rate=0.05, images=100
-    )
+    limits = OODDetector(2.0, 0.6, -1.0, 0.05, 100)
     familiar, torn, faint = [8.0, 0.0, 0.0], [8.0, 8.0, 0.0], [-4.0, -20.0, -20.0]
     assert limits.is_ood([familiar, torn, faint]).tolist() == [False, True, True]
     assert energy_scores([torn])[0] < -1  # only its confidence gives it away
@@ -120,9 +109,8 @@ def test_each_measure_finds_what_the_other_misses():
 def test_temperature_is_that_of_calibration():
     logits, labels = smoothed_logits(sure=3.0)
     probabilities = torch.from_numpy(logits).softmax(1).numpy()
-    assert fit_ood_detector(logits, labels).temperature == pytest.approx(
-        fit_temperature(probabilities, labels)
-    )
+    expected = fit_temperature(probabilities, labels)
+    assert fit_ood_detector(logits, labels).temperature == pytest.approx(expected)
 
 
 def test_none_of_images_that_are_all_alike_is_flagged():

@@ -45,7 +45,7 @@ def test_images_are_upsampled_with_square_pixels():
     np.testing.assert_array_equal(upsample_image(photo, 3), np.kron(photo, np.ones((3, 3, 1), np.uint8)))
 
 
-def test_the_arguments_are_left_alone():
+def test_arguments_are_left_alone():
     photo, heat = np.full((4, 4, 3), 9, np.uint8), np.full((4, 4), 0.5, np.float32)
     overlay(photo, heat)
     assert (photo == 9).all()
@@ -57,11 +57,6 @@ def test_colours_are_matplotlibs(name):
     values = np.linspace(0, 1, 256)
     expected = matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3]
     np.testing.assert_array_equal(heat_colours(values[None], name)[0], expected)
-
-
-def test_the_default_colour_map_gets_lighter_all_the_way():
-    luminance = heat_colours(np.linspace(0, 1, 256)[None])[0] @ [0.2126, 0.7152, 0.0722]
-    assert (np.diff(luminance) > -0.5).all()
 
 
 PHOTO, HEAT = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4))
@@ -85,12 +80,12 @@ PHOTO, HEAT = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4))
         ({"heat": HEAT[0]}, r"\(h, w\)"),
     ],
 )
-def test_bad_input(change, message):
+def test_arguments_that_do_not_fit_are_rejected(change, message):
     arguments = {"image": PHOTO, "heat": HEAT, **change}
     with pytest.raises(ValueError, match=message):
         overlay(arguments.pop("image"), arguments.pop("heat"), **arguments)
 
 
-def test_heat_colours_refuse_what_is_no_map():
+def test_heat_out_of_range_is_rejected():
     with pytest.raises(ValueError, match=r"in \[0, 1\]"):
         heat_colours(HEAT - 0.1)

@@ -31,14 +31,7 @@ from cifar_explain.evaluation.metrics import (
 )
 from cifar_explain.evaluation.ood import OODDetector, energy_scores, fit_familiarity, fit_ood_detector
 from cifar_explain.gallery import Gallery, make_gallery, read_gallery, stored_images, write_gallery
-from cifar_explain.human_labels import (
-    VERDICTS,
-    HumanView,
-    Recheck,
-    judge_errors,
-    read_counts,
-    read_rechecks,
-)
+from cifar_explain.human_labels import VERDICTS, HumanView, Recheck, judge_errors, read_counts, read_rechecks
 from cifar_explain.plots.errors import plot_errors
 from cifar_explain.plots.faithfulness import plot_faithfulness
 from cifar_explain.plots.metrics import plot_classes, plot_confusion, plot_reliability

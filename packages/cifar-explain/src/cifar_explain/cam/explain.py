@@ -31,9 +31,8 @@ def explain(
     A map without any positive evidence is zero everywhere. All images go through the model at once; split
     large sets.
 
-    The model is run in evaluation mode through a private view of it: its modes, hooks, gradients and
-    `requires_grad` stay as they are, several threads may explain one model at once, and it works under
-    `torch.no_grad()` and `torch.inference_mode()` too.
+    The model is run in evaluation mode through a private view of it and stays as it is. Several threads may
+    explain one model at once, under `torch.no_grad()` and `torch.inference_mode()` too.
 
     Args:
         model: Any module with spatial layers that gives logits `(N, K)`.
@@ -82,19 +81,9 @@ def explain(
 def run_layers(
     view: nn.Module, images: Tensor, layers: dict[str, nn.Module], *, with_graph: bool = False
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Returns the logits `(N, K)` and each layer's output `(N, channels, h, w)` from one forward pass.
+    """Returns the logits `(N, K)` and each layer's output `(N, channels, h, w)` from one forward pass of a view.
 
-    Args:
-        view: A private view of the model, which is hooked for the time of the pass.
-        images: Images `(N, C, H, W)` on the model's device.
-        layers: Layers of `view` by name.
-        with_graph: Whether the logits can be differentiated by the outputs; the graph begins at the first
-            of the layers.
-
-    >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    >>> logits, outputs = run_layers(model.requires_grad_(False), torch.zeros(2, 3, 8, 8), {"conv": model[0]})
-    >>> logits.shape, outputs["conv"].shape
-    (torch.Size([2, 4]), torch.Size([2, 4, 6, 6]))
+    With a graph, which begins at the first of the layers, the logits can be differentiated by the outputs.
     """
     runs: dict[nn.Module, list[Any]] = {layer: [] for layer in layers.values()}
 

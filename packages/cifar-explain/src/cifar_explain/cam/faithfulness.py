@@ -1,11 +1,8 @@
 """Faithfulness of maps (ROAD): the change of a model's confidence when pixels are removed in a map's order."""
 
-import functools
-import importlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -88,10 +85,9 @@ def measure_faithfulness(
 ) -> tuple[Faithfulness, ...]:
     """Returns how faithful each method's map of each layer is, and random maps of the same sizes.
 
-    Pixels are removed in the order of the map, by filling them from their neighbours with a little noise; the
-    score is of the target's softmax probability (for a `Versus`, the difference of two). Equal values of a map
-    are ordered at random, so that each map has equally many pixels removed. For small images: one removal on
-    32x32 takes some milliseconds, and there are two for each image, map and percentile.
+    Pixels are removed in the order of the map, equal values at random, by filling them from their neighbours with
+    a little noise. The score is of the target's softmax probability (for a `Versus`, the difference of two). One
+    removal takes milliseconds on 32x32; there are two for each image, map and percentile.
 
     Args:
         model: As in `explain`, like `images`, `layers`, `target` and `class_names`.
@@ -186,7 +182,9 @@ def road_scores(
     generator: np.random.Generator,
 ) -> NDArray[np.float64]:
     """Returns the combined ROAD score of each image, `(N,)`, by its map `(N, H, W)`."""
-    metrics = _library("perturbation_confidence")
+    # Imported when first needed, as in `methods`.
+    from pytorch_grad_cam.metrics import perturbation_confidence as metrics
+
     ranks = np.stack([ranked_map(heat, generator) for heat in maps])
     targets = [_confidence(score) for score in scores]
     gains = []
@@ -219,8 +217,7 @@ def ranked_map(heat: NDArray[np.floating], generator: np.random.Generator) -> ND
 class Imputer:
     """ROAD's noisy linear imputation by pytorch-grad-cam's equations, with noise from a generator of its own.
 
-    The library's own class draws it from the process's generator. Noise is a standard deviation in the units of
-    the normalised images.
+    The library's class draws from the process's generator. The noise is in units of the normalised images.
     """
 
     def __init__(self, generator: np.random.Generator, *, noise: float = 0.01) -> None:
@@ -229,7 +226,8 @@ class Imputer:
 
     def __call__(self, image: Tensor, mask: Tensor) -> Tensor:
         """Returns the image `(C, H, W)` with the pixels where the mask `(H, W)` is 0 filled from around."""
-        road = _library("road")
+        from pytorch_grad_cam.metrics import road
+
         missing = np.flatnonzero(mask.numpy().ravel() == 0)
         matrix, right = road.NoisyLinearImputer.setup_sparse_system(
             mask.numpy(), image.numpy(), road.neighbors_weights
@@ -243,9 +241,3 @@ class Imputer:
 
 def _confidence(score: Score) -> Callable[[Tensor], Tensor]:
     return lambda logits: score(logits.float().softmax(dim=-1))
-
-
-@functools.cache
-def _library(name: str) -> Any:
-    # Imported when first needed, as in `methods`.
-    return importlib.import_module(f"pytorch_grad_cam.metrics.{name}")

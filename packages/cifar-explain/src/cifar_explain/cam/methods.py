@@ -1,9 +1,5 @@
 """The methods of pytorch-grad-cam, run on activations and gradients that were recorded before."""
 
-import functools
-import importlib
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
@@ -46,18 +42,14 @@ def layer_maps(
         gradients: The sum of the scores differentiated by the layer's output; None where not needed.
         size: Height and width of the maps.
     """
-    scale = _library().utils.image.scale_cam_image
+    # Imported when first needed: it brings scikit-learn, OpenCV and torchvision, which take seconds.
+    import pytorch_grad_cam
+    from pytorch_grad_cam.utils.image import scale_cam_image as scale
+
     # The library asks its model for the device of a parameter, and for nothing else where all is recorded.
-    cam = getattr(_library(), _CLASSES[method])(nn.PReLU(), [])
+    cam = getattr(pytorch_grad_cam, _CLASSES[method])(nn.PReLU(), [])
     with np.errstate(all="ignore"):
         maps = cam.get_cam_image(None, None, None, activations, gradients, False)
         # Scaled, resized and scaled again, since interpolation flattens peaks.
         scaled: NDArray[np.float32] = scale(scale(np.maximum(maps, 0), size[::-1]))
     return scaled
-
-
-@functools.cache
-def _library() -> Any:
-    # Imported when first needed: it brings scikit-learn, OpenCV and torchvision, which take seconds.
-    importlib.import_module("pytorch_grad_cam.utils.image")
-    return importlib.import_module("pytorch_grad_cam")

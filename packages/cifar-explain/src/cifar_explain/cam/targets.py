@@ -21,10 +21,8 @@ Classes: TypeAlias = ClassKey | Sequence[ClassKey] | NDArray[np.integer] | Tenso
 def find_layers(model: nn.Module, layers: Layer | Sequence[Layer] | None = None) -> dict[str, nn.Module]:
     """Returns the layers to explain by name, in the order asked for.
 
-    Args:
-        model: The model that they belong to.
-        layers: One layer or several: names (those of `model.cam_layers` come first, then those of
-            `named_modules()`) or modules. None for all of `model.cam_layers`.
+    Layers are names (those of `model.cam_layers` come first, then those of `named_modules()`) or modules, one or
+    several; None for all of `model.cam_layers`.
 
     >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
     >>> find_layers(model, ["1", model[0]])

@@ -59,10 +59,7 @@ class Errors:
     def filtered(self, *, true: ClassKey | None = None, predicted: ClassKey | None = None) -> "Errors":
         """Returns the errors of one true class, of one predicted class, or of both, in the same order."""
         names, keep = self.class_names, np.ones(len(self), bool)
-        for argument, key, found in (
-            ("true", true, self.labels),
-            ("predicted", predicted, self.predictions),
-        ):
+        for argument, key, found in (("true", true, self.labels), ("predicted", predicted, self.predictions)):
             if key is not None:
                 keep &= found == as_class_index(key, classes=len(names), class_names=names, argument=argument)
         return self.take(keep)

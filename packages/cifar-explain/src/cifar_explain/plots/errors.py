@@ -54,8 +54,8 @@ def plot_errors(
     predicted class, and beside it for the true one. Without maps the images stand in rows of five.
 
     Args:
-        errors: E errors, at least 1 and at most 100, in the order to show.
-        images: Their images, uint8 RGB `(E, H, W, 3)`.
+        errors: E errors, from 1 to 100, in the order to show.
+        images: uint8 RGB `(E, H, W, 3)`.
         maps: Maps for the predicted classes, `(E, L, h, w)` in [0, 1], as `explain` returns.
         true_maps: Maps for the true classes, of the same shape.
         layers: The L layers' names.
