@@ -96,6 +96,16 @@ def test_model_outputs_that_are_no_logits_are_rejected(change, message):
         explain(Shaped(change), GOOD, layers="conv", target=0)
 
 
+def test_layer_that_returns_a_tuple_is_rejected():
+    class Second(nn.Module):
+        def forward(self, pair):
+            return pair[0].mean((2, 3))
+
+    model = nn.Sequential(nn.MaxPool2d(2, return_indices=True), Second())
+    with pytest.raises(ValueError, match=r"'0' must return .* but returns tuple"):
+        explain(model, GOOD, layers="0")
+
+
 def test_cam_layers_that_are_not_part_of_the_model_are_rejected():
     model = Shaped(lambda x: x.mean((2, 3)))
     model.cam_layers = {"conv": model.conv, "lost": model.conv.forward}
