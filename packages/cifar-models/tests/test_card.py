@@ -105,7 +105,7 @@ def test_hostile_names_break_neither_front_matter_nor_body():
     assert not re.search(r"(?<!\\)<", body)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.text(max_size=12))
 def test_any_text_is_shown_as_it_is(text):
     markdown = pytest.importorskip("markdown_it", reason="markdown-it-py is not installed")

@@ -41,29 +41,42 @@ def norms(model: nn.Module) -> list[str]:
     return [name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)]
 
 
+def outputs(network: nn.Module, x: Tensor) -> list[Tensor]:
+    """Maps of all `cam_layers`, and logits."""
+    seen: list[Tensor] = []
+    hooks = [
+        layer.register_forward_hook(lambda _m, _i, out: seen.append(out))
+        for layer in network.cam_layers.values()
+    ]
+    with torch.no_grad():
+        seen.append(network(x))
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
 @settings(deadline=None, max_examples=8)
 @given(seed=st.integers(0, 2**16), lowest_scale=st.sampled_from([0.0, 0.3, -1.5]))
 @each_architecture
-def test_logits_are_those_of_the_model(architecture, seed, lowest_scale):
+def test_maps_and_logits_are_those_of_the_model(architecture, seed, lowest_scale):
     # In double precision little but the algebra is left to differ.
     model = with_random_norms(create(architecture).double().eval(), seed=seed, lowest_scale=lowest_scale)
-    x = images(2, 16, seed=seed).double()
-    with torch.no_grad():
-        torch.testing.assert_close(fuse_conv_bn(model)(x), model(x), rtol=1e-9, atol=1e-9)
+    x, fused = images(2, 16, seed=seed).double(), fuse_conv_bn(model)
+    assert list(fused.cam_layers) == list(model.cam_layers)
+    for ours, theirs in zip(outputs(fused, x), outputs(model, x), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
 @each_architecture
-def test_float32_differs_by_rounding_only(architecture, assert_close):
-    model = with_random_norms(create(architecture).eval(), seed=0, lowest_scale=-1.5)
+def test_a_model_loaded_from_a_file_differs_by_rounding_only(architecture, dtype, tmp_path, assert_close):
+    # Loaded with strides of its own and in the precision of the file.
+    model = with_random_norms(create(architecture), seed=2, lowest_scale=-1.5)
+    arguments = ARCHITECTURES[architecture]
+    save_weights(tmp_path / "w", model, architecture=architecture, arguments=arguments, dtype=dtype)
+    loaded = load_weights(tmp_path / "w").model
     with torch.no_grad():
-        assert_close(fuse_conv_bn(model)(images()), model(images()))
-
-
-@each_architecture
-def test_no_norm_is_left_where_scales_are_positive(architecture):
-    model = create(architecture)
-    assert len(norms(model)) > 0
-    assert norms(fuse_conv_bn(model)) == []
+        assert_close(fuse_conv_bn(loaded)(images()), loaded(images()))
 
 
 @pytest.mark.parametrize(
@@ -74,8 +87,10 @@ def test_no_norm_is_left_where_scales_are_positive(architecture):
         ("whitenet", ["layer1.norm1", "layer2.norm1", "layer3.norm1"]),
     ],
 )
-def test_norms_with_negative_scales_stay_only_behind_max_pooling(architecture, kept):
+def test_only_norms_with_negative_scales_behind_max_pooling_stay(architecture, kept):
     model = create(architecture)
+    assert len(norms(model)) > 0
+    assert norms(fuse_conv_bn(model)) == []
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.weight.data[0] = -0.01
@@ -114,32 +129,6 @@ def test_fusing_twice_changes_nothing(architecture):
     once = fuse_conv_bn(with_random_norms(create(architecture), seed=3, lowest_scale=-1.0))
     twice = fuse_conv_bn(once)
     assert all(torch.equal(value, once.state_dict()[name]) for name, value in twice.state_dict().items())
-
-
-@each_architecture
-def test_cam_layers_give_the_same_maps(architecture):
-    model = with_random_norms(create(architecture).double().eval(), seed=5, lowest_scale=-1.5)
-    fused = fuse_conv_bn(model)
-    assert list(fused.cam_layers) == list(model.cam_layers)
-    maps: list[list[Tensor]] = []
-    for network in (model, fused):
-        seen: list[Tensor] = []
-        for layer in network.cam_layers.values():
-            layer.register_forward_hook(lambda _m, _i, out, seen=seen: seen.append(out))
-        with torch.no_grad():
-            network(images().double())
-        maps.append(seen)
-    for ours, theirs in zip(*maps, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
-
-
-def test_a_model_loaded_from_a_file_fuses(tmp_path, assert_close):
-    # Loaded with strides of its own and in float16's precision.
-    model = with_random_norms(create_model("resnet9"), seed=2, lowest_scale=0.1)
-    save_weights(tmp_path / "m.safetensors", model, architecture="resnet9", dtype="float16")
-    loaded = load_weights(tmp_path / "m.safetensors").model
-    with torch.no_grad():
-        assert_close(fuse_conv_bn(loaded)(images()), loaded(images()))
 
 
 def test_a_model_without_declared_pairs_is_copied(assert_close):

@@ -115,10 +115,10 @@ def test_missing_files_and_folders_are_named(tmp_path, read):
         read(tmp_path)
 
 
-def test_every_truncated_file_is_rejected(path):
+def test_truncated_and_prolonged_files_are_rejected(path):
     data = path.read_bytes()
-    for end in range(len(data)):
-        path.write_bytes(data[:end])
+    for damaged in (*(data[:end] for end in range(len(data))), data + b"\0"):
+        path.write_bytes(damaged)
         assert_rejected(path, INCOMPLETE)
 
 
@@ -145,11 +145,6 @@ def test_every_truncated_file_is_rejected(path):
 def test_other_files_are_rejected(tmp_path, data):
     path = tmp_path / "model.safetensors"
     path.write_bytes(data)
-    assert_rejected(path, INCOMPLETE)
-
-
-def test_trailing_bytes_are_rejected(path):
-    path.write_bytes(path.read_bytes() + b"\0")
     assert_rejected(path, INCOMPLETE)
 
 
@@ -195,28 +190,24 @@ def test_plain_safetensors_files_are_rejected(path, metadata):
     assert_rejected(path, "its metadata has no 'cifar_models' entry")
 
 
-@pytest.mark.parametrize("version", [..., None, 0, -1, "1", 1.0, True, 2])
-def test_other_format_versions_are_rejected(path, version):
-    edit_document(path, format_version=version)
-    found = None if version is ... else version
-    assert_rejected(path, f"its format_version is {found!r}, this cifar-models reads 1")
-
-
-@pytest.mark.parametrize("name", ["architecture", "arguments", "spec", "recipe", "metrics", "dtype"])
-@pytest.mark.parametrize("value", [..., None, 1, []])
-def test_missing_and_misshapen_entries_are_named(path, name, value):
-    edit_document(path, **{name: value})
-    assert_rejected(path, f"its header needs '{name}' of type ")
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        *(
+            ({"format_version": version}, f"format_version is {version!r}, this cifar-models reads 1")
+            for version in (None, 0, -1, "1", 1.0, True, 2)
+        ),
+        *(
+            ({name: value}, f"its header needs '{name}' of type ")
+            for name in ("architecture", "arguments", "spec", "recipe", "metrics", "dtype")
+            for value in (..., None, 1, [])
+        ),
+        ({"format_version": ...}, "format_version is None"),
         ({"dtype": "float64"}, "dtype must be one of float16, float32, got 'float64'"),
         ({"spec": {"classes": []}}, "an input spec must have exactly the keys"),
     ],
 )
-def test_impossible_entries_are_rejected(path, changes, message):
+def test_impossible_headers_are_rejected(path, changes, message):
     edit_document(path, **changes)
     assert_rejected(path, message)
 
@@ -260,26 +251,21 @@ def test_huge_arguments_take_no_memory(tmp_path, architecture, arguments, messag
     assert time.monotonic() - start < 10
 
 
-def non_finite(value):
-    return torch.tensor([0.0] * 9 + [value])
-
-
 @pytest.mark.parametrize(
     ("tensors", "message"),
     [
         ({"3.bias": None, "4.bias": torch.zeros(3)}, r"missing: \['3.bias'\]; not of .*: \['4.bias'\]"),
         ({"3.weight": torch.zeros(3, 10)}, r"'3.weight' has the shape \(3, 10\), expected \(10, 3\)"),
-        *(({"3.bias": non_finite(float(x))}, "'3.bias' .* not finite") for x in ("nan", "inf", "-inf")),
         *(
-            ({"3.bias": torch.zeros(10, dtype=dtype)}, f"'3.bias' has the dtype {name}, expected F32")
-            for name, dtype in {
-                "F64": torch.float64,
-                "BF16": torch.bfloat16,
-                "F16": torch.float16,
-                "I32": torch.int32,
-                "I64": torch.int64,
-                "BOOL": torch.bool,
-            }.items()
+            ({"3.bias": torch.full((10,), float(x))}, "'3.bias' .* not finite")
+            for x in ("nan", "inf", "-inf")
+        ),
+        *(
+            (
+                {"3.bias": torch.zeros(10, dtype=getattr(torch, dtype))},
+                "'3.bias' has the dtype .*, expected F32",
+            )
+            for dtype in ("float64", "bfloat16", "float16", "int32", "int64", "bool")
         ),
         ({"2.num_batches_tracked": torch.tensor(0.0)}, "tracked' has the dtype F32, expected I64"),
     ],

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
 
 import cifar_models
 from cifar_data import CANONICAL_FINGERPRINT
 from cifar_models import WeightsHeader
-from cifar_models.atomic import write_at_once
 from cifar_train.formatting import count_noun, format_duration, percent
 from cifar_train.runs.summary import Summary
 
@@ -47,11 +45,6 @@ def model_card(
         training=list(_training_rows(header.recipe, summary)),
         analysis=analysis,
     )
-
-
-def write_model_card(path: Path, card: str) -> None:
-    """Writes a card in one step."""
-    write_at_once(path, card.encode())
 
 
 def _dataset(header: WeightsHeader, summary: Summary | None) -> Literal["cifar10", "synthetic", "own"]:

@@ -13,7 +13,7 @@ from cifar_models import Weights, load_weights
 from cifar_models.atomic import write_at_once
 from cifar_train.report.analysis import Analysis, People, analyze
 from cifar_train.report.figures import write_figures
-from cifar_train.report.model_card import model_card, write_model_card
+from cifar_train.report.model_card import model_card
 from cifar_train.report.page import render_page
 from cifar_train.runs.directory import RunDirectory
 from cifar_train.runs.history import read_history
@@ -36,7 +36,7 @@ def write_results(
     _say("figures and page")
     completed = write_report(run, analysis, datamodule, summary=summary)
     write_gallery(make_test_gallery(analysis.test, datamodule, weights, people=people), run.gallery)
-    write_model_card(run.card, model_card(weights, completed, filename=run.weights.name))
+    write_at_once(run.card, model_card(weights, completed, filename=run.weights.name).encode())
     print(f"report   {run.page}\ngallery  {run.gallery}\ncard     {run.card}")
 
 
