@@ -49,17 +49,6 @@ class _Event:
         return 1e3 * (end.time - self.time)
 
 
-class _Torch(ModuleType):
-    """torch as airbench sees it, with another `half`: its Lookahead picks the weights to average by number format."""
-
-    def __init__(self, number_format: torch.dtype) -> None:
-        super().__init__("torch")
-        self.half = number_format
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(torch, name)
-
-
 def patch(number_format: torch.dtype) -> None:
     """Makes torch's CUDA calls that airbench needs work without a GPU."""
     anything: Any = torch
@@ -98,7 +87,9 @@ def train(*, epochs: float, number_format: str, pace: harness.Pace | None) -> di
     patch(_FORMATS[number_format])
     from airbench import CifarLoader, evaluate, lib_airbench94, utils
 
-    utils.torch = _Torch(_FORMATS[number_format])
+    # Its Lookahead averages the weights that are `torch.half` or `torch.float`, and would leave out bfloat16.
+    utils.torch = ModuleType("torch")
+    utils.torch.__dict__.update({**vars(torch), "half": _FORMATS[number_format]})
     # Its loaders default to the first GPU.
     utils.CifarLoader.__init__.__defaults__ = (*CifarLoader.__init__.__defaults__[:-1], "cpu")
     hyp = lib_airbench94.hyp

@@ -38,11 +38,6 @@ def naive_logits(model: nn.Module, images: Tensor, *, batch: int = 512) -> Logit
         return torch.cat([model(part) for part in images.split(batch)]).double().numpy()
 
 
-def our_logits(model: nn.Module, images: Tensor, *, batch: int) -> Logits:
-    """Returns the logits `(N, K)` by this project's evaluation."""
-    return predict_logits(fuse_conv_bn(model), images, batch_size=batch)
-
-
 def load_images(count: int, *, source: str) -> Tensor:
     """Returns normalised test images `(count, 3, 32, 32)` in contiguous memory."""
     return CIFAR10.normalize(np.array(open_dataset(source=source).test.images[:count])).contiguous()
@@ -72,7 +67,9 @@ def measure(
         CHANNELS_LAST: lambda: naive_logits(twin, last),
     }
     for batch in batches:
-        rivals[f"ours, {batch}"] = lambda batch=batch: our_logits(model, images, batch=batch)
+        rivals[f"ours, {batch}"] = lambda batch=batch: predict_logits(
+            fuse_conv_bn(model), images, batch_size=batch
+        )
     # Comparing the results also warms up.
     expected = rivals[NAIVE]()
     results = {label: rival() for label, rival in rivals.items()}

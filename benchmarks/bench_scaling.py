@@ -74,12 +74,7 @@ def widths_argument(width: int) -> str:
 
 
 def fit_line(x: Sequence[float], y: Sequence[float]) -> dict[str, float]:
-    """Returns the least-squares line of seconds over images, and its largest deviation as a share of y.
-
-    >>> line = fit_line([1, 2, 3], [5, 7, 9])
-    >>> round(line["start_up_seconds"], 6), round(line["seconds_per_image"], 6)
-    (3.0, 2.0)
-    """
+    """Returns the least-squares line of seconds over images, and its largest deviation as a share of y."""
     slope, start = np.polyfit(x, y, 1)
     deviation = np.abs(start + slope * np.asarray(x) - y) / y
     return {

@@ -1,6 +1,6 @@
 """Start-up time of commands and imports against `import lightning`, each in a fresh process.
 
-    uv run python benchmarks/bench_start.py [--quick] [--only "cifar-train --help"] [--out results.json]
+    uv run python benchmarks/bench_start.py [--quick] [--out results.json]
 
 The first round, which reads the files from the disk, does not count.
 """
@@ -41,15 +41,11 @@ def measure(rivals: dict[str, list[str]], *, rounds: int) -> dict[str, list[floa
 
 def main() -> None:
     """Runs the benchmark and prints its table."""
-    parser = harness.make_parser(__doc__, rounds=7)
-    rivals = commands()
-    parser.add_argument("--only", nargs="+", choices=list(rivals), default=list(rivals), metavar="LABEL")
-    options = parser.parse_args()
-    rivals = {label: rivals[label] for label in dict.fromkeys([BASE, *options.only])}
+    options = harness.make_parser(__doc__, rounds=7).parse_args()
     report = harness.start_report(
         "bench_start", ("torch", "lightning", "gradio", "cifar-train", "cifar-space")
     )
-    found = measure(rivals, rounds=3 if options.quick else options.rounds)
+    found = measure(commands(), rounds=3 if options.quick else options.rounds)
     rows, report["seconds"] = harness.compare(found, BASE, digits=2)
     print(harness.headline(report) + "\n")
     print(harness.markdown_table(["fresh process", "n", "seconds", f"x {BASE}"], rows))

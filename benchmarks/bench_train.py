@@ -36,14 +36,7 @@ HEADER += ["images/s", "peak memory (MiB)"]
 def pending(
     runs: Sequence[Record], rivals: Sequence[str], seeds: Sequence[int], *, arguments: Sequence[str] = ()
 ) -> list[Record]:
-    """Returns the runs that are still to be made: rival, seed and the arguments that concern the rival.
-
-    >>> for run in pending([{"rival": "fast", "seed": 0, "arguments": []}], ["airbench94", "fast"], [0, 1]):
-    ...     print(run["rival"], run["seed"])
-    airbench94 0
-    airbench94 1
-    fast 1
-    """
+    """Returns the runs that are still to be made: rival, seed and the arguments that concern the rival."""
     made = [{name: run[name] for name in ("rival", "seed", "arguments")} for run in runs]
     wanted = [
         {"rival": rival, "seed": seed, "arguments": [] if is_airbench(rival) else list(arguments)}
@@ -109,11 +102,7 @@ def train_recipe(recipe: str, seed: int, arguments: Sequence[str], *, keep: Path
 
 
 def best_tta(metrics: dict[str, float]) -> tuple[float, str]:
-    """Returns the accuracy with the most test-time augmentation that a run measured, and its name.
-
-    >>> best_tta({"test_accuracy": 0.9, "test_accuracy_flip": 0.91})
-    (0.91, 'flip, 2 views')
-    """
+    """Returns the accuracy with the most test-time augmentation that a run measured, and its name."""
     kinds = {"test_accuracy_tta": "flip and shift, 6 views", "test_accuracy_flip": "flip, 2 views"}
     found = ((metrics[name], kind) for name, kind in kinds.items() if name in metrics)
     return next(found, (metrics["test_accuracy"], "none"))

@@ -20,8 +20,8 @@ ALLOWED = {
 }
 #: Packages that the app must not ship.
 TRAINING = {"lightning", "pytorch_lightning", "pl_bolts", "albumentations"}
-#: The longest chain of imports inside each member.
-FLOORS = {"cifar_models": 6, "cifar_data": 8, "cifar_explain": 6, "cifar_train": 10, "cifar_space": 11}
+#: The longest chain of imports that a member may have.
+MOST_FLOORS = 6
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def imported(imported_modules):
 
 
 def test_every_member_has_its_place():
-    assert {*MEMBERS} == {*ALLOWED} == {*FLOORS}
+    assert {*MEMBERS} == {*ALLOWED}
 
 
 @pytest.mark.parametrize("member", ALLOWED)
@@ -48,10 +48,10 @@ def test_training_packages_stay_in_data_and_train(imported, member):
     assert not imported(member) & TRAINING
 
 
-@pytest.mark.parametrize("member", FLOORS)
+@pytest.mark.parametrize("member", ALLOWED)
 def test_member_has_few_import_floors(member):
     chain = SIZE["longest_chain"](MEMBERS[member])
-    assert len(chain) <= FLOORS[member], " > ".join(chain)
+    assert len(chain) <= MOST_FLOORS, " > ".join(chain)
 
 
 def test_floors_count_modules_but_neither_rooms_nor_type_checking(tmp_path):
