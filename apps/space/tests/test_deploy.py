@@ -7,7 +7,6 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,18 +25,9 @@ from cifar_space.publish.deploy import DeployError, deploy, plan_deployment
 
 @dataclass
 class Hub:
-    """What the stand-in has, and what it was asked.
+    """The stand-in's address and token, its Spaces, and the requests that it received.
 
-    Attributes:
-        url: Where it listens.
-        token: The only one that it takes.
-        spaces: Files of each Space by its id.
-        private: The ids of private Spaces.
-        created: The document of each call that created a Space.
-        asked: Method and path of each request.
-        refusals: Status by the beginning of the path, answered instead.
-        stored: What was uploaded as a large file, by SHA-256.
-        large_bytes: From this size on, a file is a large one.
+    `refusals` are statuses by the beginning of a path, answered instead.
     """
 
     url: str = ""
@@ -47,13 +37,10 @@ class Hub:
     created: list[dict[str, Any]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     refusals: dict[str, int] = field(default_factory=dict)
-    stored: dict[str, bytes] = field(default_factory=dict)
-    large_bytes: int = 10**12
 
 
-@contextmanager
-def hub_stand_in() -> Iterator[Hub]:
-    """Serve a stand-in until the end of the block."""
+@pytest.fixture
+def hub() -> Iterator[Hub]:
     hub = Hub()
     handler = type("Handler", (_Handler,), {"hub": hub})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -103,9 +90,6 @@ class _Handler(BaseHTTPRequestHandler):
         for beginning, status in hub.refusals.items():
             if path.startswith(beginning):
                 return status, {"error": f"said with {status}"}
-        if path.startswith("/stored/"):
-            hub.stored[path.rpartition("/")[2]] = body
-            return 200, {}
         if self.headers.get("Authorization") != f"Bearer {hub.token}":
             return 401, {"error": "Invalid username or password."}
         if (method, path) == ("POST", "/api/repos/create"):
@@ -113,8 +97,6 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/api/validate-yaml":
             return 200, {"errors": [], "warnings": []}
         space, _, action = path.removeprefix("/api/spaces/").partition("/tree/")
-        if path.endswith("/info/lfs/objects/batch"):
-            return 200, self._batch(json.loads(body))
         space, _, action = space.partition("/preupload/") if not action else (space, "", "tree")
         space, _, commit = space.partition("/commit/")
         if space not in hub.spaces:
@@ -128,7 +110,12 @@ class _Handler(BaseHTTPRequestHandler):
         if commit:
             return 200, self._commit(space, body)
         if action:
-            return 200, {"files": [self._mode(one) for one in json.loads(body)["files"]]}
+            return 200, {
+                "files": [
+                    {"path": one["path"], "uploadMode": "regular", "shouldIgnore": False, "oid": None}
+                    for one in json.loads(body)["files"]
+                ]
+            }
         return 200, {"id": space, "private": space in hub.private, "siblings": []}
 
     def _create(self, document: dict[str, Any]) -> tuple[int, Any]:
@@ -142,17 +129,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.hub.private.add(space)
         return 200, {"url": url, "name": space, "id": "1"}
 
-    def _mode(self, file: dict[str, Any]) -> dict[str, Any]:
-        mode = "lfs" if file["size"] >= self.hub.large_bytes else "regular"
-        return {"path": file["path"], "uploadMode": mode, "shouldIgnore": False, "oid": None}
-
-    def _batch(self, document: dict[str, Any]) -> dict[str, Any]:
-        objects = [
-            {**one, "actions": {"upload": {"href": f"{self.hub.url}/stored/{one['oid']}", "header": {}}}}
-            for one in document["objects"]
-        ]
-        return {"transfer": "basic", "objects": objects}
-
     def _commit(self, space: str, body: bytes) -> dict[str, Any]:
         files = self.hub.spaces[space]
         for line in body.splitlines():
@@ -160,8 +136,6 @@ class _Handler(BaseHTTPRequestHandler):
             value = one["value"]
             if one["key"] == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
-            elif one["key"] == "lfsFile":
-                files[value["path"]] = self.hub.stored[value["oid"]]
             elif one["key"] == "deletedFile":
                 del files[value["path"]]
         return {
@@ -190,12 +164,6 @@ def built(weights_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    with hub_stand_in() as hub:
-        yield hub
-
-
 def files_of(bundle: Path) -> dict[str, bytes]:
     return {
         path.relative_to(bundle).as_posix(): path.read_bytes() for path in bundle.rglob("*") if path.is_file()
@@ -212,11 +180,7 @@ def test_deploy_uploads_the_bundle_to_a_new_space(built: Path, hub: Hub) -> None
     assert hub.spaces[SPACE] == {".gitattributes": b"", **files_of(built)}
 
 
-@pytest.mark.parametrize("xet", [True, False])
-def test_other_files_are_not_uploaded(
-    built: Path, tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch, xet: bool
-) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", not xet)
+def test_other_files_are_not_uploaded(built: Path, tmp_path: Path, hub: Hub) -> None:
     bundle = shutil.copytree(built, tmp_path / "bundle")
     for name in STRAY:
         (bundle / name).parent.mkdir(parents=True, exist_ok=True)
@@ -225,21 +189,6 @@ def test_other_files_are_not_uploaded(
     deploy(plan, endpoint=hub.url, token=hub.token)
     assert hub.spaces[SPACE] == {".gitattributes": b"", **files_of(built)}
     assert plan.files == {name: len(content) for name, content in sorted(files_of(built).items())}
-
-
-# Of huggingface_hub's own call without Xet.
-@pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload:DeprecationWarning")
-def test_large_files_are_uploaded_as_such(built: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Without Xet, whose own servers have no stand-in.
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
-    hub.large_bytes = max(len(content) for content in files_of(built).values())
-    hub.refusals["/stored/"] = 403
-    with pytest.raises(DeployError, match=r"deploying user/name to .* failed"):
-        deploy(plan_deployment(built, SPACE), endpoint=hub.url, token=hub.token)
-    del hub.refusals["/stored/"]
-    deploy(plan_deployment(built, SPACE), endpoint=hub.url, token=hub.token)
-    assert len(hub.stored) == 1
-    assert hub.spaces[SPACE] == {".gitattributes": b"", **files_of(built)}
 
 
 def test_a_second_deployment_replaces_the_first_and_keeps_other_files(built: Path, hub: Hub) -> None:

@@ -53,7 +53,7 @@ def test_all_errors_come_once_with_their_numbers(run_service: Service) -> None:
         assert image.maps is None
 
 
-def test_orders(run_service: Service) -> None:
+def test_orders_are_by_confidence_loss_or_seed(run_service: Service) -> None:
     confidences = [image.confidence for image in everything(run_service)]
     assert confidences == sorted(confidences, reverse=True)
     losses = [image.loss for image in everything(run_service, order="loss")]
@@ -108,7 +108,7 @@ def test_maps_are_of_both_classes(run_service: Service) -> None:
             assert np.allclose(heat, expected, atol=1e-5)
 
 
-def test_maps_are_computed_for_what_is_shown_and_once(
+def test_maps_are_computed_once_for_shown_images(
     run_files: ServedFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = load_service(run_files)
@@ -141,7 +141,7 @@ def test_maps_do_not_depend_on_their_companions(run_files: ServedFiles, method: 
             assert np.allclose(one.maps, other.maps, atol=1e-5)
 
 
-def test_people_are_those_of_the_gallery(run_service: Service) -> None:
+def test_votes_are_those_of_the_gallery(run_service: Service) -> None:
     gallery = run_service.misclassified.gallery
     images = {image.index: image for image in everything(run_service)}
     for position, index in enumerate(gallery.errors.indices):
@@ -175,7 +175,7 @@ def test_without_a_gallery_there_is_a_reason(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         *(
             ({"count": value}, "count must be a whole number from 1")
@@ -195,12 +195,14 @@ def test_without_a_gallery_there_is_a_reason(service: Service) -> None:
     ],
     ids=str,
 )
-def test_refuses(run_service: Service, changes: dict[str, object], told: str) -> None:
-    with pytest.raises(RequestError, match=told):
+def test_invalid_options_are_rejected(run_service: Service, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(RequestError, match=message):
         run_service.misclassified_page(MisclassifiedOptions(**changes))
 
 
-def test_a_foreign_gallery_is_refused(run_files: ServedFiles, weights_file: Path, tmp_path: Path) -> None:
+def test_a_gallery_of_another_model_is_rejected(
+    run_files: ServedFiles, weights_file: Path, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match="gallery of another model"):
         load_service(dataclasses.replace(run_files, weights=weights_file))
     gallery = read_gallery(run_files.gallery)

@@ -15,12 +15,12 @@ def test_layers_come_in_the_order_asked_for() -> None:
     assert check(Options(layers=None)) == LAYERS
 
 
-def test_without_maps_nothing_about_maps_matters() -> None:
+def test_without_maps_their_options_are_not_checked() -> None:
     assert check(Options(explain=False, layers=[], method="none", target="none")) == ()
 
 
 @pytest.mark.parametrize("top", [1, 10])
-def test_takes_the_whole_range(top: int) -> None:
+def test_the_whole_range_is_allowed(top: int) -> None:
     assert check(Options(top=top, explained=16, target="cat")) == LAYERS
 
 
@@ -48,7 +48,7 @@ def test_no_more_than_ten_classes_are_named(classes: int, most: int) -> None:
         (Options(layers=[["stem"]]), "unknown name"),
     ],
 )
-def test_refuses_naming_the_option(options: Options, message: str) -> None:
+def test_invalid_options_are_named(options: Options, message: str) -> None:
     with pytest.raises(RequestError, match=message):
         check(options)
 

@@ -1,5 +1,6 @@
 """A real server and real clients, on this machine only."""
 
+import contextlib
 import dataclasses
 import gc
 import json
@@ -39,7 +40,9 @@ def service(run_service: Service) -> Service:
     return run_service
 
 
-def quietly_started(service: Service) -> gr.Blocks:
+@contextlib.contextmanager
+def serving(service: Service) -> Iterator[gr.Blocks]:
+    """The page of a service, with a server until the end of the block."""
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         # After each event Gradio sums up all so far, with what pandas has deprecated; here it never does.
         patch.setenv("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
@@ -47,23 +50,36 @@ def quietly_started(service: Service) -> gr.Blocks:
         warnings.simplefilter("ignore", ResourceWarning)
         page = start(service, host="127.0.0.1", port=free_port())
         gc.collect()
-    return page
+    try:
+        yield page
+    finally:
+        page.close(verbose=False)
+
+
+@contextlib.contextmanager
+def connected(url: str, folder: Path) -> Iterator[Client]:
+    client = Client(url, verbose=False, analytics_enabled=False, download_files=folder)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def parts_of(page: gr.Blocks) -> dict[str, Any]:
+    """The parts of a page by their ids."""
+    return {part.elem_id: part for part in page.blocks.values() if part.elem_id}
 
 
 @pytest.fixture(scope="module")
 def url(service: Service) -> Iterator[str]:
-    page = quietly_started(service)
-    yield page.local_url
-    page.close(verbose=False)
+    with serving(service) as page:
+        yield page.local_url
 
 
 @pytest.fixture(scope="module")
 def client(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    client = Client(
-        url, verbose=False, analytics_enabled=False, download_files=tmp_path_factory.mktemp("got")
-    )
-    yield client
-    client.close()
+    with connected(url, tmp_path_factory.mktemp("got")) as client:
+        yield client
 
 
 def classify(client: Client, *paths: str, **changes: Any) -> list[dict[str, Any]]:
@@ -79,33 +95,23 @@ def test_answers_as_the_service_does(client: Client, service: Service) -> None:
     assert got == describe(service.answer(EXAMPLES[:2], options), opacity=0.25)
 
 
-def test_defaults_are_the_pages(client: Client, service: Service) -> None:
+def test_defaults_are_those_of_the_page(client: Client, service: Service) -> None:
     assert classify(client, EXAMPLES[0]) == describe(service.answer(EXAMPLES[:1], Options()), opacity=0.5)
     assert classify(client, EXAMPLES[0], explain=False)[0]["maps"] == {}
 
 
 @pytest.mark.parametrize(("classes", "default", "most"), [(2, 2, 2), (12, 3, 10)])
-def test_any_number_of_classes_and_ten_at_most(tmp_path: Path, classes: int, default: int, most: int) -> None:
+def test_answers_name_at_most_ten_classes(tmp_path: Path, classes: int, default: int, most: int) -> None:
     spec = InputSpec(tuple(f"kind {number}" for number in range(classes)), (0.5,) * 3, (0.25,) * 3, 32)
     arguments = {"widths": [4, 6, 8], "num_classes": classes}
     path = tmp_path / "model.safetensors"
-    save_weights(
-        path,
-        create_model("whitenet", **arguments),
-        architecture="whitenet",
-        arguments=arguments,
-        spec=spec,
-    )
-    page = quietly_started(load_service(path))
-    client = Client(page.local_url, verbose=False, analytics_enabled=False, download_files=tmp_path)
-    try:
+    model = create_model("whitenet", **arguments)
+    save_weights(path, model, architecture="whitenet", arguments=arguments, spec=spec)
+    with serving(load_service(path)) as page, connected(page.local_url, tmp_path) as client:
         assert len(classify(client, EXAMPLES[0], explain=False)[0]["predictions"]) == default
         assert len(classify(client, EXAMPLES[0], explain=False, top=most)[0]["predictions"]) == most
         with pytest.raises(AppError, match=f"{most + 1} is greater than maximum value {most}"):
             classify(client, EXAMPLES[0], explain=False, top=most + 1)
-    finally:
-        client.close()
-        page.close(verbose=False)
 
 
 def with_own_classes(weights: Weights) -> Weights:
@@ -117,31 +123,25 @@ def with_own_classes(weights: Weights) -> Weights:
 def test_built_in_examples_are_for_their_classes_only(service: Service, own: bool) -> None:
     """Without a gallery there are those examples or none, and the hint speaks only of what there is."""
     weights = with_own_classes(service.weights) if own else service.weights
-    page = quietly_started(Service(weights))
-    try:
-        parts = {part.elem_id: part for part in page.blocks.values() if part.elem_id}
+    with serving(Service(weights)) as page:
+        parts = parts_of(page)
         assert parts["examples"].visible is not own
         assert len(parts["examples"].value or []) == (0 if own else len(EXAMPLES))
         assert ("example" in parts["results"].value) is not own
-    finally:
-        page.close(verbose=False)
 
 
 def test_a_gallerys_examples_are_for_any_classes(run_service: Service) -> None:
     gallery = run_service.misclassified.gallery
     weights = with_own_classes(run_service.weights)
     own = dataclasses.replace(gallery, class_names=weights.spec.classes)
-    page = quietly_started(Service(weights, gallery=own))
-    try:
-        (examples,) = (part for part in page.blocks.values() if part.elem_id == "examples")
+    with serving(Service(weights, gallery=own)) as page:
+        examples = parts_of(page)["examples"]
         assert examples.visible
         assert examples.label == "Examples: test images"
         assert len(examples.value) == len(gallery.examples)
-    finally:
-        page.close(verbose=False)
 
 
-def test_what_is_offered(client: Client) -> None:
+def test_endpoints_have_their_documented_parameters(client: Client) -> None:
     offered = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     names = {
         endpoint: [one["parameter_name"] for one in told["parameters"]] for endpoint, told in offered.items()
@@ -155,7 +155,7 @@ def test_what_is_offered(client: Client) -> None:
     }  # fmt: skip
 
 
-def test_misclassified_as_the_service_tells(client: Client, service: Service) -> None:
+def test_misclassified_answers_as_the_service_does(client: Client, service: Service) -> None:
     frequent = service.classes[int(service.misclassified.errors.labels[0])]
     for changes in (
         {},
@@ -176,61 +176,46 @@ def test_misclassified_as_the_service_tells(client: Client, service: Service) ->
         assert got["images"]
 
 
-def test_the_models_facts(client: Client, service: Service) -> None:
+def test_model_returns_the_facts(client: Client, service: Service) -> None:
     assert client.predict(api_name="/model") == service.facts.to_dict()
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("endpoint", "changes", "message"),
     [
-        ({"count": 0}, "minimum value 1"),
-        ({"count": 10_000}, "maximum value"),
-        ({"count": 2.5}, "count must be a whole number"),
-        ({"page": -1}, "minimum value 1"),
-        ({"page": 99}, "page must be a whole number from 1 to"),
-        ({"seed": -1}, "minimum value 0"),
-        ({"seed": 2**40}, "seed must be a whole number"),
-        ({"order": "margin"}, "margin"),
-        ({"true": "unicorn"}, "unicorn"),
-        ({"predicted": ["cat"]}, "cat"),
-        ({"explain": True, "layer": "layer9"}, "layer9"),
-        ({"explain": True, "method": "gradcan"}, "gradcan"),
-        ({"opacity": -1}, "minimum value 0"),
+        ("misclassified", {"count": 0}, "minimum value 1"),
+        ("misclassified", {"count": 10_000}, "maximum value"),
+        ("misclassified", {"count": 2.5}, "count must be a whole number"),
+        ("misclassified", {"page": -1}, "minimum value 1"),
+        ("misclassified", {"page": 99}, "page must be a whole number from 1 to"),
+        ("misclassified", {"seed": -1}, "minimum value 0"),
+        ("misclassified", {"seed": 2**40}, "seed must be a whole number"),
+        ("misclassified", {"order": "margin"}, "margin"),
+        ("misclassified", {"true": "unicorn"}, "unicorn"),
+        ("misclassified", {"predicted": ["cat"]}, "cat"),
+        ("misclassified", {"explain": True, "layer": "layer9"}, "layer9"),
+        ("misclassified", {"explain": True, "method": "gradcan"}, "gradcan"),
+        ("misclassified", {"opacity": -1}, "minimum value 0"),
+        ("classify", {"top": 0}, "minimum value 1"),
+        ("classify", {"top": 11}, "maximum value 10"),
+        ("classify", {"top": 2.5}, "top must be a whole number"),
+        ("classify", {"explained": -1}, "minimum value 1"),
+        ("classify", {"opacity": 2}, "maximum value 1"),
+        ("classify", {"layers": ["layer9"]}, "layer9"),
+        ("classify", {"layers": []}, "layers is empty"),
+        ("classify", {"method": "gradcan"}, "gradcan"),
+        ("classify", {"target": "unicorn"}, "unicorn"),
+        ("classify", {"images": []}, "0 images were given; 1 to 4"),
+        ("classify", {"images": [handle_file(path) for path in EXAMPLES[:5]]}, "5 images were given; 1 to 4"),
     ],
-    ids=str,
 )
-def test_misclassified_refuses_and_goes_on(client: Client, changes: dict[str, Any], told: str) -> None:
-    with pytest.raises(AppError, match=told):
-        client.predict(**changes, api_name="/misclassified")
+def test_invalid_requests_are_rejected_and_the_next_is_answered(
+    client: Client, endpoint: str, changes: dict[str, Any], message: str
+) -> None:
+    images = {"images": [handle_file(EXAMPLES[0])]} if endpoint == "classify" else {}
+    with pytest.raises(AppError, match=message):
+        client.predict(**(images | changes), api_name=f"/{endpoint}")
     assert len(client.predict(count=1, api_name="/misclassified")["images"]) == 1
-
-
-@pytest.mark.parametrize(
-    ("changes", "told"),
-    [
-        ({"top": 0}, "minimum value 1"),
-        ({"top": 11}, "maximum value 10"),
-        ({"top": 2.5}, "top must be a whole number"),
-        ({"explained": -1}, "minimum value 1"),
-        ({"opacity": 2}, "maximum value 1"),
-        ({"layers": ["layer9"]}, "layer9"),
-        ({"layers": []}, "layers is empty"),
-        ({"method": "gradcan"}, "gradcan"),
-        ({"target": "unicorn"}, "unicorn"),
-    ],
-    ids=str,
-)
-def test_refuses_and_goes_on(client: Client, changes: dict[str, Any], told: str) -> None:
-    with pytest.raises(AppError, match=told):
-        classify(client, EXAMPLES[0], **changes)
-    assert classify(client, EXAMPLES[0], explain=False)[0]["name"] == Path(EXAMPLES[0]).name
-
-
-def test_refuses_none_and_too_many_pictures(client: Client) -> None:
-    with pytest.raises(AppError, match="0 images were given; 1 to 4"):
-        classify(client)
-    with pytest.raises(AppError, match="5 images were given; 1 to 4"):
-        classify(client, *EXAMPLES[:5])
 
 
 def test_a_bad_file_does_not_spoil_the_others(client: Client, tmp_path: Path) -> None:
@@ -242,7 +227,7 @@ def test_a_bad_file_does_not_spoil_the_others(client: Client, tmp_path: Path) ->
     assert len(good["predictions"]) == 3
 
 
-def test_an_upload_of_too_many_bytes_is_refused(url: str, client: Client, tmp_path: Path) -> None:
+def test_too_large_uploads_are_rejected(url: str, client: Client, tmp_path: Path) -> None:
     large = tmp_path / "large.png"
     large.write_bytes(bytes(100_001))
     with pytest.raises(ValueError, match="exceeds the maximum file size of 100000 bytes"):
@@ -254,9 +239,8 @@ def test_an_upload_of_too_many_bytes_is_refused(url: str, client: Client, tmp_pa
     assert classify(client, EXAMPLES[0], explain=False)[0]["predictions"]
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "../../../../etc/passwd", EXAMPLES[0]])
-def test_files_that_were_not_uploaded_stay_closed(client: Client, path: str) -> None:
-    claimed = {"path": path, "orig_name": "a.png", "meta": {"_type": "gradio.FileData"}}
+def test_files_that_were_not_uploaded_stay_closed(client: Client) -> None:
+    claimed = {"path": EXAMPLES[0], "orig_name": "a.png", "meta": {"_type": "gradio.FileData"}}
     with pytest.raises(AppError, match="it was not uploaded by a user"):
         post(client, [claimed])
 
@@ -274,19 +258,10 @@ def test_no_address_is_fetched(client: Client, scheme: str) -> None:
             other.accept()
 
 
-def test_not_a_number_is_refused(url: str, client: Client) -> None:
+def test_nan_is_rejected(url: str, client: Client) -> None:
     (path,) = upload(url, "a.png", Path(EXAMPLES[0]).read_bytes())
     with pytest.raises(AppError, match="top must be a whole number from 1 to 10, got nan"):
         post(client, [{"path": path, "meta": {"_type": "gradio.FileData"}}], top=math.nan)
-
-
-@pytest.mark.parametrize("name", ["../../../evil.png", "/tmp/evil.png", "..\\..\\evil.png"])
-def test_file_names_lead_nowhere(url: str, client: Client, name: str) -> None:
-    (plain,) = upload(url, "a.png", Path(EXAMPLES[0]).read_bytes())
-    (path,) = upload(url, name, Path(EXAMPLES[0]).read_bytes())
-    # Beside the harmless one: in a folder named after the content, within Gradio's own.
-    assert Path(path).resolve().parent == Path(plain).parent
-    post(client, [{"path": path, "meta": {"_type": "gradio.FileData"}}])
 
 
 def upload(url: str, name: str, content: bytes) -> list[str]:
@@ -348,29 +323,20 @@ def test_a_model_without_errors_offers_nothing_to_choose_from(service: Service) 
         class_names=service.classes,
         weights_sha256=service.weights.sha256,
     )
-    page = quietly_started(Service(service.weights, gallery=gallery))
-    try:
-        (errors,) = (part for part in page.blocks.values() if part.elem_id == "errors")
-        assert "every image is classified correctly" in errors.value
+    with serving(Service(service.weights, gallery=gallery)) as page:
+        assert "every image is classified correctly" in parts_of(page)["errors"].value
         (count,) = (part for part in page.blocks.values() if getattr(part, "label", None) == "How many")
         around = count
         while around.visible and around.parent is not None:
             around = around.parent
         assert not around.visible
-    finally:
-        page.close(verbose=False)
 
 
-def test_a_server_without_gallery_says_so(weights_file: Path) -> None:
-    page = quietly_started(load_service(weights_file))
-    try:
-        client = Client(page.local_url, verbose=False, analytics_enabled=False, download_files=False)
+def test_a_server_without_gallery_says_so(weights_file: Path, tmp_path: Path) -> None:
+    with serving(load_service(weights_file)) as page, connected(page.local_url, tmp_path) as client:
         with pytest.raises(AppError, match="there is no gallery of this model here"):
             client.predict(api_name="/misclassified")
         assert client.predict(api_name="/model")["per_class"] == []
-        client.close()
-    finally:
-        page.close(verbose=False)
 
 
 def test_the_page_loads_nothing_from_elsewhere(url: str) -> None:

@@ -167,7 +167,7 @@ def test_threads_get_their_own_answers(service: Service) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 17, 200])
-def test_refuses_none_and_too_many(service: Service, count: int) -> None:
+def test_none_and_too_many_images_are_rejected(service: Service, count: int) -> None:
     with pytest.raises(RequestError, match=f"{count} images were given; 1 to 16"):
         service.answer([EXAMPLES[0]] * count, Options())
 
@@ -177,7 +177,7 @@ def test_options_are_checked_before_any_file_is_opened(service: Service, tmp_pat
         service.answer([tmp_path / "gone.png"], Options(top=11))
 
 
-def test_stops_when_the_time_is_over(weights_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_maps_stop_when_the_time_is_over(weights_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     service = load_service(weights_file, limits=Limits(seconds=5))
     ticks = iter(range(1000))
     monkeypatch.setattr(cifar_space.service.requests.time, "monotonic", lambda: next(ticks))

@@ -64,14 +64,14 @@ def test_reads_extreme_shapes(tmp_path: Path, size: tuple[int, int]) -> None:
     assert seen.getpixel((16, 16)) == (10, 20, 30)
 
 
-def test_turns_upright(tmp_path: Path) -> None:
+def test_rotated_images_are_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned a quarter clockwise
     seen = read(tmp_path / "a.png", encoded(PHOTO, "PNG", exif=exif))
     assert np.array_equal(seen, CIFAR10.to_image(PHOTO.transpose(Image.Transpose.ROTATE_270)))
 
 
-def test_takes_the_first_frame(tmp_path: Path) -> None:
+def test_animations_give_their_first_frame(tmp_path: Path) -> None:
     first, second = Image.new("RGB", (32, 32), "red"), Image.new("RGB", (32, 32), "blue")
     data = encoded(first, "GIF", save_all=True, append_images=[second])
     assert read(tmp_path / "a.gif", data).getpixel((5, 5)) == (255, 0, 0)
@@ -93,12 +93,12 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(("data", "reason"), HOSTILE.values(), ids=HOSTILE)
-def test_refuses_with_a_reason(tmp_path: Path, data: bytes, reason: str) -> None:
+def test_unreadable_files_have_a_reason(tmp_path: Path, data: bytes, reason: str) -> None:
     with pytest.raises(PictureError, match=reason):
         read(tmp_path / "a.png", data)
 
 
-def test_counts_bytes_and_pixels_before_decoding(tmp_path: Path) -> None:
+def test_limits_are_checked_before_decoding(tmp_path: Path) -> None:
     data = encoded(PHOTO, "PNG")
     size = PHOTO.width * PHOTO.height
     assert read(tmp_path / "a.png", data, Limits(file_bytes=len(data), pixels=size)).size == (32, 32)
@@ -109,7 +109,7 @@ def test_counts_bytes_and_pixels_before_decoding(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["gone.png", "null\0.png", "."])
-def test_refuses_what_is_no_file(tmp_path: Path, name: str) -> None:
+def test_missing_files_are_rejected(tmp_path: Path, name: str) -> None:
     with pytest.raises(PictureError, match=r"not there any more|not a file"):
         read_picture(tmp_path / name, CIFAR10, limits=Limits())
 
@@ -126,7 +126,7 @@ SEEDS.append(encoded(PHOTO.convert("P"), "PNG", transparency=3))
     edits=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8),
     kept=st.floats(0.1, 1),
 )
-def test_damaged_files_are_read_or_refused(
+def test_damaged_files_are_read_or_rejected(
     tmp_path: Path, seed: bytes, edits: list[tuple[float, int]], kept: float
 ) -> None:
     data = bytearray(seed)

@@ -1,5 +1,6 @@
 """The first tab: images in, answers out."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,20 +70,10 @@ def _connect_page(
         layers = [layer for layer in service.layers if layer in (options.layers or ())]
         # Without a layer, visitors keep their answers; programs get an error.
         no_layer = options.explain and not layers
-        options = Options(
-            options.top,
-            options.explain and not no_layer,
-            layers,
-            options.method,
-            options.target,
-            options.explained,
-        )
+        options = dataclasses.replace(options, explain=options.explain and not no_layer, layers=layers)
         try:
-            found = service.answer(
-                [path for path, _ in images],
-                options,
-                progress=lambda share, text: progress(share, desc=text),
-            )
+            paths = [path for path, _ in images]
+            found = service.answer(paths, options, progress=lambda share, text: progress(share, desc=text))
         except RequestError as error:
             return notice(f"{error}.", alert=True)
         return cards(found, no_layer=no_layer)
