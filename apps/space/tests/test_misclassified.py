@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ from cifar_space import (
     Service,
     load_service,
 )
+
+pytestmark = pytest.mark.numeric
 
 
 def everything(service: Service, **changes: object) -> list[MisclassifiedImage]:
@@ -92,7 +95,7 @@ def test_counts_and_pages(run_service: Service) -> None:
     assert (none.images, none.pages, none.matching, none.total) == ((), 1, 0, total)
 
 
-def test_maps_are_of_both_classes(run_service: Service) -> None:
+def test_maps_are_of_both_classes(run_service: Service, assert_close: Callable[..., None]) -> None:
     layer = run_service.layers[-2]
     page = run_service.misclassified_page(
         MisclassifiedOptions(count=2, explain=True, layer=layer, method="layercam")
@@ -105,7 +108,7 @@ def test_maps_are_of_both_classes(run_service: Service) -> None:
             expected = explain(
                 run_service.weights.model, inputs, layers=[layer], method="layercam", target=target
             )[0, 0]
-            assert np.allclose(heat, expected, atol=1e-5)
+            assert_close(heat.copy(), expected)
 
 
 def test_maps_are_computed_once_for_shown_images(
@@ -130,7 +133,9 @@ def test_maps_are_computed_once_for_shown_images(
 
 
 @pytest.mark.parametrize("method", ["gradcam", "eigencam"])
-def test_maps_do_not_depend_on_their_companions(run_files: ServedFiles, method: str) -> None:
+def test_maps_do_not_depend_on_their_companions(
+    run_files: ServedFiles, method: str, assert_close: Callable[..., None]
+) -> None:
     options = MisclassifiedOptions(count=11, explain=True, method=method)
     together = load_service(run_files).misclassified_page(options)
     service = load_service(run_files)
@@ -138,7 +143,7 @@ def test_maps_do_not_depend_on_their_companions(run_files: ServedFiles, method: 
         page = service.misclassified_page(dataclasses.replace(options, count=count))
         for one, other in zip(page.images, together.images, strict=False):
             assert one.index == other.index
-            assert np.allclose(one.maps, other.maps, atol=1e-5)
+            assert_close(one.maps.copy(), other.maps.copy())
 
 
 def test_votes_are_those_of_the_gallery(run_service: Service) -> None:

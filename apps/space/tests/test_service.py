@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def test_predictions_are_the_models(service: Service) -> None:
         assert {prediction.name for prediction in answer.predictions} == set(service.classes)
         for prediction in answer.predictions:
             assert prediction.probability == pytest.approx(
-                float(expected[service.classes.index(prediction.name)]), abs=1e-6
+                float(expected[service.classes.index(prediction.name)]), abs=1e-4
             )
         assert (answer.target, answer.maps) == (None, {})
 
@@ -74,7 +75,9 @@ def test_top_classes(service: Service, top: int) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("target", ["predicted", "frog"])
-def test_maps_are_cifar_explains(service: Service, method: str, target: str) -> None:
+def test_maps_are_cifar_explains(
+    service: Service, method: str, target: str, assert_close: Callable[..., None]
+) -> None:
     layers = ["layer3", "layer1"]
     (answer,) = service.answer(EXAMPLES[:1], Options(layers=layers, method=method, target=target))
     expected = explain(
@@ -86,7 +89,7 @@ def test_maps_are_cifar_explains(service: Service, method: str, target: str) -> 
         class_names=service.classes,
     )[0]
     assert list(answer.maps) == layers
-    assert np.allclose(list(answer.maps.values()), expected, atol=1e-5)
+    assert_close(np.stack(list(answer.maps.values())), expected)
     assert answer.target == (answer.predictions[0].name if target == "predicted" else target)
 
 
