@@ -39,7 +39,7 @@ class Gallery:
         labels: True class of each image, `(N,)`.
         probabilities: `(N, K)`, kept as float32.
         images: The T images of `tiles`, uint8 `(T, H, W, 3)`; None if they are not there.
-        human: What people say about the errors, in their order; None if nobody was asked.
+        human: People's view of the errors, in their order; None if nobody was asked.
     """
 
     weights_sha256: str
@@ -106,7 +106,7 @@ def make_gallery(
     """Returns the gallery of a model's predictions; arguments as in `Gallery`, except for the images.
 
     Those are all images of the split, uint8 RGB `(N, H, W, 3)`, an array or a memory map, of which only the
-    stored ones are read. What people say has to be about the errors of the probabilities as float32.
+    stored ones are read. People's view has to be of the errors of the probabilities as float32.
 
     >>> gallery = make_gallery(
     ...     [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]], [0, 0, 1], np.zeros((3, 32, 32, 3), np.uint8),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cifar_explain.evaluation.errors import Errors
 
-#: What an error is put down to, in the order of precedence.
+#: Causes that an error is put down to, in the order of precedence.
 VERDICTS: tuple[str, ...] = ("label doubtful", "people disagree too", "the model's own")
 
 
@@ -32,13 +32,13 @@ class Recheck:
 
     @property
     def doubtful(self) -> bool:
-        """Whether the given label has no majority of its own (C. Northcutt et al., 2021, section 4)."""
+        """True if the given label has no majority of its own (C. Northcutt et al., 2021, section 4)."""
         return self.votes_given <= self.votes_guessed + self.votes_neither + self.votes_both
 
 
 @dataclass(frozen=True, eq=False)
 class HumanView:
-    """What people say about each of E errors: verdicts, shares of votes `(E, K)`, and re-checks, if there are any."""
+    """Verdicts on each of E errors, with shares of votes `(E, K)` and re-checks of the labels, where there are any."""
 
     verdicts: tuple[str, ...]
     votes: NDArray[np.float64] | None
@@ -57,7 +57,7 @@ def judge_errors(
     rechecks: Mapping[int, Recheck] | None = None,
     agreement: float = 0.8,
 ) -> HumanView:
-    """Returns what each error is put down to, by annotators' votes, by re-checked labels, or by both.
+    """Returns the cause of each error, by annotators' votes, by re-checked labels, or by both.
 
     A label is doubtful if its re-check did not confirm it, or more annotators chose some other class. Otherwise
     people disagree too if a share of less than `agreement` chose the label. All other errors are the model's own.

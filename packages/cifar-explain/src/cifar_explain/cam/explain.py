@@ -39,7 +39,7 @@ def explain(
         images: Images `(N, C, H, W)`, normalised as the model expects. Moved to the model's device.
         layers: Names or modules, as in `find_layers`; None for all of `model.cam_layers`.
         method: One of `METHODS`; "eigencam" ignores the target.
-        target: What to explain: "predicted", one class by name or index, a class for each image (such as
+        target: The class to explain: "predicted", one class by name or index, a class for each image (such as
             the true labels), or `Versus(one, another)`.
         class_names: The K names, for classes given by name.
         progress: Called with the layers done and all layers.

@@ -16,7 +16,7 @@ from cifar_explain.validation import (
     check_count,
 )
 
-#: What errors can be ranked by.
+#: Measures by which errors can be ranked.
 RANKINGS: tuple[str, ...] = ("confidence", "loss", "margin")
 
 
@@ -25,7 +25,7 @@ class Errors:
     """Misclassified images, one entry of each array per image; the methods return new tables.
 
     Args:
-        indices: Which images, `(E,)`, as numbered where the labels came from.
+        indices: Indices of the images, `(E,)`, as numbered where the labels came from.
         labels: Their true classes.
         predictions: Their predicted classes.
         confidences: Probability of the predicted class, in [0, 1].

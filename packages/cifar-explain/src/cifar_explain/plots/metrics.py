@@ -207,7 +207,7 @@ def _behind_marks(counts: Sequence[NDArray[np.integer]]) -> str:
 
 
 def _percent(*axes: Axis) -> None:
-    """Label an axis of shares in whole percent, with no tick between two of them."""
+    """Labels an axis of shares in whole percent, with no tick between two of them."""
     from matplotlib.ticker import MaxNLocator
 
     for axis in axes:
