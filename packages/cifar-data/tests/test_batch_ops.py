@@ -16,6 +16,8 @@ from cifar_data.augmentation.policy import Augmentation, AugmentationParameters,
 from cifar_data.loaders.albumentations import import_albumentations, make_pipeline
 from cifar_data.loaders.tensor import augment_batch
 
+pytestmark = pytest.mark.numeric
+
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2470, 0.2435, 0.2616)
 

@@ -68,14 +68,7 @@ def preview(out: str, rows: int, columns: int, scale: int, **settings: object) -
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Runs the command with the arguments given, or those of the process.
-
-    Returns:
-        0, or 2 after an error, or 130 if interrupted.
-
-    Raises:
-        SystemExit: From the parser: 0 after `--help`, 2 if the arguments are wrong.
-    """
+    """Runs the command; returns 0, or 2 after an error, or 130 if interrupted."""
     options = vars(_make_parser().parse_args(args))
     try:
         options.pop("run")(**options)

@@ -137,22 +137,14 @@ class CIFAR10DataModule(L.LightningDataModule):
         open_dataset(self.root, source=self.source, cache_dir=self.cache_dir)
 
     def setup(self, stage: str) -> None:
-        """Opens the images and, except for testing, splits the training images.
-
-        Raises:
-            ValueError: If a size does not fit the training images found. A test uses none of them.
-        """
+        """Opens the images and, except for a test, splits the training images and checks the sizes asked for."""
         if stage == "test":
             _ = self.dataset  # opened here, where errors are expected, and not at the first batch
         else:
             self._split()
 
     def train_dataloader(self) -> Batches:
-        """Returns shuffled, augmented batches of one size.
-
-        Raises:
-            ValueError: If a process's share of the images is smaller than a batch.
-        """
+        """Returns shuffled, augmented batches of one size."""
         replicas, _ = self._processes()
         if self.train_size < self.batch_size * replicas:
             raise ValueError(
@@ -170,14 +162,7 @@ class CIFAR10DataModule(L.LightningDataModule):
         return self._make_loader("test", np.arange(len(self.dataset.test)))
 
     def train_inputs(self, count: int, *, seed: int = 0) -> Tensor:
-        """Returns training images, normalised but not augmented, to initialise a model from.
-
-        Returns:
-            float32 (count, 3, 32, 32), distinct images, a function of the seed and the images alone.
-
-        Raises:
-            ValueError: If count is not from 1 to the number of images trained on.
-        """
+        """Returns distinct training images (count, 3, 32, 32), normalised but not augmented, to initialise a model."""
         check_integer("count", count, low=1, high=self.train_size)
         chosen = derive_generator(seed, "inputs").choice(self.train_indices, count, replace=False)
         images = torch.from_numpy(self.dataset.train.images[chosen])

@@ -46,9 +46,6 @@ def open_cached(layout: Layout, cache_dir: Path, *, read: Callable[[], ImageData
     """Returns the dataset as memory maps, after decoding it with `read` unless that has been done.
 
     Of several processes that ask at once, one decodes and the others wait for it.
-
-    Raises:
-        DataError: From `read`, if the source changes meanwhile, or if the cache cannot be written.
     """
     entry = entry_path(layout, cache_dir)
     dataset = load_entry(entry)

@@ -70,11 +70,7 @@ def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[list[float], list
 
 
 def describe_dataset(train: Split, test: Split, *, classes: tuple[str, ...], origin: str) -> ImageDataset:
-    """Returns both splits with their statistics and fingerprint.
-
-    Raises:
-        DataError: If a split is empty, has a label out of range, or lacks a class.
-    """
+    """Returns both splits with their statistics and fingerprint, after checking their labels."""
     for name, split in (("training", train), ("test", test)):
         _check_labels(split, classes, place=f"{origin}: {name} split")
     means, stds = channel_statistics(train.images)
@@ -96,9 +92,6 @@ def canonical_order(
 
     The five batches of the training split may come in any order: a conversion that follows the order of the authors'
     tarball starts with data_batch_4.
-
-    Returns:
-        Both splits, CIFAR-10 in canonical order.
 
     Raises:
         DataError: Naming the split, and its expected and actual SHA-256.

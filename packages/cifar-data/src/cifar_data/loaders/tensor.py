@@ -139,9 +139,6 @@ def augment_batch(
     """Crops, flips, jitters and cuts out the images at `indices` (B,) of the padded ones, uint8 (N, H, W, 3).
 
     The parameters are those of the B images, and `fill` is the colour of the hole, three values of 0 to 255.
-
-    Returns:
-        uint8 (B, size, size, 3).
     """
     images = crop_batch(padded, indices, corners=parameters.crop, size=size)
     images = flip_batch(images, parameters.flip)

@@ -23,9 +23,6 @@ def fetch_dataset(target: Path, *, source: str = "auto", progress: bool = True) 
 
     Files get their names when they are complete. Their content is checked when they are decoded. The source `parquet`
     or `tarball` allows only one of them.
-
-    Raises:
-        DataError: Naming each address that was tried, and why it failed.
     """
     places = {
         "parquet": (f"Hugging Face Hub, {HUB_REPOSITORY}", fetch_parquet),

@@ -79,11 +79,7 @@ def locate_layout(root: str | os.PathLike[str] | None, *, source: str, cache_dir
 
 
 def find_layout(root: Path, *, source: str = "auto", name: str = "the root") -> Layout:
-    """Returns the files of the dataset in a folder or tarball, which errors call `name`.
-
-    Raises:
-        DataError: Saying what was found there and what is understood.
-    """
+    """Returns the files of the dataset in a folder or tarball, which errors call `name`."""
     try:
         layout = _search(root, source)
         if layout is not None:
