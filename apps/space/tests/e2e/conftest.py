@@ -4,8 +4,6 @@ The fixture `browser` is the workspace's, in the root `conftest.py`: Playwright 
 """
 
 import contextlib
-import importlib.util
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,30 +13,14 @@ from typing import Any
 
 import pytest
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
 Open = Callable[..., Any]
 
 
-def _missing() -> str | None:
-    """Return what there is not, or None."""
-    if importlib.util.find_spec("playwright") is None:
-        return "playwright is not installed; the workspace's group `test` has it"
-    return None if CHROMIUM else "there is no chromium; Debian's package of that name will do"
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder slow; skip them where there is no browser, or fail with `--all`."""
-    reason = _missing()
-    # A package that is tested alone has only its own dependencies.
-    alone = importlib.util.find_spec("cifar_train") is None
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder slow."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.slow)
-            if reason and config.getoption("--all") and not alone:
-                raise pytest.UsageError(f"{item.nodeid}: {reason}")
-            if reason:
-                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @contextlib.contextmanager

@@ -10,10 +10,7 @@ from PIL import Image
 
 from cifar_space import Service
 
-try:
-    from playwright.sync_api import expect
-except ModuleNotFoundError:  # These tests are then skipped by name.
-    expect = None
+expect = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed").expect
 
 
 def take_example(page: Any, number: int = 0) -> None:

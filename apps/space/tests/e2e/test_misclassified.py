@@ -7,10 +7,7 @@ import pytest
 
 from cifar_space import PAGE_SIZE, MisclassifiedOptions, Service
 
-try:
-    from playwright.sync_api import expect
-except ModuleNotFoundError:  # These tests are then skipped by name.
-    expect = None
+expect = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed").expect
 
 
 @pytest.fixture

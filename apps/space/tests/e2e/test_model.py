@@ -15,10 +15,7 @@ from cifar_explain import make_gallery, predict_probabilities, write_gallery
 from cifar_models import CIFAR10, save_weights
 from cifar_space import USE, Service
 
-try:
-    from playwright.sync_api import expect
-except ModuleNotFoundError:  # These tests are then skipped by name.
-    expect = None
+expect = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed").expect
 
 HOSTILE = "<img src=x onerror=alert(1)>${alert(2)}{{7*7}}"
 
