@@ -10,7 +10,7 @@ from PIL import Image
 @pytest.mark.parametrize(
     ("arguments", "wanted"),
     [
-        (["--recipe=fats"], "did you mean 'fast'"),
+        (["--recipe=fats"], "best, era, fast, resnet9"),
         (["--trainer.max_epoch=3"], "trainer.max_epochs"),
         (["--model.schedule.peek=0.1"], "model.schedule.peak"),
         (["--model.architecture=resnet8"], "resnet9"),

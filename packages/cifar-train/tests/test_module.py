@@ -118,7 +118,7 @@ def test_other_number_of_classes_is_rejected(model):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ({"architecture": "resnet8"}, "did you mean 'resnet"),
+        ({"architecture": "resnet8"}, "allowed are resnet"),
         ({"lr": 0.0}, r"model\.lr"),
         ({"lr": float("inf")}, r"model\.lr"),
         ({"label_smoothing": -0.1}, r"model\.label_smoothing"),
@@ -131,5 +131,5 @@ def test_values_out_of_range_are_named_as_on_the_command_line(arguments, named):
 
 def test_recipes_are_listed_and_misspelled_ones_answered():
     assert list_recipes() == ["best", "era", "fast", "resnet9"]
-    with pytest.raises(ValueError, match="did you mean 'era'"):
+    with pytest.raises(ValueError, match="best, era, fast, resnet9"):
         recipe_path("eras")

@@ -1,7 +1,5 @@
 """Train CIFAR-10 classifiers with PyTorch Lightning: recipes, checkpoints, reports, the command `cifar-train`."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

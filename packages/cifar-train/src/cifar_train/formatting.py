@@ -1,7 +1,5 @@
 """Numbers and metrics in words."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Sequence
 

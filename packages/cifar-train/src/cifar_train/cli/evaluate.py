@@ -1,7 +1,5 @@
 """The commands that evaluate trained weights: test, report, gallery, export."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The parser of the commands that train: LightningCLI with the run directory, default callbacks and loggers."""
 
-from __future__ import annotations
-
 import difflib
 import os
 import sys
@@ -260,14 +258,14 @@ class TrainCLI(LightningCLI):
             ValueError: If something does not fit; the message has all of it.
         """
         self.datamodule.prepare_data()
-        checks: dict[Callable[[Any], None], Any] = {
-            self.model.check_classes: self.datamodule.classes,
-            self.datamodule.setup: "fit",
-        }
+        checks: tuple[Callable[[], None], ...] = (
+            lambda: self.model.check_classes(self.datamodule.classes),
+            lambda: self.datamodule.setup("fit"),
+        )
         complaints = []
-        for check, argument in checks.items():
+        for check in checks:
             try:
-                check(argument)
+                check()
             except ValueError as error:
                 complaints.append(str(error))
         if complaints:

@@ -1,7 +1,5 @@
 """The command `lr-find`: the learning rate range test, by Lightning's tuner."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

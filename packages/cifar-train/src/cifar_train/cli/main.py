@@ -1,7 +1,5 @@
 """The command `cifar-train`."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time

@@ -1,7 +1,5 @@
 """The commands that train, `run` and `fit`, once their arguments are parsed."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import sys

@@ -1,15 +1,12 @@
 """Recipes by name: the configurations that ship with the package."""
 
-from __future__ import annotations
-
-import difflib
 from pathlib import Path
 
 __all__ = ["list_recipes", "recipe_path"]
 
 
 def list_recipes() -> list[str]:
-    """Names of the recipes that ship with the package, sorted.
+    """Returns the sorted names of the recipes.
 
     >>> "fast" in list_recipes()
     True
@@ -18,17 +15,15 @@ def list_recipes() -> list[str]:
 
 
 def recipe_path(name: str) -> Path:
-    """Path of a recipe's configuration file.
+    """Returns the path of a recipe's configuration file.
 
     Raises:
-        ValueError: If there is no such recipe; the message names the nearest ones.
+        ValueError: If there is no such recipe; the message names all.
 
     >>> recipe_path("era").name
     'era.yaml'
     """
     names = list_recipes()
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"recipe is {name!r}; the recipes are {', '.join(names)}{hint}")
+        raise ValueError(f"recipe is {name!r}; the recipes are {', '.join(names)}")
     return Path(__file__).parent / f"{name}.yaml"

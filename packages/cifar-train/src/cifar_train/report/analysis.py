@@ -1,7 +1,5 @@
 """Analysis of trained weights: predictions, errors, calibration, class activation maps; computed once."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

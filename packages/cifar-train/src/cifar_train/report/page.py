@@ -1,7 +1,5 @@
 """The report as one HTML file that needs nothing beside it."""
 
-from __future__ import annotations
-
 import base64
 import io
 import shlex

@@ -1,7 +1,5 @@
 """The results of a run: report, gallery and model card, written from its weights file."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 
@@ -11,7 +9,7 @@ from cifar_data import CIFAR10DataModule
 from cifar_explain import Evaluation, Gallery, find_errors, make_gallery, write_gallery
 from cifar_models import Weights, load_weights
 from cifar_models.atomic import write_at_once
-from cifar_train.report.analysis import Analysis, People, analyze
+from cifar_train.report.analysis import People, analyze
 from cifar_train.report.figures import write_figures
 from cifar_train.report.model_card import model_card
 from cifar_train.report.page import render_page
@@ -34,7 +32,14 @@ def write_results(
     weights = load_weights(run.weights)
     analysis = analyze(weights, datamodule, people=people, say=_say)
     _say("figures and page")
-    completed = write_report(run, analysis, datamodule, summary=summary)
+    history = read_history(run.metrics) if run.metrics.exists() else None
+    figures = write_figures(run.figures, analysis, history=history, datamodule=datamodule)
+    completed = replace(summary, analysis=analysis.to_dict())
+    config = run.config.read_text(encoding="utf-8")
+    page = render_page(analysis, completed, history=history, figures=figures, config=config)
+    write_at_once(run.page, page.encode())
+    # After the page, which it describes.
+    write_summary(run.summary, completed)
     write_gallery(make_test_gallery(analysis.test, datamodule, weights, people=people), run.gallery)
     write_at_once(run.card, model_card(weights, completed, filename=run.weights.name).encode())
     print(f"report   {run.page}\ngallery  {run.gallery}\ncard     {run.card}")
@@ -42,20 +47,6 @@ def write_results(
 
 def _say(what: str) -> None:
     print(f"report: {what}", file=sys.stderr, flush=True)
-
-
-def write_report(
-    run: RunDirectory, analysis: Analysis, datamodule: CIFAR10DataModule, *, summary: Summary
-) -> Summary:
-    """Writes `report/`: figures, `index.html` and, last, `summary.json`; returns the summary with the analysis."""
-    history = read_history(run.metrics) if run.metrics.exists() else None
-    figures = write_figures(run.figures, analysis, history=history, datamodule=datamodule)
-    completed = replace(summary, analysis=analysis.to_dict())
-    config = run.config.read_text(encoding="utf-8")
-    page = render_page(analysis, completed, history=history, figures=figures, config=config)
-    write_at_once(run.page, page.encode())
-    write_summary(run.summary, completed)
-    return completed
 
 
 def make_test_gallery(

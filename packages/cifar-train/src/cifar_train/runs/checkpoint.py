@@ -1,7 +1,5 @@
 """Checkpoints: written whole at any moment, best and last; read without unpickling anything."""
 
-from __future__ import annotations
-
 import io
 import warnings
 from pathlib import Path

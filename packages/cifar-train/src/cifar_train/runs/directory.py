@@ -1,7 +1,5 @@
 """The run directory: the files of one run, and how runs are created and found."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The weights file of a run: the best checkpoint's weights with the values fitted on the validation split."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The machine: its description for the run summary, and the number format that it trains quickest with."""
 
-from __future__ import annotations
-
 import os
 import platform
 from importlib.metadata import version

@@ -1,7 +1,5 @@
 """The values that a run logs: `metrics.csv`, written row by row and read back as curves."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The run summary: `report/summary.json`, and the tables printed at the end of a run."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterable

@@ -1,10 +1,8 @@
-"""Loss and gradient of a batch whose micro-batches the processor's cores work on side by side.
+"""Loss and gradient of a batch, one micro-batch a processor core.
 
-One operation divided among cores makes them wait for each other after every layer. Micro-batches need to meet once a
-step, and the activations of one stay in its core's cache.
+Cores that share one operation wait for each other after every layer; micro-batches meet once a step, and the
+activations of one stay in its core's cache.
 """
-
-from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
@@ -19,11 +17,11 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class MicroBatches:
-    """Works on the micro-batches of a batch in threads, one for each core, in the calling thread's autocast state.
+    """Runs the micro-batches of a batch in threads, one for each core, in the calling thread's autocast state.
 
     Each micro-batch is normalised by its own statistics (ghost batch norm), and the running statistics are those of
-    the first one, as with data-parallel processes. So the result depends on the size of the micro-batches, but
-    not on how many threads there are, up to the order of the sums within an operation.
+    the first one, as with data-parallel processes. So the result does not depend on the number of threads, up to
+    rounding.
 
     Args:
         net: The network in training; its parameters receive the gradients.
@@ -55,15 +53,9 @@ class MicroBatches:
         self._workers = 0
 
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and logits of a batch.
+        """Returns the mean loss of images ``(N, ...)`` with labels ``(N,)``, and the logits ``(N, K)``.
 
-        Args:
-            images: ``(N, ...)``, what the network takes.
-            labels: ``(N,)``.
-
-        Returns:
-            The mean loss over all images, a scalar whose gradients are computed already and handed on by
-            ``backward()``; and the logits ``(N, K)``, without gradient.
+        The gradients of the loss are computed already; its ``backward()`` passes them on. The logits have none.
         """
         parts = list(zip(torch.split(images, self._size), torch.split(labels, self._size), strict=True))
         nets = self._copies(len(parts))
@@ -72,10 +64,10 @@ class MicroBatches:
         number_format, enabled = torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
 
         def work(net: nn.Module, part: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Sequence[Tensor]]:
-            # The state of autocast is each thread's own.
+            # Each thread has its own autocast state.
             with torch.enable_grad(), torch.autocast(device, number_format, enabled):
                 logits = net(part[0])
-                # Each image has the same weight, also in a last part that is smaller.
+                # Each image has the same weight, also in a smaller last part.
                 loss = self._loss(logits, part[1]) * (len(part[1]) / len(labels))
             return loss.detach(), logits.detach(), torch.autograd.grad(loss, parameters)
 
@@ -88,7 +80,7 @@ class MicroBatches:
         return loss, torch.cat(logits)
 
     def _copies(self, count: int) -> list[nn.Module]:
-        """One network for each micro-batch: the same parameters, but buffers of its own for all but the first."""
+        """Returns a network for each micro-batch, with shared parameters and, but for the first, own buffers."""
         net = self._nets[0]
         while len(self._nets) < count:
             self._nets.append(copy.deepcopy(net, {id(p): p for p in net.parameters()}))
@@ -110,7 +102,7 @@ class MicroBatches:
 
 
 class _WithGradients(torch.autograd.Function):
-    """Gives a loss the gradients that were computed with it, so that whatever calls `backward()` works unchanged."""
+    """Attaches the gradients that were computed with a loss to it."""
 
     @staticmethod
     def forward(ctx: Any, loss: Tensor, gradients: list[Tensor], *parameters: Tensor) -> Tensor:

@@ -1,8 +1,5 @@
 """The LightningModule: a model of cifar_models, its loss, optimizer and schedule."""
 
-from __future__ import annotations
-
-import difflib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -81,10 +78,8 @@ class LitClassifier(L.LightningModule):
     ) -> None:
         super().__init__()
         if architecture not in list_models():
-            near = difflib.get_close_matches(architecture, list_models(), n=1, cutoff=0.4)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(
-                f"model.architecture is {architecture!r}; allowed are {', '.join(list_models())}{hint}"
+                f"model.architecture is {architecture!r}; allowed are {', '.join(list_models())}"
             )
         if not (lr > 0 and math.isfinite(lr)):
             raise ValueError(f"model.lr is {lr}; it must be above 0")

@@ -1,7 +1,5 @@
 """Muon: momentum SGD whose updates of matrices and convolution kernels are orthogonalised."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,19 +16,13 @@ _QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalize(matrix: Tensor, *, steps: int = 5, factors: torch.dtype | None = None) -> Tensor:
-    """Nearest semi-orthogonal matrix, approximately, by a Newton-Schulz iteration.
+    """Returns the nearest semi-orthogonal matrix ``(M, N)``, approximately, by a Newton-Schulz iteration.
 
     Args:
-        matrix: Any real matrix ``(M, N)``; zero stays zero.
+        matrix: Real matrix ``(M, N)``; zero stays zero.
         steps: Iterations, at least 1. Five bring singular values above about 0.01 of the Frobenius norm near 1.
-        factors: Number format of the factors of the two products with the long side; the matrix's own if not
-            given. bfloat16 errs by less than the iteration itself does.
-
-    Returns:
-        ``(M, N)`` with the singular vectors of ``matrix`` and singular values near 1.
-
-    Raises:
-        ValueError: If ``matrix`` has not two dimensions or ``steps`` is below 1.
+        factors: Number format of the factors of the two long products, by default the matrix's own. The error of
+            bfloat16 is smaller than that of the iteration.
 
     Source:
         Bernstein and Newhouse, "Old Optimizer, New Norm" (2024); coefficients by K. Jordan.
@@ -60,7 +52,7 @@ def orthogonalize(matrix: Tensor, *, steps: int = 5, factors: torch.dtype | None
 
 
 def _quintic_factor(gram: Tensor) -> Tensor:
-    """What one iteration multiplies a matrix by from the left, given its Gram matrix ``(M, M)``."""
+    """Returns the left factor of one iteration, given the Gram matrix ``(M, M)``."""
     a, b, c = _QUINTIC
     factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
     factor.diagonal().add_(a)
@@ -70,12 +62,9 @@ def _quintic_factor(gram: Tensor) -> Tensor:
 class Muon(Optimizer):
     """Muon for convolution kernels, Nesterov SGD for everything else.
 
-    Kernels ``(O, I, H, W)`` are updated as matrices ``(O, H*W*I)`` and kept at the norm ``sqrt(O)``: behind a batch
-    norm only their direction counts, and a fixed norm makes the learning rate an angle. Vectors (of norms) and the
-    final matrix take plain Nesterov SGD at learning rates of their own.
-
-    All groups share one learning rate, so that any schedule and the learning rate finder work unchanged; the shares of
-    vectors and of the classifier are constant multiples of it.
+    Kernels ``(O, I, H, W)`` are updated as matrices ``(O, H*W*I)`` and kept at the norm ``sqrt(O)``: before a batch
+    norm only their direction counts, and a fixed norm makes the learning rate an angle. All groups share one learning
+    rate, so that schedules and the learning rate finder work unchanged; vectors and classifier take multiples of it.
 
     Args:
         params: Parameters or ``(name, parameter)`` pairs.
@@ -88,11 +77,11 @@ class Muon(Optimizer):
         head_scale: Learning rate of matrices (the classifier) as a multiple of ``lr``, above 0.
         sgd_momentum: Of vectors and matrices, in [0, 1).
         weight_decay: Of biases and matrices, at least 0: each step shrinks them by the share ``lr * weight_decay``.
-        bfloat16: Whether the orthogonalisation's long products take factors of that number format; where the
-            processor multiplies them natively, if not given.
+        bfloat16: Whether the long products of the orthogonalisation take bfloat16 factors; by default where the
+            processor multiplies them natively.
 
     Raises:
-        ValueError: If a value is out of its range.
+        ValueError: If a value is out of range.
 
     Source:
         K. Jordan, Muon (2024), and its use in airbench94 (arXiv:2404.00498, 2024); Nesterov momentum as in PyTorch.
@@ -127,14 +116,9 @@ class Muon(Optimizer):
         for param in params:
             kinds[_kind(*param) if isinstance(param, tuple) else _kind("", param)].append(param)
         sgd = {"orthogonal": False, "momentum": sgd_momentum, "weight_decay": weight_decay}
+        kernels = {"orthogonal": True, "momentum": momentum, "weight_decay": 0.0, "scale": 1.0}
         groups = [
-            {
-                "params": kinds["kernel"],
-                "orthogonal": True,
-                "momentum": momentum,
-                "weight_decay": 0.0,
-                "scale": 1.0,
-            },
+            {"params": kinds["kernel"], **kernels},
             {"params": kinds["bias"], **sgd, "scale": bias_scale},
             {"params": kinds["matrix"], **sgd, "scale": head_scale},
             # Shrinking a scale would only undo what the next layer's norm does.
@@ -148,7 +132,7 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Update all parameters that have a gradient; returns the loss of ``closure`` if one is given."""
+        """Updates all parameters that have a gradient; returns the loss of ``closure`` if one is given."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -173,8 +157,8 @@ class Muon(Optimizer):
         param.add_(update, alpha=-group["lr"] * group["scale"])
 
     def _direction(self, kernel: Tensor, group: dict[str, Any]) -> Tensor:
-        """The kernel ``(O, I, H, W)``, orthogonalised as a matrix ``(O, H*W*I)``."""
-        # The order of the columns is of no consequence; that of channels-last memory needs no copy.
+        """Returns the kernel ``(O, I, H, W)``, orthogonalised as a matrix ``(O, H*W*I)``."""
+        # Any order of the columns will do; that of channels-last memory needs no copy.
         by_pixel = kernel.permute(0, 2, 3, 1)
         matrix = orthogonalize(by_pixel.flatten(1), steps=group["steps"], factors=self._factors)
         return matrix.view(by_pixel.shape).permute(0, 3, 1, 2)

@@ -1,7 +1,5 @@
 """The progress of a run: images per second and the time left."""
 
-from __future__ import annotations
-
 import sys
 import time
 from typing import Any

@@ -1,6 +1,4 @@
-"""Smaller images in the first part of a run: coarse shapes are learned from fewer pixels, at a fraction of the cost."""
-
-from __future__ import annotations
+"""Progressive resizing: smaller images in the first part of a run, at a fraction of the cost."""
 
 from dataclasses import dataclass
 
@@ -11,14 +9,14 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class LowResolution:
-    """How long a run trains on smaller images, and how small they are.
+    """The part of a run on smaller images, and their size.
 
     Args:
         until: Share of all steps, in [0, 1]. 0 trains at full resolution throughout.
         size: Side of the smaller images in pixels, at least 16.
 
     Raises:
-        ValueError: If a value is out of its range; the message names the field.
+        ValueError: If a value is out of range; the message names the field.
 
     Source:
         J. Howard et al., fast.ai's entry to DAWNBench (2018): progressive resizing.
@@ -42,14 +40,12 @@ class LowResolution:
             )
 
     def side(self, progress: float) -> int | None:
-        """Side in pixels after a share ``progress`` of all steps, in [0, 1]; none where images keep their own."""
+        """Returns the side in pixels after a share ``progress`` of all steps; None for the full size."""
         return self.size if progress < self.until else None
 
 
 def shrink(images: Tensor, side: int) -> Tensor:
-    """Images ``(N, C, H, W)`` brought to ``(N, C, side, side)``, each pixel a weighted mean of those it covers.
-
-    The result lies channels-last in memory; images that are not larger come back as they are.
+    """Returns images ``(N, C, H, W)`` downsampled to ``(N, C, side, side)``, channels-last; smaller ones unchanged.
 
     >>> shrink(torch.tensor([[[[0.0, 2.0], [4.0, 6.0]]]]), 1).item()
     3.0

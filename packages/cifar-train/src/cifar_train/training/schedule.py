@@ -1,7 +1,5 @@
 """The learning rate over a run: one cycle, up to a peak and down again."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,15 +12,14 @@ class OneCycle:
     """One Cycle policy: from ``peak / div`` up to the peak, then down to ``peak / final_div``.
 
     Args:
-        peak: Where the peak lies, as a share of all steps, in [0, 1). 0, or no more than one step, starts at the
-            peak: a plain decay.
-        div: How many times lower than the peak the start is, at least 1.
-        final_div: How many times lower than the peak the end is, at least 1.
+        peak: Position of the peak as a share of all steps, in [0, 1). 0, or no more than one step, is a plain decay.
+        div: The peak divided by the first learning rate, at least 1.
+        final_div: The peak divided by the last learning rate, at least 1.
         anneal: Shape of both slopes, ``cos`` or ``linear``.
         cycle_momentum: Whether momentum (Adam's first beta) runs from 0.95 at the ends to 0.85 at the peak.
 
     Raises:
-        ValueError: If a value is out of its range; the message names the field.
+        ValueError: If a value is out of range; the message names the field.
 
     Source:
         L. Smith and N. Topin, "Super-Convergence" (arXiv:1708.07120).
@@ -46,21 +43,18 @@ class OneCycle:
             raise ValueError(f"model.schedule.anneal is {self.anneal!r}; allowed are 'cos' and 'linear'")
 
     def build(self, optimizer: Optimizer, *, lr: float, total_steps: int) -> OneCycleLR:
-        """Attach the cycle to ``optimizer``.
+        """Returns PyTorch's scheduler for all groups of ``optimizer``, to be stepped after each optimizer step.
 
         Args:
-            optimizer: All its groups follow the cycle.
+            optimizer: The optimizer.
             lr: Peak learning rate, above 0.
             total_steps: Optimizer steps of the whole run, at least 1.
-
-        Returns:
-            PyTorch's scheduler, to be stepped after each optimizer step.
         """
         return ResumableCycle(
             optimizer,
             max_lr=lr,
             total_steps=total_steps,
-            # Of a peak within the first step PyTorch divides by the zero steps before it; there is no warm-up then.
+            # For a peak within the first step PyTorch would divide by zero steps.
             pct_start=self.peak if self.peak * total_steps > 1 else 0.0,
             anneal_strategy=self.anneal,
             div_factor=self.div,
@@ -71,16 +65,15 @@ class OneCycle:
 
 
 class ResumableCycle(OneCycleLR):
-    """PyTorch's One Cycle, but a run that is resumed with more epochs goes on in the cycle of the longer run."""
+    """PyTorch's One Cycle, except that a run resumed with more epochs follows the cycle of the longer run."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on at the step at which the state was saved; how long the cycle is stays as it was built.
+        """Continues at the saved step of the cycle as built; PyTorch's own restores the former length too.
 
-        PyTorch's own takes the length from the state too, and then refuses to step beyond it. The optimizer's state
-        must be loaded already: its learning rates are set anew.
+        The optimizer's state must be loaded already, since its learning rates are set again.
         """
         self.last_epoch = state_dict["last_epoch"] - 1
-        # PyTorch warns of a first step of the schedule before the optimizer's; this one is a repetition.
+        # PyTorch warns if the schedule steps before the optimizer; this step repeats one.
         self._step_count = state_dict["_step_count"] + 1
         self.step()
         self._step_count = state_dict["_step_count"]

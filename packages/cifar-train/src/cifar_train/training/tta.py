@@ -1,7 +1,5 @@
 """Test-time augmentation (TTA): the logits of an image averaged over its mirror image and shifted copies."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Literal
 
