@@ -57,7 +57,7 @@ def opened(browser, page_path):
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_nothing_is_wider_than_the_page(opened, width):
+def test_page_is_not_wider_than_the_window(opened, width):
     page = opened(width, "light")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
@@ -77,7 +77,7 @@ def test_page_and_figures_follow_the_colour_scheme(opened, scheme, suffix):
     assert page.evaluate(corner) == list(bytes.fromhex(suffix[1:]))
 
 
-def test_the_maps_opacity_is_the_readers(opened):
+def test_slider_sets_the_opacity_of_the_maps(opened):
     page = opened(1280, "light")
     heat = page.locator(".heat").first
     slider = page.get_by_label("Opacity of the maps")

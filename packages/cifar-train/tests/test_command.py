@@ -42,12 +42,10 @@ def test_summary_has_the_accuracy_of_the_weights_file(cifar_train, small):
         both = logits + weights.model(images.flip(3))
     labels = torch.from_numpy(test.labels)
     metrics = read_summary(Path("runs/latest/report/summary.json")).metrics
-    assert metrics["test_accuracy"] == pytest.approx(
-        (logits.argmax(1) == labels).float().mean().item(), abs=1e-6
-    )
-    assert metrics["test_accuracy_flip"] == pytest.approx(
-        (both.argmax(1) == labels).float().mean().item(), abs=1e-6
-    )
+    # The trainer uses other batch sizes; a near tie may fall either way.
+    for name, expected in (("test_accuracy", logits), ("test_accuracy_flip", both)):
+        accuracy = (expected.argmax(1) == labels).float().mean().item()
+        assert metrics[name] == pytest.approx(accuracy, abs=1.5 / len(labels))
     loss = torch.nn.functional.cross_entropy(logits, labels).item()
     assert metrics["test_loss"] == pytest.approx(loss, rel=1e-4)
     assert weights.metrics["test_accuracy"] == metrics["test_accuracy"]

@@ -26,7 +26,7 @@ def gradients(net):
 
 @settings(deadline=None, max_examples=15)
 @given(st.integers(1, 9), st.integers(1, 10), st.floats(0.1, 4.0))
-def test_without_norms_it_is_the_whole_batch(count, size, outer):
+def test_without_norms_the_result_is_that_of_the_whole_batch(assert_close, count, size, outer):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 10))
     images, labels = make_batch(count)
@@ -34,9 +34,10 @@ def test_without_norms_it_is_the_whole_batch(count, size, outer):
     wanted = torch.autograd.grad(outer * expected, list(net.parameters()))
     loss, logits = MicroBatches(net, size=size, loss=F.cross_entropy)(images, labels)
     (outer * loss).backward()
-    torch.testing.assert_close(loss, expected)
-    torch.testing.assert_close(logits, net(images).detach())
-    torch.testing.assert_close(gradients(net), list(wanted), atol=1e-5, rtol=1e-4)
+    assert_close(loss.detach(), expected.detach())
+    assert_close(logits, net(images).detach())
+    for gradient, other in zip(gradients(net), wanted, strict=True):
+        assert_close(gradient, other)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -67,7 +68,7 @@ def test_each_micro_batch_has_its_own_statistics_whatever_the_number_of_threads(
     torch.testing.assert_close(dict(net.named_buffers()), dict(reference.named_buffers()))
 
 
-def test_parameters_are_shared_and_buffers_follow_over_many_steps():
+def test_parameters_are_shared_and_buffers_follow_over_many_steps(assert_close):
     """Two steps of an optimizer are seen by every micro-batch."""
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 14 * 14, 10))
@@ -78,7 +79,7 @@ def test_parameters_are_shared_and_buffers_follow_over_many_steps():
     for _ in range(4):
         loss, logits = work(images, labels)
         fresh = torch.cat([copy.deepcopy(net)(part) for part in images.split(4)])
-        torch.testing.assert_close(logits, fresh.detach())
+        assert_close(logits, fresh.detach())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -107,19 +108,19 @@ def test_autocast_reaches_the_threads():
     assert seen == [torch.bfloat16] * 2 + [torch.float32] * 2
 
 
-def test_what_goes_wrong_in_a_thread_is_raised():
+def test_error_in_a_thread_is_raised():
     work = MicroBatches(create_model("resnet9"), size=2, loss=F.cross_entropy)
     with pytest.raises(ValueError, match="H and W of at least 16"):
         work(torch.zeros(4, 3, 8, 8), torch.zeros(4, dtype=torch.int64))
 
 
-def test_size_is_checked():
+def test_size_below_one_is_rejected():
     with pytest.raises(ValueError, match="size is 0"):
         MicroBatches(nn.Linear(1, 1), size=0, loss=F.cross_entropy)
 
 
 @pytest.mark.parametrize("value", [0, -3])
-def test_the_module_names_its_field(value):
+def test_module_names_its_field(value):
     with pytest.raises(ValueError, match=r"model\.micro_batch is"):
         LitClassifier(micro_batch=value)
 

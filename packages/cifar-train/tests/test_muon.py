@@ -27,24 +27,14 @@ def test_singular_vectors_stay_and_singular_values_near_one(rows, columns, seed)
 
 @settings(deadline=None)
 @given(st.integers(1, 12), st.integers(1, 12), st.floats(1e-3, 1e3))
-def test_only_the_direction_counts(rows, columns, scale):
+def test_scaling_a_matrix_changes_nothing(rows, columns, scale):
     matrix = random_matrix(rows, columns).double()
     torch.testing.assert_close(orthogonalize(matrix * scale), orthogonalize(matrix), atol=1e-6, rtol=1e-6)
 
 
-def test_agrees_with_the_polar_factor_of_the_exact_decomposition():
-    matrix = random_matrix(16, 40).double()
-    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
-    polar = left @ right
-    found = orthogonalize(matrix)
-    cosine = (found * polar).sum() / (found.norm() * polar.norm())
-    assert cosine > 0.98
-
-
 @pytest.mark.parametrize("steps", [1, 3, 5])
 @pytest.mark.parametrize("shape", [(8, 72), (72, 8), (32, 32)])
-def test_is_the_published_iteration(shape, steps):
-    """Collected on the Gram matrix or applied to the matrix itself, in double precision: the same."""
+def test_orthogonalize_is_the_published_iteration(shape, steps):
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     x = matrix / matrix.norm()
     for _ in range(steps):
@@ -62,11 +52,6 @@ def test_bfloat16_factors_err_by_less_than_the_iteration(shape):
     assert 0 < (rounded - exact).norm() < 0.1 * (exact - left @ right).norm()
 
 
-def test_transposing_commutes():
-    matrix = random_matrix(20, 7).double()
-    torch.testing.assert_close(orthogonalize(matrix.T), orthogonalize(matrix).T)
-
-
 def test_zero_stays_zero():
     assert orthogonalize(torch.zeros(3, 4)).eq(0).all()
 
@@ -74,7 +59,7 @@ def test_zero_stays_zero():
 @pytest.mark.parametrize(
     ("matrix", "steps", "named"), [(torch.zeros(3), 5, "shape"), (torch.eye(3), 0, "steps")]
 )
-def test_orthogonalize_refuses(matrix, steps, named):
+def test_orthogonalize_rejects_other_shapes_and_steps(matrix, steps, named):
     with pytest.raises(ValueError, match=named):
         orthogonalize(matrix, steps=steps)
 
@@ -132,7 +117,7 @@ def test_kernels_keep_their_norm_and_move_by_an_orthogonal_update():
     torch.testing.assert_close(update, orthogonalize(kernel.grad.flatten(1), steps=5), atol=1e-3, rtol=1e-3)
 
 
-def test_falls_on_a_small_problem_and_survives_a_round_trip_of_its_state():
+def test_loss_falls_and_a_resumed_optimizer_continues_exactly():
     def train(steps, state=None, weights=None):
         torch.manual_seed(0)
         net = torch.nn.Sequential(
