@@ -1,6 +1,7 @@
 """The maps: equal to pytorch-grad-cam's and to the closed form, without a trace, from many threads."""
 
 import copy
+import tracemalloc
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from cifar_explain import METHODS, Versus, explain
-from cifar_explain.cam.methods import _CLASSES
+from cifar_explain.cam.methods import _CLASSES, layer_maps
 
 pytestmark = pytest.mark.numeric
 
@@ -40,6 +41,24 @@ def test_maps_equal_pytorch_grad_cam_called_once_per_layer(method, model, images
     assert maps.max() <= 1
     assert_close(maps, expected)
     assert np.ptp(expected, axis=(2, 3)).max() > 0.9  # the comparison is not one of zeros
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_constant_added_to_a_logit_changes_no_map(method, model, images, assert_close):
+    expected = explain(model, images, method=method, target=1)
+    with torch.no_grad():
+        model.fc.bias[1] += 50
+    assert_close(explain(model, images, method=method, target=1), expected)
+
+
+def test_eigencam_takes_memory_by_the_pixels_not_by_their_square():
+    activations = np.random.default_rng(0).random((1, 4, 64, 64), np.float32)
+    layer_maps("eigencam", activations, None, size=(64, 64))  # imports
+    tracemalloc.start()
+    layer_maps("eigencam", activations, None, size=(64, 64))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * activations.nbytes  # a matrix of 4096 x 4096 would be 1024 times as large
 
 
 def test_gradcam_equals_the_closed_form(model, images, assert_close):

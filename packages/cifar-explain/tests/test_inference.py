@@ -1,13 +1,14 @@
 """The private view keeps what models do outside the registered tree."""
 
 import types
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from cifar_explain import explain
+from cifar_explain import explain, predict_logits
 from cifar_explain.inference import private_view
 
 pytestmark = pytest.mark.numeric
@@ -35,14 +36,81 @@ def test_tied_modules_stay_tied():
     assert view[0] is view[1][0]
 
 
-def test_bound_methods_and_lists_of_modules_point_into_the_view(model, images, assert_close):
+def tail(net, x):
+    return net.fc(net.drop(torch.relu(net.deep(x)).mean((2, 3))))
+
+
+def recursive(net):
+    def head(x, *, again=True):
+        return head(x, again=False) if again else tail(net, x)
+
+    return head
+
+
+class Head:
+    def __init__(self, net):
+        self.net = net
+
+    def run(self, x):
+        return tail(self.net, x)
+
+    __call__ = run
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(lambda net: lambda x: tail(net, x), id="closure"),
+        pytest.param(lambda net: lambda x, net=net: tail(net, x), id="default"),
+        pytest.param(lambda net: lambda x, *, parts=(net,): tail(parts[0], x), id="keyword"),
+        pytest.param(lambda net: eval("lambda x: tail(net, x)", {"net": net, "tail": tail}), id="global"),
+        pytest.param(recursive, id="recursive"),
+        pytest.param(lambda net: partial(tail, net), id="partial"),
+        pytest.param(lambda net: partial(lambda f, x: f(x), Head(net).run), id="partial of a method"),
+        pytest.param(Head, id="object"),
+        pytest.param(lambda net: {"run": Head(net).run}["run"], id="method of an object"),
+    ],
+)
+def test_whatever_holds_the_model_points_into_the_view(head, model, images, assert_close):
     expected = explain(model, images)
-    original_forward = type(model).forward
-    model.forward = types.MethodType(lambda self, x: original_forward(self, x), model)
+    model.head = head(model)
+    model.forward = types.MethodType(lambda self, x: self.head(self.middle(self.stem(x))), model)
     model.parts = [model.stem, {"not": "rebound"}]
-    assert_close(explain(model, images), expected)
+    # The original, in training mode, would run its dropout and no hook of the view.
+    assert_close(explain(model.train(), images), expected)
     view, _ = private_view(model)
     assert view.parts[0] is view.stem
+
+
+def test_hooks_of_the_model_write_where_they_wrote_before(model, images):
+    seen = []
+    model.drop.register_forward_hook(lambda *_: seen.append(model.training))
+    explain(model.train(), images)
+    assert seen == [False]
+
+
+IMAGES = np.random.default_rng(0).random((2, 3, 8, 8), np.float32)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param(IMAGES.astype(np.float64), id="float64"),
+        pytest.param(torch.from_numpy(IMAGES).double(), id="float64 tensor"),
+        pytest.param(IMAGES.astype(np.longdouble), id="long double"),
+        pytest.param(IMAGES.astype(">f4"), id="big-endian"),
+        pytest.param(IMAGES[..., ::-1].copy()[..., ::-1], id="negative strides"),
+        pytest.param(np.asfortranarray(IMAGES), id="Fortran order"),
+        pytest.param(np.broadcast_to(IMAGES, IMAGES.shape), id="read-only"),
+    ],
+)
+def test_images_of_any_precision_and_memory_layout_are_those_of_float32(given, model):
+    expected = predict_logits(model, torch.from_numpy(IMAGES))
+    np.testing.assert_array_equal(predict_logits(model, given), expected)
+    np.testing.assert_array_equal(explain(model, given), explain(model, IMAGES))
+    half = torch.from_numpy(IMAGES).half()
+    np.testing.assert_array_equal(predict_logits(model, half), predict_logits(model, half.float().numpy()))
+    assert np.isfinite(predict_logits(model.bfloat16(), given)).all()
 
 
 def test_parametrized_weights_give_the_same_maps(images, assert_close):

@@ -1,10 +1,12 @@
 """A private view of a model: the same weights, but hooks, modes and graphs of its own."""
 
+import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from types import MethodType
+from contextlib import contextmanager, suppress
+from functools import partial
+from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any, TypeAlias
 
 import torch
@@ -43,7 +45,7 @@ def hooked(hooks: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]:
             handle.remove()
 
 
-def private_view(model: nn.Module) -> tuple[nn.Module, dict[int, nn.Module]]:
+def private_view(model: nn.Module) -> tuple[nn.Module, dict[int, Any]]:
     """Returns a copy of a model's modules that shares its weights, and the copies by `id` of their original.
 
     The copy is in evaluation mode and none of its parameters requires a gradient. Hooks and modes of the copy
@@ -58,7 +60,7 @@ def private_view(model: nn.Module) -> tuple[nn.Module, dict[int, nn.Module]]:
     (True, False)
     """
     originals = list(check_module(model).modules())
-    copies: dict[int, nn.Module] = {id(module): object.__new__(type(module)) for module in originals}
+    copies: dict[int, Any] = {id(module): object.__new__(type(module)) for module in originals}
     for module in originals:
         wrapped = module._modules.get("_orig_mod")
         if wrapped is not None:
@@ -78,15 +80,16 @@ def check_module(model: Any) -> nn.Module:
     return model
 
 
-def on_device_of(view: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Returns the images on the device of the model's weights, as tensors that a backward pass may keep."""
-    parameter = next(view.parameters(), None)
-    return _ordinary(images if parameter is None else images.to(parameter.device))
+def as_inputs_of(view: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Returns the images with the device and the precision of the model's weights, for a backward pass too."""
+    # Weights of 8 bits, of a quantized model, take inputs of another type.
+    weight = next((p for p in view.parameters() if p.is_floating_point() and p.itemsize > 1), None)
+    return _ordinary(images if weight is None else images.to(weight.device, weight.dtype))
 
 
-def _copied_state(module: nn.Module, copies: dict[int, nn.Module]) -> dict[str, Any]:
+def _copied_state(module: nn.Module, copies: dict[int, Any]) -> dict[str, Any]:
     # `dict()` and `list()` copy at once, so that another thread may set attributes or hooks meanwhile.
-    state = {name: _rebound(value, copies) for name, value in dict(module.__dict__).items()}
+    state = {name: _rebound(value, copies, fresh=True) for name, value in dict(module.__dict__).items()}
     # What `module.compile()` leaves behind would call the original.
     state.pop("_compiled_call_impl", None)
     state["_parameters"] = {
@@ -101,17 +104,60 @@ def _copied_state(module: nn.Module, copies: dict[int, nn.Module]) -> dict[str, 
     return state
 
 
-def _rebound(value: Any, copies: dict[int, nn.Module]) -> Any:
-    """Returns the value with modules, their methods and plain containers of both pointing into the copy."""
-    if isinstance(value, nn.Module):
-        return copies.get(id(value), value)
-    if isinstance(value, MethodType) and id(value.__self__) in copies:
-        return MethodType(value.__func__, copies[id(value.__self__)])
+def _rebound(value: Any, copies: dict[int, Any], *, fresh: bool = False) -> Any:
+    """Returns the value with every module in it replaced by its copy, or the value itself if it holds none.
+
+    Looks into containers, functions, methods, partials and other objects with modules as attributes. A container
+    that is `fresh` is copied in any case.
+    """
+    if id(value) in copies:
+        return copies[id(value)]
+    if isinstance(value, FunctionType):
+        return _rebound_function(value, copies)
+    parts: list[Any]
     if type(value) in (list, tuple):
-        return type(value)(_rebound(item, copies) for item in value)
-    if type(value) in (dict, OrderedDict):
-        return type(value)((key, _rebound(item, copies)) for key, item in list(value.items()))
-    return value
+        parts = list(value)
+    elif type(value) in (dict, OrderedDict):
+        parts = list(value.items())
+    elif isinstance(value, MethodType):
+        parts, fresh = [value.__func__, value.__self__], False
+    elif type(value) is partial:
+        parts, fresh = [value.func, value.args, value.keywords], False
+    elif not isinstance(value, type | ModuleType) and any(
+        id(part) in copies for part in list(getattr(value, "__dict__", {}).values())
+    ):
+        other = copies[id(value)] = copy.copy(value)
+        vars(other).update(_rebound(vars(value), copies, fresh=True))
+        return other
+    else:
+        return value
+    found = [_rebound(part, copies, fresh=fresh) for part in parts]
+    if not fresh and all(one is part for one, part in zip(found, parts, strict=True)):
+        return value
+    if type(value) is partial:
+        return partial(found[0], *found[1], **found[2])
+    return MethodType(*found) if isinstance(value, MethodType) else type(value)(found)
+
+
+def _rebound_function(function: FunctionType, copies: dict[int, Any]) -> FunctionType:
+    cells, scope = function.__closure__ or (), function.__globals__
+    known = {name: scope.get(name) for name in function.__code__.co_names}
+    models = {name: copies[id(value)] for name, value in known.items() if id(value) in copies}
+    scope = {**scope, **models} if models else scope
+    closure = tuple(CellType() for _ in cells)
+    defaults = _rebound(function.__defaults__, copies)
+    other = FunctionType(function.__code__, scope, function.__name__, defaults, closure)
+    other.__kwdefaults__ = _rebound(function.__kwdefaults__, copies)
+    found = [(defaults, function.__defaults__), (other.__kwdefaults__, function.__kwdefaults__)]
+    # Noted before the closure is looked into, since a function may hold itself.
+    copies[id(function)] = other
+    for cell, original in zip(closure, cells, strict=True):
+        with suppress(ValueError):  # of an empty cell
+            cell.cell_contents = _rebound(original.cell_contents, copies)
+            found.append((cell.cell_contents, original.cell_contents))
+    if not models and all(new is old or new is other for new, old in found):
+        copies[id(function)] = function
+    return copies[id(function)]
 
 
 def _ordinary(tensor: torch.Tensor) -> torch.Tensor:

@@ -53,7 +53,12 @@ def as_images(images: Any) -> torch.Tensor:
         raise ValueError(
             f"images must be floating point and normalised as the model expects, got {images.dtype}"
         )
-    tensor = images.detach() if isinstance(images, torch.Tensor) else torch.tensor(images)
+    if isinstance(images, np.ndarray):
+        # A copy as torch takes it: in native byte order, in a type that it has, with no negative strides.
+        images = torch.from_numpy(
+            np.array(images, np.float64 if images.itemsize > 4 else np.float32, order="C")
+        )
+    tensor = images.detach()
     finite = tensor.isfinite().flatten(1).all(dim=1)
     if not finite.all():
         raise ValueError(f"images must be finite, but image {int(finite.int().argmin())} has NaN or infinity")

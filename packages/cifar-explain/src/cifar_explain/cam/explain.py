@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cifar_explain.cam.methods import METHODS, layer_maps, uses_gradients
 from cifar_explain.cam.targets import Classes, Layer, Score, Versus, find_layers, resolve_target
-from cifar_explain.inference import Progress, hooked, on_device_of, private_view
+from cifar_explain.inference import Progress, as_inputs_of, hooked, private_view
 from cifar_explain.validation import as_images, as_logits, check_choice
 
 
@@ -36,7 +36,7 @@ def explain(
 
     Args:
         model: Any module with spatial layers that gives logits `(N, K)`.
-        images: Images `(N, C, H, W)`, normalised as the model expects. Moved to the model's device.
+        images: Images `(N, C, H, W)`, normalised as the model expects. Taken to its device and precision.
         layers: Names or modules, as in `find_layers`; None for all of `model.cam_layers`.
         method: One of `METHODS`; "eigencam" ignores the target.
         target: The class to explain: "predicted", one class by name or index, a class for each image (such as
@@ -61,7 +61,7 @@ def explain(
     # A caller's inference mode would forbid the backward pass; views and clones must be made outside it.
     with torch.inference_mode(False), torch.enable_grad():
         view, copies = private_view(model)
-        inputs = on_device_of(view, as_images(images))
+        inputs = as_inputs_of(view, as_images(images))
         viewed = {name: copies[id(layer)] for name, layer in originals.items()}
         logits, outputs = run_layers(view, inputs, viewed, with_graph=uses_gradients(method))
         scores = resolve_target(target, logits.detach(), class_names=class_names)

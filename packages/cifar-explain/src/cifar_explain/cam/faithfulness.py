@@ -13,7 +13,7 @@ from cifar_explain.cam.explain import explain, run_layers
 from cifar_explain.cam.methods import METHODS
 from cifar_explain.cam.overlay import upsample_map
 from cifar_explain.cam.targets import Classes, Layer, Score, Versus, find_layers, resolve_target
-from cifar_explain.inference import BATCH_SIZE, Progress, on_device_of, private_view
+from cifar_explain.inference import BATCH_SIZE, Progress, as_inputs_of, private_view
 from cifar_explain.validation import as_images, check_choice, check_count
 
 #: The method name under which random maps are scored.
@@ -130,7 +130,7 @@ def measure_faithfulness(
     with torch.inference_mode(False), torch.no_grad():
         view, copies = private_view(model)
         viewed = {name: copies[id(layer)] for name, layer in found.items()}
-        batches = torch.split(on_device_of(view, inputs), BATCH_SIZE)
+        batches = torch.split(as_inputs_of(view, inputs), BATCH_SIZE)
         outputs = run_layers(view, batches[0][:1], viewed)[1]
         sizes = {name: (int(output.shape[2]), int(output.shape[3])) for name, output in outputs.items()}
         logits = torch.cat([run_layers(view, batch, {})[0] for batch in batches])
@@ -230,7 +230,7 @@ class Imputer:
 
         missing = np.flatnonzero(mask.numpy().ravel() == 0)
         matrix, right = road.NoisyLinearImputer.setup_sparse_system(
-            mask.numpy(), image.numpy(), road.neighbors_weights
+            mask.numpy(), image.double().numpy(), road.neighbors_weights
         )
         values = road.spsolve(road.csc_matrix(matrix), right).reshape(len(missing), len(image)).T
         values += self.noise * self.generator.standard_normal(values.shape)

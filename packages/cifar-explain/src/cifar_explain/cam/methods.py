@@ -49,7 +49,21 @@ def layer_maps(
     # The library asks its model for the device of a parameter, and for nothing else where all is recorded.
     cam = getattr(pytorch_grad_cam, _CLASSES[method])(nn.PReLU(), [])
     with np.errstate(all="ignore"):
-        maps = cam.get_cam_image(None, None, None, activations, gradients, False)
+        if method == "eigencam":
+            maps = _principal_maps(activations)
+        else:
+            maps = cam.get_cam_image(None, None, None, activations, gradients, False)
         # Scaled, resized and scaled again, since interpolation flattens peaks.
         scaled: NDArray[np.float32] = scale(scale(np.maximum(maps, 0), size[::-1]))
     return scaled
+
+
+def _principal_maps(activations: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns what the library's EigenCAM does, whose full decomposition takes memory by the square of the pixels."""
+    count, channels, height, width = activations.shape
+    if not np.isfinite(activations).all():
+        return np.full((count, height, width), np.nan, np.float32)
+    points = activations.reshape(count, channels, -1).swapaxes(1, 2)
+    points = points - points.mean(axis=1, keepdims=True)
+    axes = np.linalg.svd(points, full_matrices=False)[2][:, 0]
+    return (points @ axes[:, :, None]).reshape(count, height, width)
