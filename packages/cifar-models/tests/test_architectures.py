@@ -7,15 +7,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from cifar_models import ResNet9, ResNet18, WhiteNet, create_model, list_models, register_model
-from cifar_models.architectures import registry
 from cifar_models.architectures.whitenet import whitening_filters
 
 pytestmark = pytest.mark.numeric
-
-
-@pytest.fixture(autouse=True)
-def own_registry(monkeypatch):
-    monkeypatch.setattr(registry, "_FACTORIES", dict(registry._FACTORIES))
 
 
 def images(*shape: int, seed: int = 1) -> Tensor:
@@ -30,24 +24,10 @@ def model(request: pytest.FixtureRequest) -> nn.Module:
 each_factory = pytest.mark.parametrize("factory", [ResNet9, ResNet18, WhiteNet])
 
 
-def whitenet_parameters(inputs: int, widths: tuple[int, ...]) -> int:
-    """Counted in closed form: a whitening layer, two convolutions and norms a group, the classifier."""
-    count = 3 * 4 * inputs + inputs
-    for width in widths:
-        count += 9 * inputs * width + 9 * width * width + 4 * width
-        inputs = width
-    return count + 10 * inputs
-
-
 @pytest.mark.parametrize(
-    ("factory", "expected"),
-    [
-        (ResNet9, 6_573_130),  # as published
-        (ResNet18, 11_173_962),
-        (WhiteNet, whitenet_parameters(24, (32, 128, 128))),
-    ],
+    ("factory", "expected"), [(ResNet9, 6_573_130), (ResNet18, 11_173_962), (WhiteNet, 498_104)]
 )
-def test_parameter_count(factory, expected):
+def test_parameter_count_is_as_published(factory, expected):
     assert sum(p.numel() for p in factory().parameters()) == expected
 
 
@@ -161,9 +141,7 @@ def initialised(create) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(7)
         made = create()
-        if not isinstance(
-            made, ResNet9 | ResNet18 | nn.Sequential
-        ):  # torchvision has an initialisation of its own
+        if create is torchvision_resnet18:  # it has an initialisation of its own
             torch.manual_seed(7)
             for module in made.modules():
                 if isinstance(module, nn.Conv2d | nn.Linear):
@@ -208,32 +186,29 @@ def correlated_images(count=256, size=12):
     return torch.einsum("nchw,cd->ndhw", blurred, mixing)
 
 
-@settings(deadline=None, max_examples=20)
-@given(st.integers(1, 3), st.floats(0.1, 10.0))
-def test_whitened_patches_are_uncorrelated_and_of_unit_variance(patch, scale):
+@settings(deadline=None, max_examples=10)
+@given(st.floats(0.1, 10.0))
+def test_whitened_patches_are_uncorrelated_and_of_unit_variance(scale):
     scaled = correlated_images() * scale
-    filters = whitening_filters(scaled, patch=patch, eps=0.0).double()
+    filters = whitening_filters(scaled, eps=0.0).double()
     flat = nn.functional.conv2d(scaled.double(), filters).permute(1, 0, 2, 3).flatten(1)
-    torch.testing.assert_close(flat @ flat.T / flat.size(1), torch.eye(len(flat)).double(), atol=2e-2, rtol=0)
-
-
-def test_filters_do_not_depend_on_the_sign_of_the_images():
-    given = correlated_images()
-    torch.testing.assert_close(whitening_filters(given), whitening_filters(-given), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(flat @ flat.T / flat.size(1), torch.eye(12).double(), atol=2e-2, rtol=0)
+    # Of the two signs of an eigenvector the same on every machine.
+    assert (filters.flatten(1).amax(1) == filters.abs().flatten(1).amax(1)).all()
 
 
 @pytest.mark.parametrize(
-    ("given", "patch", "message"),
+    ("given", "message"),
     [
-        (torch.zeros(3, 8, 8), 2, r"got \(3, 8, 8\)"),
-        (torch.zeros(1, 3, 3, 3), 2, "more images"),
-        (torch.full((8, 3, 8, 8), float("nan")), 2, "NaN"),
-        (torch.zeros(8, 3, 8, 8), 9, r"at least patch = 9 >= 1, got \(8, 3, 8, 8\)"),
+        (torch.zeros(3, 8, 8), r"got \(3, 8, 8\)"),
+        (torch.zeros(8, 3, 8, 1), r"at least 2, got \(8, 3, 8, 1\)"),
+        (torch.zeros(1, 3, 3, 3), "more images"),
+        (torch.full((8, 3, 8, 8), float("nan")), "NaN"),
     ],
 )
-def test_images_that_cannot_be_whitened_are_rejected(given, patch, message):
+def test_images_that_cannot_be_whitened_are_rejected(given, message):
     with pytest.raises(ValueError, match=message):
-        whitening_filters(given, patch=patch)
+        whitening_filters(given)
 
 
 def test_initialize_sets_both_signs_and_leaves_the_rest():
@@ -287,22 +262,14 @@ def test_whitenet_is_its_layers_with_the_activation_asked_for(activation, layer,
 
 
 def test_models_are_created_by_name():
-    created = [type(create_model(name)) for name in list_models()]
-    assert dict(zip(list_models(), created, strict=True)) == {
-        "resnet18": ResNet18,
-        "resnet9": ResNet9,
-        "whitenet": WhiteNet,
-    }
+    created = {name: type(create_model(name)) for name in list_models()}
+    assert created == {"resnet18": ResNet18, "resnet9": ResNet9, "whitenet": WhiteNet}
     assert create_model("resnet18", num_classes=3).fc.out_features == 3
 
 
-@pytest.mark.parametrize("name", ["resnet_9", ""])
-def test_unknown_names_are_answered_with_all_names(name):
-    with pytest.raises(ValueError, match=f"no architecture '{name}'; known are resnet18, resnet9, whitenet"):
-        create_model(name)
-
-
-def test_unknown_arguments_are_answered_with_all_arguments():
+def test_unknown_names_and_arguments_are_answered_with_the_known_ones():
+    with pytest.raises(ValueError, match="no architecture 'resnet_9'; known are resnet18, resnet9, whitenet"):
+        create_model("resnet_9")
     with pytest.raises(ValueError, match=r"resnet9: got an .*'clases'; its .* num_classes, in_channels"):
         create_model("resnet9", clases=10)
 

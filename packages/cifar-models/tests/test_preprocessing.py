@@ -4,36 +4,19 @@ import dataclasses
 import io
 import itertools
 import json
-import struct
+import re
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageOps, ImageSequence
 
 from cifar_models import CIFAR10, InputSpec
 
-MODES = [
-    "1",
-    "L",
-    "LA",
-    "La",
-    "P",
-    "PA",
-    "RGB",
-    "RGBA",
-    "RGBa",
-    "RGBX",
-    "CMYK",
-    "YCbCr",
-    "LAB",
-    "HSV",
-    "I",
-    "F",
-]
+MODES = ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"]
 MODES_16 = ["I;16", "I;16L", "I;16B", "I;16N"]
 LEVELS = torch.arange(256, dtype=torch.uint8).repeat_interleave(3).reshape(1, 16, 16, 3)
 
@@ -90,39 +73,19 @@ def test_specs_survive_json(classes, mean, std, size):
 
 
 @pytest.mark.parametrize(
-    ("key", "values"),
+    ("key", "value"),
     [
-        (
-            "classes",
-            [
-                ["a"] * 10,
-                ["a", "b", "a"],
-                ["a"],
-                [],
-                "abcdefghij",
-                ["a", 9],
-                ["a", ""],
-                ["a", "\x1b[31m"],
-                ["a", ["j"]],
-            ],
-        ),
-        (
-            "mean",
-            [
-                [125.3, 122.9, 113.9],
-                [0.5, 0.5],
-                *([0.5, 0.5, x] for x in (np.nan, np.inf, 10**400, "0.5")),
-                0.5,
-            ],
-        ),
-        ("std", [[0.2, 0.2, 0.0], [0.2, 0.2, -0.2], [62.9, 62.1, 66.7], None]),
-        ("size", [15, 10**9, 32.0, True]),
+        *(("classes", names) for names in (["a", "b", "a"], ["a"], "abcdefghij")),
+        *(("classes", ["a", name]) for name in (9, "", "\x1b[31m", ["j"])),
+        *(("mean", values) for values in ([125.3, 122.9, 113.9], [0.5, 0.5], 0.5)),
+        *(("mean", [0.5, 0.5, value]) for value in (np.nan, np.inf, 10**400, "0.5")),
+        *(("std", [0.2, 0.2, value]) for value in (0.0, -0.2, 62.9)),
+        *(("size", value) for value in (15, 10**9, 32.0, True)),
     ],
 )
-def test_impossible_values_are_named(key, values):
-    for value in values:
-        with pytest.raises(ValueError, match=f"^{key} must be "):
-            InputSpec.from_dict({**CIFAR10.to_dict(), key: value})
+def test_impossible_values_are_named(key, value):
+    with pytest.raises(ValueError, match=f"^{key} must be "):
+        InputSpec.from_dict({**CIFAR10.to_dict(), key: value})
 
 
 @pytest.mark.parametrize("values", [{}, {**CIFAR10.to_dict(), "extra": 1}, [], None, "spec"])
@@ -145,21 +108,11 @@ def test_normalize_agrees_with_the_formula_in_double_precision():
     np.testing.assert_allclose(ours.numpy(), expected.transpose(0, 3, 1, 2), rtol=0, atol=1e-6)
 
 
-def test_normalize_agrees_with_torchvision():
-    transforms = pytest.importorskip(
-        "torchvision.transforms", reason="torchvision is the oracle of normalize"
-    )
-    image = Image.fromarray(LEVELS[0].numpy())
-    theirs = transforms.Normalize(CIFAR10.mean, CIFAR10.std)(transforms.ToTensor()(image))
-    torch.testing.assert_close(CIFAR10.normalize(LEVELS)[0], theirs, rtol=0, atol=1e-6)
-
-
 def test_normalize_takes_tensors_arrays_views_and_read_only_memory():
     images = np.random.default_rng(1).integers(0, 256, (4, 8, 6, 3), dtype=np.uint8)
     expected = CIFAR10.normalize(torch.from_numpy(images.copy()))
-    frozen = images.copy()
-    frozen.flags.writeable = False
-    assert torch.equal(CIFAR10.normalize(frozen), expected)
+    images.flags.writeable = False
+    assert torch.equal(CIFAR10.normalize(images), expected)
     assert torch.equal(CIFAR10.normalize(images[::-1]), expected.flip(0))
     assert torch.equal(CIFAR10.normalize(images[:, :, ::-1]), expected.flip(3))
     assert expected.is_contiguous(memory_format=torch.channels_last)
@@ -185,24 +138,19 @@ def test_denormalize_rounds_and_clips():
 @pytest.mark.parametrize(
     ("method", "wrong", "error", "message"),
     [
-        *(
-            (CIFAR10.normalize, wrong, ValueError, r"images must be uint8 of shape \(N, H, W, 3\), got ")
-            for wrong in (
-                np.zeros((1, 8, 8, 3)),
-                np.zeros((8, 8, 3), np.uint8),
-                np.zeros((1, 3, 8, 8), np.uint8),
-                torch.zeros(1, 8, 8, 3),
-            )
+        (
+            CIFAR10.normalize,
+            np.zeros((1, 8, 8, 3)),
+            ValueError,
+            r"uint8 of shape \(N, H, W, 3\), got float64",
         ),
+        (CIFAR10.normalize, torch.zeros(1, 8, 8, 3), ValueError, "got torch.float32"),
+        (CIFAR10.normalize, np.zeros((8, 8, 3), np.uint8), ValueError, r"of shape \(8, 8, 3\)"),
+        (CIFAR10.normalize, np.zeros((1, 3, 8, 8), np.uint8), ValueError, r"of shape \(1, 3, 8, 8\)"),
         (CIFAR10.normalize, [[1]], TypeError, "numpy array or a tensor, got list"),
-        *(
-            (CIFAR10.denormalize, wrong, ValueError, r"floating-point of shape \(N, 3, H, W\), got ")
-            for wrong in (
-                torch.zeros(1, 3, 8, 8, dtype=torch.uint8),
-                torch.zeros(3, 8, 8),
-                torch.zeros(1, 8, 8, 3),
-            )
-        ),
+        (CIFAR10.denormalize, LEVELS, ValueError, r"floating-point of shape \(N, 3, H, W\), got torch.uint8"),
+        (CIFAR10.denormalize, torch.zeros(3, 8, 8), ValueError, r"of shape \(3, 8, 8\)"),
+        (CIFAR10.denormalize, torch.zeros(1, 8, 8, 3), ValueError, r"of shape \(1, 8, 8, 3\)"),
         (CIFAR10.denormalize, torch.full((1, 3, 2, 2), float("nan")), ValueError, "NaN"),
     ],
 )
@@ -218,6 +166,8 @@ def test_rgb_of_the_right_size_passes_unchanged(array):
 
 
 @settings(max_examples=30, deadline=None)
+@example(height=1, width=5000)
+@example(height=5000, width=1)
 @given(height=st.integers(1, 200), width=st.integers(1, 200))
 def test_other_sizes_are_fitted_as_pillow_does(height, width):
     image = Image.fromarray(noise(height, width))
@@ -225,12 +175,7 @@ def test_other_sizes_are_fitted_as_pillow_does(height, width):
     assert np.array_equal(pixels(image), np.asarray(expected))
 
 
-@pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (1, 1)])
-def test_extreme_shapes_are_fitted(size):
-    assert np.array_equal(pixels(Image.new("RGB", size, (9, 8, 7))), np.full((32, 32, 3), (9, 8, 7)))
-
-
-@pytest.mark.parametrize("mode", [*MODES, *MODES_16])
+@pytest.mark.parametrize("mode", [*MODES, "I", "F", *MODES_16])
 def test_every_mode_gives_rgb_and_keeps_the_original(mode):
     image = Image.new(mode, (50, 40))
     before = image.tobytes()
@@ -296,12 +241,6 @@ def test_long_greys_are_scaled_by_their_range(mode, white):
     assert np.array_equal(pixels(image)[..., 0], expected)
 
 
-@pytest.mark.parametrize("mode", ["I", "F"])
-def test_a_long_grey_of_bytes_is_the_same_image(mode):
-    grey = Image.fromarray(noise()).convert("L")
-    assert np.array_equal(pixels(grey.convert(mode)), pixels(grey))
-
-
 @pytest.mark.parametrize("value", [-1.0, 65536.0, float("nan"), float("inf")])
 def test_long_greys_beyond_their_range_are_rejected(value):
     with pytest.raises(ValueError, match="mode F must have values from 0 to 65535"):
@@ -311,13 +250,12 @@ def test_long_greys_beyond_their_range_are_rejected(value):
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
 def test_exif_orientation_is_applied_once(half, orientation, format):
-    options = {"lossless": True} if format == "WEBP" else {}
-    image = reopened(Image.fromarray(half), format, exif=exif(orientation), **options)
-    expected = np.asarray(ImageOps.exif_transpose(image.copy()))
+    image = Image.fromarray(half)
+    opened = reopened(image, format, exif=exif(orientation), lossless=True)
+    image.getexif()[0x0112] = orientation
+    expected = np.asarray(ImageOps.exif_transpose(image))
     assert (orientation == 1) == np.array_equal(expected, half)
-    assert np.array_equal(
-        pixels(reopened(Image.fromarray(half), format, exif=exif(orientation), **options)), expected
-    )
+    assert np.array_equal(pixels(opened), expected)
 
 
 def test_orientation_comes_before_cropping():
@@ -339,21 +277,12 @@ def test_images_with_damaged_exif_are_accepted(position, value, cut):
     assert pixels(image).shape == (32, 32, 3)
 
 
-@pytest.mark.parametrize("block", [b"", b"Exif\0\0", b"Exif\0\0XX*\0", b"II*\0\x08\0\0\0", b"garbage"])
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF:UserWarning")
+@pytest.mark.parametrize("block", [b"Exif\0\0XX*\0", b"garbage"])
 def test_unreadable_exif_is_ignored_with_a_warning(half, block):
-    def image():
-        opened = Image.fromarray(half)
-        opened.info["exif"] = block
-        return opened
-
-    try:
-        image().getexif()
-    except (SyntaxError, struct.error):
-        with pytest.warns(UserWarning, match="unreadable EXIF data, its orientation is ignored"):
-            assert np.array_equal(pixels(image()), half)
-    else:
-        assert np.array_equal(pixels(image()), half)
+    image = Image.fromarray(half)
+    image.info["exif"] = block
+    with pytest.warns(UserWarning, match="unreadable EXIF data, its orientation is ignored"):
+        assert np.array_equal(pixels(image), half)
 
 
 @pytest.mark.parametrize("value", [0, 9, 65535])
@@ -386,27 +315,18 @@ def test_arrays_give_the_same_as_their_images(shape):
 @pytest.mark.parametrize(
     ("shape", "dtype"),
     [
-        *(((32, 32, 3), dtype) for dtype in (np.float32, np.uint16, bool)),
-        *((shape, np.uint8) for shape in ((32, 32, 2), (3, 32, 32), (1, 32, 32, 3), (32,))),
+        *(((32, 32, 3), dtype) for dtype in ("float32", "uint16", "bool")),
+        *((shape, "uint8") for shape in ((32, 32, 2), (3, 32, 32), (1, 32, 32, 3), (32,))),
     ],
 )
 def test_other_arrays_are_rejected(shape, dtype):
-    wrong = np.zeros(shape, dtype)
-    with pytest.raises(ValueError, match="image must be a uint8 array of shape") as caught:
-        CIFAR10.preprocess(wrong)
-    assert f"got {wrong.dtype} of shape {shape}" in str(caught.value)
+    with pytest.raises(ValueError, match=re.escape(f"(H, W, 4), got {dtype} of shape {shape}")):
+        CIFAR10.preprocess(np.zeros(shape, dtype))
 
 
-@pytest.mark.parametrize(
-    ("empty", "got"),
-    [
-        (np.zeros((0, 32), np.uint8), r"the shape \(0, 32\)"),
-        (np.zeros((32, 0, 3), np.uint8), r"the shape \(32, 0, 3\)"),
-        (Image.new("RGB", (0, 5)), r"the size \(0, 5\)"),
-    ],
-)
-def test_empty_images_are_rejected(empty, got):
-    with pytest.raises(ValueError, match=f"at least one pixel, got {got}"):
+@pytest.mark.parametrize("empty", [np.zeros((5, 0), np.uint8), Image.new("RGB", (0, 5))])
+def test_empty_images_are_rejected(empty):
+    with pytest.raises(ValueError, match=r"at least one pixel, got the size \(0, 5\)"):
         CIFAR10.preprocess(empty)
 
 
@@ -417,10 +337,10 @@ def test_other_types_are_rejected(wrong):
 
 
 def test_truncated_files_are_named_as_such():
-    buffer = io.BytesIO()
-    Image.fromarray(noise(64, 64)).save(buffer, "PNG")
+    image = reopened(Image.fromarray(noise(64, 64)), "PNG")
+    image.fp.truncate(3000)
     with pytest.raises(OSError, match="truncated"):
-        CIFAR10.preprocess(Image.open(io.BytesIO(buffer.getvalue()[:3000])))
+        CIFAR10.preprocess(image)
 
 
 def test_a_batch_is_its_images_normalised():

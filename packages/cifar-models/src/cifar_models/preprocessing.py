@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageOps
 from torch import Tensor
 
-from cifar_models.validation import check_int
+from cifar_models.validation import check_int, shortened
 
 # Transposition for each EXIF orientation. Source: EXIF 2.3, table 4 (tag 0x0112).
 _UPRIGHT = {
@@ -69,11 +69,7 @@ class InputSpec:
         return ImageOps.fit(_to_rgb(image), (self.size, self.size), method=Image.Resampling.BICUBIC)
 
     def preprocess(self, image: Image.Image | NDArray[np.uint8]) -> Tensor:
-        """Returns `to_image(image)` normalised, float32 `(3, size, size)`.
-
-        >>> CIFAR10.preprocess(Image.new("RGBA", (640, 480))).shape
-        torch.Size([3, 32, 32])
-        """
+        """Returns `to_image(image)` normalised, float32 `(3, size, size)`."""
         return self.preprocess_batch([image])[0]
 
     def preprocess_batch(self, images: Sequence[Image.Image | NDArray[np.uint8]]) -> Tensor:
@@ -126,7 +122,6 @@ class InputSpec:
             raise ValueError("images must be numbers, got NaN among them")
         offset, scale = self._affine(images.device)
         levels = images.detach().to(torch.float32).mul(scale).add_(offset).round_().clamp_(0, 255)
-        # (N, 3, H, W) -> (N, H, W, 3)
         return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
     def to_dict(self) -> dict[str, Any]:
@@ -135,20 +130,10 @@ class InputSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "InputSpec":
-        """Returns the InputSpec of `to_dict`'s values.
-
-        Raises:
-            ValueError: If a key is missing or unknown, or a value is not allowed.
-
-        >>> InputSpec.from_dict({**CIFAR10.to_dict(), "size": 8})
-        Traceback (most recent call last):
-            ...
-        ValueError: size must be an int from 16 to 1024, got 8
-        """
+        """Inverts `to_dict`; raises a ValueError for a missing or unknown key or a value that is not allowed."""
         names = [field.name for field in fields(cls)]
         if not isinstance(values, Mapping) or set(values) != set(names):
-            found = sorted(map(str, values)) if isinstance(values, Mapping) else type(values).__name__
-            raise ValueError(f"an input spec must have exactly the keys {names}, got {found}")
+            raise ValueError(f"an input spec must have exactly the keys {names}, got {shortened(values)}")
         return cls(**values)
 
     def _affine(self, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -176,24 +161,17 @@ def _checked_channels(name: str, values: object, *, low: float, high: float) -> 
 
 def _to_rgb(image: Image.Image | NDArray[np.uint8]) -> Image.Image:
     if isinstance(image, np.ndarray):
-        image = _from_array(image)
+        if image.dtype != np.uint8 or image.ndim < 2 or image.shape[2:] not in ((), (1,), (3,), (4,)):
+            raise ValueError(
+                "image must be a uint8 array of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), "
+                f"got {image.dtype} of shape {image.shape}"
+            )
+        image = Image.fromarray(image[:, :, 0] if image.shape[2:] == (1,) else image)
     elif not isinstance(image, Image.Image):
         raise TypeError(f"image must be a PIL image or a uint8 numpy array, got {type(image).__name__}")
     if 0 in image.size:
         raise ValueError(f"image must have at least one pixel, got the size {image.size}")
     return _opaque(_upright(_first_frame(image)))
-
-
-def _from_array(array: NDArray[Any]) -> Image.Image:
-    shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
-    if array.dtype != np.uint8 or not shaped:
-        raise ValueError(
-            "image must be a uint8 array of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), "
-            f"got {array.dtype} of shape {array.shape}"
-        )
-    if array.size == 0:
-        raise ValueError(f"image must have at least one pixel, got the shape {array.shape}")
-    return Image.fromarray(array[:, :, 0] if array.shape[2:] == (1,) else array)
 
 
 def _first_frame(image: Image.Image) -> Image.Image:
@@ -208,7 +186,7 @@ def _first_frame(image: Image.Image) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    # Not ImageOps.exif_transpose: it also rewrites the EXIF block, and raises where that block is damaged.
+    # Not ImageOps.exif_transpose, which also rewrites the EXIF block and raises where it is damaged.
     image.load()  # a TIFF is turned while loading, and loses its orientation tag then
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)

@@ -11,7 +11,7 @@ from cifar_models.architectures.fuse import NormPair
 from cifar_models.architectures.resnet import check_images
 from cifar_models.validation import check_int
 
-# Side of the patches that are whitened, in pixels.
+# Side of the whitened patches in pixels.
 _PATCH = 2
 
 # On a CPU silu takes twice and gelu over three times as long as relu.
@@ -22,44 +22,36 @@ _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def whitening_filters(images: Tensor, *, patch: int = _PATCH, eps: float = 5e-4) -> Tensor:
-    """Returns filters whose responses to patches of `images` are uncorrelated and of equal variance.
+def whitening_filters(images: Tensor, *, eps: float = 5e-4) -> Tensor:
+    """Returns filters whose responses to 2x2 patches of `images` are uncorrelated and of equal variance.
 
-    Their shape is `(C*patch*patch, C, patch, patch)`, sorted by increasing variance of the patches along them.
+    Their shape is `(4 * C, C, 2, 2)`, sorted by increasing variance of the patches along them.
 
     Args:
         images: Normalised images `(N, C, H, W)`; a few thousand settle the covariance.
-        patch: Side of the patches in pixels.
         eps: Added to the variances (in units of the images' squared values), so that flat directions stay finite.
 
     Source: D. Page, "How to Train Your ResNet 8" (2019), patch whitening.
-
-    >>> torch.manual_seed(0).initial_seed()
-    0
-    >>> responses = nn.functional.conv2d(images := torch.rand(64, 3, 8, 8), whitening_filters(images, eps=0.0))
-    >>> second_moments = responses.permute(1, 0, 2, 3).flatten(1) @ responses.permute(1, 0, 2, 3).flatten(1).T
-    >>> torch.allclose(second_moments / (64 * 7 * 7), torch.eye(12), atol=1e-3)
-    True
     """
-    if images.ndim != 4 or not 1 <= patch <= min(images.shape[2:]):
+    if images.ndim != 4 or min(images.shape[2:]) < _PATCH:
         raise ValueError(
-            f"images must be (N, C, H, W) with H and W of at least patch = {patch} >= 1, got {tuple(images.shape)}"
+            f"images must be (N, C, H, W) with H and W of at least {_PATCH}, got {tuple(images.shape)}"
         )
     channels = images.size(1)
-    values = channels * patch * patch
-    patches = nn.functional.unfold(images.float(), patch).transpose(1, 2).reshape(-1, values)
+    values = channels * _PATCH**2
+    patches = nn.functional.unfold(images.float(), _PATCH).transpose(1, 2).reshape(-1, values)
     if len(patches) < values:
         raise ValueError(
-            f"images has {len(patches)} patches; at least {values} are needed, so give more images"
+            f"images have {len(patches)} patches, at least {values} are needed; give more images"
         )
     covariance = patches.T @ patches / len(patches)
     if not torch.isfinite(covariance).all():
-        raise ValueError("images holds NaN or infinite values; normalised finite images are needed")
+        raise ValueError("images must be finite, got NaN or infinite values among them")
     variances, directions = torch.linalg.eigh(covariance)
     # A common sign makes the filters the same on every machine: eigenvectors are defined up to theirs.
     largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
     filters = (directions * largest.sign() / (variances.clamp_min(0) + eps).sqrt()).T
-    return filters.reshape(-1, channels, patch, patch)
+    return filters.reshape(-1, channels, _PATCH, _PATCH)
 
 
 class _Group(nn.Module):
@@ -94,7 +86,8 @@ class WhiteNet(nn.Module):
     """A fixed whitening layer, three groups of two convolutions, global max pool, linear classifier.
 
     Batch norms have biases but no scales, convolutions start as the identity where they can, and the classifier starts
-    near zero. Call `initialize` with training images before training, not when loading weights.
+    near zero. Call `initialize` with training images before training, not when loading weights. Takes normalised images
+    `(N, in_channels, H, W)` with H and W of at least 16.
 
     Args:
         num_classes: Number of logits.
@@ -152,11 +145,11 @@ class WhiteNet(nn.Module):
         self.whiten.weight.copy_(torch.cat([filters, -filters]))
 
     def features(self, images: Tensor) -> Tensor:
-        """Returns the last feature maps, `(N, widths[2], h, w)`; 3x3 of 32x32 images."""
+        """Returns the last feature maps, `(N, widths[2], H', W')`; 3x3 of 32x32 images."""
         check_images(images, self.whiten.in_channels)
         x = self.activation(self.whiten(images))
         return self.layer3(self.layer2(self.layer1(x)))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Returns the logits, `(N, num_classes)`, of normalised images `(N, in_channels, H, W)` of at least 16x16."""
+        """Returns the logits, `(N, num_classes)`."""
         return self.head(self.features(images).amax((2, 3)))

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from cifar_models.preprocessing import InputSpec
 from cifar_models.validation import shortened
@@ -10,8 +10,8 @@ from cifar_models.validation import shortened
 #: Version of the JSON document; a reader rejects all others.
 FORMAT_VERSION = 1
 
-#: How weights may be stored, by torch's name > safetensors' name.
-DTYPES = {"float16": "F16", "float32": "F32"}
+#: How weights may be stored.
+DTYPES = "float16", "float32"
 
 _TYPES = {"architecture": str, "arguments": dict, "spec": dict, "recipe": dict, "metrics": dict, "dtype": str}
 
@@ -61,7 +61,7 @@ class WeightsHeader:
             ValueError: If the document is not valid, or of another format version.
         """
         try:
-            entries = json.loads(document, parse_constant=_reject_constant)
+            entries = json.loads(document)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"its header is not valid JSON: {error}") from error
         if not isinstance(entries, dict):
@@ -80,9 +80,6 @@ class WeightsHeader:
                 f"its dtype must be one of {', '.join(DTYPES)}, got {shortened(entries['dtype'])}"
             )
         entries["spec"] = InputSpec.from_dict(entries["spec"])
-        return cls(**{name: entries[name] for name in _TYPES}, format_version=version)
-
-
-def _reject_constant(name: str) -> NoReturn:
-    # NaN and infinity, which Python's parser lets through.
-    raise ValueError(f"{name} is not a number")
+        header = cls(**{name: entries[name] for name in _TYPES}, format_version=version)
+        header.to_json()  # rejects NaN and infinity, which Python's parser lets through
+        return header

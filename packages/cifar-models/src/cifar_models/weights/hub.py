@@ -10,7 +10,7 @@ from cifar_models.weights.io import Weights, load_weights
 FILENAME = "model.safetensors"
 
 # Source: huggingface_hub.utils.validate_repo_id, which checks the finer points.
-_REPO_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+_REPO_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
 
 
 def from_pretrained(
@@ -29,9 +29,8 @@ def from_pretrained(
         token: Hub token; None for the one stored by `hf auth login`, False for none.
 
     Raises:
-        FileNotFoundError: If the path does not exist.
-        ValueError: If this is neither a path nor a possible repository, the weights file is invalid, or a revision
-            is given for a local path.
+        FileNotFoundError: If this is neither an existing path nor a possible repository.
+        ValueError: If the weights file is invalid, or a revision is given for a local path.
         OSError: If the Hub cannot be reached or has no such repository, revision or file.
     """
     path, name = Path(repo_id_or_path), os.fspath(repo_id_or_path)
@@ -39,16 +38,9 @@ def from_pretrained(
         if revision is not None:
             raise ValueError(f"revision {revision!r} applies to the Hub, but {name!r} is local")
         return load_weights(path / filename if path.is_dir() else path)
-    if (
-        isinstance(repo_id_or_path, Path)
-        or path.suffix == ".safetensors"
-        or name.startswith((".", "~", os.sep))
-    ):
-        raise FileNotFoundError(f"there is no file or folder {name!r}")
-    if not _REPO_ID.fullmatch(name):
-        raise ValueError(
-            "repo_id_or_path must be an existing file or folder, or a Hub repository such as 'user/name', "
-            f"got {name!r}"
+    if isinstance(repo_id_or_path, Path) or path.suffix == ".safetensors" or not _REPO_ID.fullmatch(name):
+        raise FileNotFoundError(
+            f"{name!r} is neither a file or folder nor a Hub repository such as 'user/name'"
         )
     return load_weights(import_hub().hf_hub_download(name, filename, revision=revision, token=token))
 

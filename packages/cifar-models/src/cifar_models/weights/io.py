@@ -15,6 +15,8 @@ from typing import Any
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
 
 from cifar_models.architectures.registry import create_model
 from cifar_models.atomic import write_at_once
@@ -23,6 +25,9 @@ from cifar_models.validation import shortened
 from cifar_models.weights.header import DTYPES, FORMAT_VERSION, WeightsHeader
 
 _KEY = "cifar_models"
+
+# Names in safetensors.
+_DTYPES = {torch.float16: "F16", torch.float32: "F32", torch.int64: "I64"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,8 @@ def save_weights(
 
     Args:
         path: The file, replaced if it exists; its folder must exist.
-        model: A model of `create_model(architecture, **arguments)`, trained or not.
+        model: A model of `create_model(architecture, **arguments)`, trained or not; of a compiled, parallel or averaged
+            model, the network within is saved.
         architecture: Name in the registry.
         arguments: Keyword arguments of the architecture, JSON values only.
         spec: Classes and preprocessing.
@@ -81,12 +87,15 @@ def save_weights(
     ).to_json()
     # From the document, as a loader does: what it could not build is rejected here.
     blank = _blank_model(WeightsHeader.from_json(document))
-    state = {
-        name: _to_store(name, tensor, getattr(torch, dtype)) for name, tensor in model.state_dict().items()
-    }
-    stored = {torch.float16: "F16", torch.float32: "F32", torch.int64: "I64"}
-    found = {name: (stored.get(one.dtype, str(one.dtype)), tuple(one.shape)) for name, one in state.items()}
-    _check_tensors(found, blank, dtype)
+    state = {}
+    for name, tensor in _unwrap(model).state_dict().items():
+        kept = getattr(torch, dtype) if tensor.is_floating_point() else tensor.dtype
+        # Contiguous: safetensors has no strides, and a channels_last model must give the same file.
+        stored = tensor.detach().to("cpu", kept).clone(memory_format=torch.contiguous_format)
+        state[name.replace("_orig_mod.", "")] = stored  # of compiled layers
+    found = {name: f"{_DTYPES.get(one.dtype, one.dtype)} {tuple(one.shape)}" for name, one in state.items()}
+    _check_tensors(found, blank, dtype, owner=type(model).__name__)
+    _check_finite(state)
     data = safetensors.torch.save(state, metadata={_KEY: document})
     write_at_once(Path(path), data)
     return hashlib.sha256(data).hexdigest()
@@ -103,16 +112,14 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
         header = _header(file)
         blank = _blank_model(header)
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no mapping)
-        found = {name: (one.get_dtype(), tuple(one.get_shape())) for name, one in slices.items()}
-        _check_tensors(found, blank, header.dtype)
+        found = {name: f"{one.get_dtype()} {tuple(one.get_shape())}" for name, one in slices.items()}
+        _check_tensors(found, blank, header.dtype, owner="file")
         # Read rather than memory-mapped: hashed and loaded are the same bytes, even if the file is replaced meanwhile.
         data = Path(path).read_bytes()
         state = safetensors.torch.load(data)
-        for name, tensor in state.items():
-            if tensor.is_floating_point():
-                _check_finite(name, tensor)
-                state[name] = tensor.float()
-        blank.load_state_dict(state, assign=True)
+        _check_finite(state)
+        widened = {name: one.float() if one.is_floating_point() else one for name, one in state.items()}
+        blank.load_state_dict(widened, assign=True)
     return Weights(**vars(header), model=blank, sha256=hashlib.sha256(data).hexdigest())
 
 
@@ -171,34 +178,34 @@ def _blank_model(header: WeightsHeader) -> nn.Module:
     return model
 
 
-def _check_tensors(found: Mapping[str, tuple[str, tuple[int, ...]]], blank: nn.Module, dtype: str) -> None:
-    """Compares safetensors dtype and shape of each tensor with the blank model's."""
+def _unwrap(model: nn.Module) -> nn.Module:
+    """Returns the network within torch.compile, parallel and averaging wrappers, however nested."""
+    wrappers = nn.DataParallel, DistributedDataParallel, AveragedModel
+    # A compiled model is told by an attribute, since its class is private.
+    while (compiled := hasattr(model, "_orig_mod")) or isinstance(model, wrappers):
+        model = getattr(model, "_orig_mod" if compiled else "module")
+    return model
+
+
+def _check_tensors(found: Mapping[str, str], blank: nn.Module, dtype: str, *, owner: str) -> None:
+    """Compares dtype and shape of each tensor, such as "F32 (10, 512)", with the blank model's."""
     expected = {
-        name: (DTYPES[dtype] if tensor.is_floating_point() else "I64", tuple(tensor.shape))
-        for name, tensor in blank.state_dict().items()
+        name: f"{_DTYPES[getattr(torch, dtype)] if one.is_floating_point() else 'I64'} {tuple(one.shape)}"
+        for name, one in blank.state_dict().items()
     }
     missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
     if missing or extra:
         raise ValueError(
-            f"tensors missing: {shortened(missing)}; not of this architecture: {shortened(extra)}"
+            f"the {owner} is not of this architecture: it lacks the tensors {shortened(missing)} "
+            f"and should not have {shortened(extra)}"
         )
     for name, wanted in expected.items():
-        for what, ours, theirs in zip(("dtype", "shape"), found[name], wanted, strict=True):
-            if ours != theirs:
-                raise ValueError(f"tensor {name!r} has the {what} {ours}, expected {theirs}")
+        if found[name] != wanted:
+            raise ValueError(f"tensor {name!r} is {found[name]}, expected {wanted}")
 
 
-def _to_store(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    if not tensor.is_floating_point():
-        return tensor.detach().cpu().contiguous().clone()
-    _check_finite(name, tensor)
-    # Contiguous: safetensors has no strides, and a channels_last model must give the same file.
-    stored = tensor.detach().to("cpu", dtype).clone(memory_format=torch.contiguous_format)
-    if not stored.isfinite().all():
-        raise ValueError(f"tensor {name!r} has values beyond the range of {dtype}; save it as float32")
-    return stored
-
-
-def _check_finite(name: str, tensor: Tensor) -> None:
-    if not tensor.isfinite().all():
-        raise ValueError(f"tensor {name!r} has values that are not finite")
+def _check_finite(state: Mapping[str, Tensor]) -> None:
+    for name, tensor in state.items():
+        if not tensor.isfinite().all():
+            hint = "; float32 holds values beyond 65504" if tensor.dtype == torch.float16 else ""
+            raise ValueError(f"tensor {name!r} has values that are not finite in {tensor.dtype}{hint}")
