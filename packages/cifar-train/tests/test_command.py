@@ -28,7 +28,7 @@ def test_run_writes_everything_into_its_directory(cifar_train, small):
         assert (run / name).is_file(), name
     assert list((run / "tensorboard").glob("events.out.tfevents.*"))
     assert "test accuracy" in out
-    assert "with flip" in out
+    assert "with TTA (flip)" in out
     assert "images/s" in err
 
 

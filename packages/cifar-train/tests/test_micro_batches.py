@@ -119,12 +119,6 @@ def test_size_below_one_is_rejected():
         MicroBatches(nn.Linear(1, 1), size=0, loss=F.cross_entropy)
 
 
-@pytest.mark.parametrize("value", [0, -3])
-def test_module_names_its_field(value):
-    with pytest.raises(ValueError, match=r"model\.micro_batch is"):
-        LitClassifier(micro_batch=value)
-
-
 def test_a_module_without_micro_batches_leaves_the_batch_whole():
     torch.manual_seed(0)
     whole = LitClassifier(architecture="whitenet", arguments={"widths": [8, 8, 8]})

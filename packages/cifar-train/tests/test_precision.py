@@ -28,24 +28,20 @@ def test_precision_is_float32_if_torch_cannot_tell(monkeypatch):
     assert quickest_precision("cpu") == "32-true"
 
 
-@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
-def test_quickest_precision_is_stored_in_the_configuration(
-    monkeypatch, cifar_train, small, tmp_path, precision
+@pytest.mark.parametrize(
+    ("given", "stored"), [([], "bf16-mixed"), (["--trainer.precision=32-true"], "32-true")]
+)
+def test_configuration_stores_the_precision_given_or_else_the_quickest(
+    monkeypatch, cifar_train, small, tmp_path, given, stored
 ):
-    monkeypatch.setattr("cifar_train.cli.lightning_cli.quickest_precision", lambda accelerator: precision)
-    assert cifar_train("fit", *small)[0] == 0
+    monkeypatch.setattr("cifar_train.cli.lightning_cli.quickest_precision", lambda accelerator: "bf16-mixed")
+    assert cifar_train("fit", *small, *given)[0] == 0
     config = yaml.safe_load((tmp_path / "runs" / "latest" / "config.yaml").read_text())
-    assert config["trainer"]["precision"] == precision
-
-
-def test_given_precision_is_kept(cifar_train, small, tmp_path):
-    assert cifar_train("fit", *small, "--trainer.precision=32-true")[0] == 0
-    config = yaml.safe_load((tmp_path / "runs" / "latest" / "config.yaml").read_text())
-    assert config["trainer"]["precision"] == "32-true"
+    assert config["trainer"]["precision"] == stored
 
 
 def rows_of_the_test(output):
-    return dict(re.findall(r"^ *(test \w+|with [a-z ]+?) {2,}(\S+)", output, flags=re.MULTILINE))
+    return dict(re.findall(r"^ *(test \w+|with TTA .+?) {2,}(\S+)", output, flags=re.MULTILINE))
 
 
 def test_command_test_prints_the_metrics_of_the_run(monkeypatch, cifar_train, small):

@@ -2,8 +2,6 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from cifar_data import CIFAR10DataModule
@@ -11,12 +9,6 @@ from cifar_train.training.module import LitClassifier
 from cifar_train.training.progressive_resizing import LowResolution, shrink
 
 pytestmark = pytest.mark.numeric
-
-
-@given(st.floats(0, 1), st.floats(0, 1))
-def test_small_before_and_whole_after(until, progress):
-    side = LowResolution(until=until, size=20).side(progress)
-    assert side == (20 if progress < until else None)
 
 
 @pytest.mark.parametrize("side", [16, 20, 24, 31])

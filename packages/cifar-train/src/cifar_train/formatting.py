@@ -1,14 +1,7 @@
-"""Numbers and metrics in words."""
+"""Numbers in words."""
 
 import statistics
 from collections.abc import Sequence
-
-#: Test accuracies by their name in a summary: label, and the test-time augmentation (TTA) behind it.
-TEST_ACCURACIES = {
-    "test_accuracy": ("test accuracy", "no TTA"),
-    "test_accuracy_flip": ("with flip", "TTA: image and mirror image"),
-    "test_accuracy_tta": ("with flip and shift", "TTA: image, two shifts and mirror images"),
-}
 
 
 def percent(share: float, digits: int = 2) -> str:

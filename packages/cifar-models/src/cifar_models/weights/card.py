@@ -15,12 +15,18 @@ _DATASETS = {
     "own": ("imagefolder", "own class folders"),
 }
 
-# Test accuracies by their name in a weights file.
-_ACCURACIES = {
+#: Test accuracies by their name in a weights file.
+TEST_ACCURACIES = {
     "test_accuracy": "test accuracy",
     "test_accuracy_flip": "test accuracy with TTA (flip)",
     "test_accuracy_tta": "test accuracy with TTA (flip and shift)",
 }
+
+#: Explains the names above.
+TTA_NOTE = (
+    "Test-time augmentation (TTA) averages the logits of the image and its mirror image (flip), or of these and of "
+    "copies shifted by one pixel (flip and shift)."
+)
 
 # Fitted on the validation images, if the file has them.
 _THRESHOLDS = {"temperature", "lowest_confidence", "highest_energy", "false_alarm_rate", "images"}
@@ -73,7 +79,8 @@ def model_card(
         images={split: count for split, count in (images or {}).items() if count},
         parameters=parameters,
         metrics=metrics,
-        accuracies=_ACCURACIES,
+        accuracies=TEST_ACCURACIES,
+        tta_note=TTA_NOTE,
         ood=thresholds if isinstance(thresholds, dict) and thresholds.keys() >= _THRESHOLDS else None,
         training=training,
         stored=None if training is not None else _stored(header),
@@ -115,7 +122,7 @@ def _front_matter(
                 # Averages of float32 have no more meaningful digits.
                 metric_value=round(metrics[metric], 6),
             )
-            for metric, label in _ACCURACIES.items()
+            for metric, label in TEST_ACCURACIES.items()
             if metric in metrics
         ]
     return hub.ModelCardData(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cifar_data import CIFAR10DataModule
@@ -43,7 +44,7 @@ SHOWN_ERRORS = 10
 #: CAM methods compared with random maps.
 TESTED_METHODS = ("gradcam", "hirescam", "layercam")
 
-#: Test images for the faithfulness of the maps; each takes about a second for all layers and methods.
+#: Test images whose maps are tested for faithfulness; each takes about a second for all layers and methods.
 TESTED_IMAGES = 24
 
 #: Returns what people say about each error.
@@ -55,7 +56,7 @@ class HumanFiles:
     """People's answers about the test images; either file may be missing.
 
     Args:
-        counts: Annotators' votes, such as CIFAR-10H's cifar10h-counts.npy: (N, K), in the images' order.
+        counts: Annotators' votes ``(N, K)`` in the images' order, such as CIFAR-10H's cifar10h-counts.npy.
         rechecks: Re-checked labels, such as Northcutt's cifar10_mturk.json.
     """
 
@@ -95,13 +96,9 @@ class HumanFiles:
 
 @dataclass(frozen=True, eq=False)
 class ErrorMaps:
-    """Some misclassified images with the maps of every layer.
+    """E misclassified images, uint8 ``(E, H, W, 3)``, with maps for their predicted and their true class.
 
-    Args:
-        errors: The E errors.
-        images: uint8 ``(E, H, W, 3)``.
-        predicted: Maps for the predicted class, ``(E, L, H, W)`` in [0, 1].
-        true: Maps for the true class, the same.
+    Maps are those of all L layers, ``(E, L, H, W)`` in [0, 1].
     """
 
     errors: Errors
@@ -223,14 +220,10 @@ def analyze(
 ) -> Analysis:
     """Evaluates the model on validation split and test set, and explains some of its errors.
 
-    Args:
-        weights: The model; its classes and normalisation must be those of the data.
-        datamodule: The data.
-        people: People's answers about the test images.
-        say: Called with each step before it starts.
+    ``say`` is called with each step before it starts.
 
     Raises:
-        ValueError: If model and data do not fit.
+        ValueError: If classes or normalisation of model and data differ.
     """
     spec, images = weights.spec, datamodule.dataset.test.images
     say("predictions on the validation split and the test set")
@@ -238,7 +231,7 @@ def analyze(
     detector, validation = None, None
     if datamodule.val_size:
         held_out, labels = validation_logits(weights.model, datamodule, spec)
-        validation = Evaluation(_softmax(held_out), labels, spec.classes)
+        validation = _evaluation(held_out, labels, spec.classes)
         detector = fit_ood_detector(held_out, labels)
     network = fuse_conv_bn(weights.model)
     flipped = predict_logits(network, images, preprocess=lambda x: spec.normalize(x).flip(3))
@@ -269,16 +262,22 @@ def evaluate_test_set(
     """Returns the model's evaluation on the test set and its logits ``(N, K)``.
 
     Raises:
-        ValueError: If model and data do not fit.
+        ValueError: If classes or normalisation of model and data differ.
     """
     check_weights(weights, datamodule)
     test, spec = datamodule.dataset.test, weights.spec
     logits = predict_logits(fuse_conv_bn(weights.model), test.images, preprocess=spec.normalize)
-    return Evaluation(_softmax(logits), np.asarray(test.labels, np.int64), spec.classes), logits
+    return _evaluation(logits, test.labels, spec.classes), logits
+
+
+def _evaluation(logits: NDArray[np.float64], labels: Any, class_names: tuple[str, ...]) -> Evaluation:
+    # In float32, as the gallery stores them, so that both count the same errors.
+    probabilities = torch.from_numpy(logits).softmax(dim=1).float().numpy()
+    return Evaluation(probabilities, np.asarray(labels, np.int64), class_names)
 
 
 def choose_errors(errors: Errors, *, count: int = SHOWN_ERRORS) -> Errors:
-    """Returns the most confident errors, one for each pair of true and predicted class while pairs last.
+    """Returns the most confident errors, each pair of true and predicted class once before any comes again.
 
     >>> errors = find_errors([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]], [1, 1, 0, 1])
     >>> choose_errors(errors, count=3).indices
@@ -304,9 +303,3 @@ def _explain_errors(weights: Weights, errors: Errors, images: Any, layers: tuple
         for target in (errors.predictions, errors.labels)
     )
     return ErrorMaps(errors, photos, predicted, true)
-
-
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    # Rounded as the gallery stores them, so that both count the same errors.
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32).astype(np.float64)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -31,11 +32,10 @@ from cifar_train.report.analysis import Analysis
 from cifar_train.runs.history import History, Series
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: All figures, in the order of the page.
-FIGURES = ("curves", "misclassified", "confusion", "classes", "reliability", "faithfulness", "augmentation")
+# Draws a figure in a theme.
+_Drawing = Callable[[str], "Figure | Image.Image"]
 
 # Epochs that the preview of the augmentation shows at most.
 _PREVIEW_EPOCHS = 9
@@ -52,42 +52,37 @@ def write_figures(
     There are no curves without a history, and no misclassified images without errors.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    written = {}
+    for name, draw in _drawings(analysis, history, datamodule).items():
+        written[name] = (folder / f"{name}.png", folder / f"{name}-dark.png")
+        for path, theme in zip(written[name], THEMES, strict=True):
+            buffer, drawn = io.BytesIO(), draw(theme)
+            save = drawn.save if isinstance(drawn, Image.Image) else drawn.savefig
+            save(buffer, format="png")
+            write_at_once(path, buffer.getvalue())
+    return written
+
+
+def _drawings(
+    analysis: Analysis, history: History | None, datamodule: CIFAR10DataModule
+) -> dict[str, _Drawing]:
+    test, shown = analysis.test, analysis.shown
+    curve = reliability_curve(test.probabilities, test.labels)
+    calibrated = reliability_curve(analysis.calibrated, test.labels) if analysis.detector else None
     epochs = min(len(history.rows) if history and history.rows else _PREVIEW_EPOCHS, _PREVIEW_EPOCHS)
 
     def preview(theme: str) -> Image.Image:
         look = find_theme(theme)
         return render_preview(datamodule, columns=1 + epochs, scale=4, surface=look.surface, ink=look.ink)
 
-    drawings: dict[str, Callable[[str], Figure | Image.Image]] = {
-        **_drawings(analysis, history),
-        "augmentation": preview,
-    }
-    written = {}
-    for name in FIGURES:
-        if name in drawings:
-            written[name] = (folder / f"{name}.png", folder / f"{name}-dark.png")
-            for path, theme in zip(written[name], THEMES, strict=True):
-                buffer = io.BytesIO()
-                drawn = drawings[name](theme)
-                if isinstance(drawn, Image.Image):
-                    drawn.save(buffer, "PNG", optimize=True)
-                else:
-                    drawn.savefig(buffer, format="png")
-                write_at_once(path, buffer.getvalue())
-    return written
-
-
-def _drawings(analysis: Analysis, history: History | None) -> dict[str, Callable[[str], Figure]]:
-    test, shown = analysis.test, analysis.shown
-    curve = reliability_curve(test.probabilities, test.labels)
-    calibrated = reliability_curve(analysis.calibrated, test.labels) if analysis.detector else None
-    drawings: dict[str, Callable[[str], Figure]] = {
+    drawings: dict[str, _Drawing] = {
         "confusion": lambda theme: plot_confusion(
             analysis.confusion, class_names=test.class_names, theme=theme
         ),
         "classes": lambda theme: plot_classes(analysis.classes, theme=theme),
         "reliability": lambda theme: plot_reliability(curve, calibrated=calibrated, theme=theme),
         "faithfulness": lambda theme: plot_faithfulness(analysis.faithfulness, theme=theme),
+        "augmentation": preview,
     }
     if history is not None and history.rows:
         drawings["curves"] = lambda theme: plot_curves(history, theme=theme)
@@ -103,68 +98,71 @@ def _drawings(analysis: Analysis, history: History | None) -> dict[str, Callable
     return drawings
 
 
-class _Line(NamedTuple):
-    series: Series
-    label: str
-    colour: str
-    marker: str = ""
-    width: float = 1.8
-
-
 def plot_curves(history: History, *, theme: str = "light") -> Figure:
-    """Returns a figure of loss, accuracy, learning rate and momentum over the epochs; empty panels are left out.
-
-    Raises:
-        ValueError: If the theme is unknown or nothing was logged.
-    """
+    """Returns a figure of loss, accuracy, learning rate and momentum over the epochs, without empty panels."""
     look = find_theme(theme)
-    panels = {title: lines for title, lines in _panels(history, look).items() if lines}
-    if not panels:
-        raise ValueError("history holds no logged series, so there is nothing to draw")
+    panels = {
+        title: kept
+        for title, lines in _panels(history, look).items()
+        if (kept := [(series, style) for series, style in lines if len(series)])
+    }
+    last = max(series.epochs[-1] for lines in panels.values() for series, _ in lines)
     # Two to a row, so that they stay legible at the width of a page.
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
-    figure = make_figure(height=3.0 * rows, theme=theme)
+    figure = make_figure(height=3.0 * rows, theme=look)
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
     for ax in axes[len(panels) :]:
         ax.set_visible(False)
-    last = max(float(line.series.epochs[-1]) for lines in panels.values() for line in lines)
-    for number, (ax, (title, lines)) in enumerate(zip(axes, panels.items(), strict=False)):
-        _draw(ax, title, lines, look)
+    for ax in axes[len(panels) - columns : len(panels)]:
+        ax.set_xlabel("epoch")
+    for ax, (title, lines) in zip(axes, panels.items(), strict=False):
+        quiet_axes(ax, theme=look)
+        add_title(ax, title, "nats" if title == "Loss" else "", theme=look)
+        for series, style in lines:
+            # The last epoch's mark lies on the edge.
+            ax.plot(series.epochs, series.values, markersize=4, clip_on=False, zorder=3, **style)
         ax.set_xlim(0, last)
         ax.xaxis.get_major_locator().set_params(integer=True)
-        if number >= len(panels) - columns:
-            ax.set_xlabel("epoch")
+        bottom, top = ax.get_ylim()
+        if title == "Loss":
+            ax.set_ylim(max(0.0, bottom), top)
+        elif title == "Accuracy":
+            ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
+        else:
+            # From zero, or a constant momentum would look like a schedule.
+            ax.set_ylim(0, max(top, 1e-12))
+        if any(style["label"] for _, style in lines):
+            add_legend(ax, theme=look, loc="best")
     return figure
 
 
-def _panels(history: History, look: Theme) -> dict[str, list[_Line]]:
+def _panels(history: History, look: Theme) -> dict[str, list[tuple[Series, dict[str, Any]]]]:
+    """Returns the lines of each panel, and how they are drawn."""
     metrics = history.epoch_metrics
+    steps = {"label": "training, single steps smoothed", "color": look.muted, "linewidth": 0.9}
+    training = {"label": "training", "color": look.accent, "marker": "o"}
+    validation = {"label": "validation", "color": look.second, "marker": "o"}
+    colours = (look.accent, look.second, look.muted, look.ink)
 
-    def both(train: str, val: str, scale: float = 1.0) -> list[_Line]:
-        scaled = [Series(metrics[name].epochs, scale * metrics[name].values) for name in (train, val)]
-        return [
-            _Line(scaled[0], "training", look.accent, marker="o"),
-            _Line(scaled[1], "validation", look.second, marker="o"),
-        ]
-
-    def groups(series: Mapping[str, Series]) -> list[_Line]:
-        colours = [look.accent, look.second, look.muted, look.ink]
+    def groups(series: Mapping[str, Series]) -> list[tuple[Series, dict[str, Any]]]:
         # Lightning names a parameter group by optimizer and number, such as Muon/pg1.
-        labels = [name.replace("/pg", ", group ") if len(series) > 1 else "" for name in series]
+        labels = [name.replace("/pg", ", group ") if len(series) > 1 else None for name in series]
         return [
-            _Line(one, label, colours[number % len(colours)])
-            for number, (one, label) in enumerate(zip(series.values(), labels, strict=True))
+            (one, {"label": label, "color": colour})
+            for one, label, colour in zip(series.values(), labels, itertools.cycle(colours), strict=False)
         ]
 
-    steps = _Line(_smoothed(history.step_loss), "training, single steps smoothed", look.muted, width=0.9)
-    panels = {
-        "Loss": [steps, *both("train_loss_epoch", "val_loss")],
-        "Accuracy": both("train_accuracy", "val_accuracy", 100),
+    return {
+        "Loss": [
+            (_smoothed(history.step_loss), steps),
+            (metrics["train_loss_epoch"], training),
+            (metrics["val_loss"], validation),
+        ],
+        "Accuracy": [(metrics["train_accuracy"], training), (metrics["val_accuracy"], validation)],
         "Learning rate": groups(history.learning_rates),
         "Momentum": groups(history.momenta),
     }
-    return {title: [line for line in lines if len(line.series)] for title, lines in panels.items()}
 
 
 def _smoothed(series: Series) -> Series:
@@ -173,29 +171,3 @@ def _smoothed(series: Series) -> Series:
         return series
     means = np.convolve(series.values, np.ones(width) / width, mode="valid")
     return Series(series.epochs[width - 1 :], means)
-
-
-def _draw(ax: Axes, title: str, lines: Sequence[_Line], look: Theme) -> None:
-    quiet_axes(ax, theme=look)
-    add_title(ax, title, {"Loss": "nats", "Accuracy": "%"}.get(title, ""), theme=look)
-    for line in lines:
-        ax.plot(
-            line.series.epochs,
-            line.series.values,
-            label=line.label or None,
-            color=line.colour,
-            linewidth=line.width,
-            marker=line.marker,
-            markersize=4,
-            # The last epoch's mark lies on the edge.
-            clip_on=False,
-            zorder=3,
-        )
-    bottom, top = ax.get_ylim()
-    if title in ("Learning rate", "Momentum"):
-        # From zero, or a constant momentum would look like a schedule.
-        ax.set_ylim(0, max(top, 1e-12))
-    elif title == "Loss":
-        ax.set_ylim(max(0.0, bottom), top)
-    if any(line.label for line in lines):
-        add_legend(ax, theme=look, loc="best")

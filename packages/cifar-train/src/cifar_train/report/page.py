@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cifar_data import CANONICAL_FINGERPRINT
 from cifar_explain import RANDOM, THEMES, VERDICTS, heat_colours, most_confused
-from cifar_train.formatting import TEST_ACCURACIES, count_noun, format_duration, percent
+from cifar_models.weights.card import TEST_ACCURACIES, TTA_NOTE
+from cifar_train.formatting import count_noun, format_duration, percent
 from cifar_train.report.analysis import Analysis
 from cifar_train.runs.history import History
 from cifar_train.runs.summary import Summary
@@ -39,10 +41,10 @@ def render_page(
     """Returns the page with all images embedded.
 
     Args:
-        analysis: Of the weights.
+        analysis: Analysis of the run's weights.
         summary: The run's numbers.
         history: The run's curves, if it logged any.
-        figures: PNG files for light and dark pages, by name as from `write_figures`.
+        figures: PNG files for light and dark pages, as from `write_figures`.
         config: The run's configuration, YAML.
     """
     environment = jinja2.Environment(
@@ -62,7 +64,9 @@ def render_page(
         figures={name: _embedded(*paths) for name, paths in figures.items()},
         config=config,
         command=shlex.join(summary.command),
+        cifar10=summary.data.get("fingerprint") == CANONICAL_FINGERPRINT,
         accuracies=_accuracies(analysis, summary),
+        tta_note=TTA_NOTE,
         log_heads=[_EPOCH_COLUMNS[name][0] for name in columns],
         log_rows=[
             [_EPOCH_COLUMNS[name][1](row[name]) if name in row else "" for name in columns] for row in rows
@@ -79,15 +83,11 @@ def render_page(
     )
 
 
-def _accuracies(analysis: Analysis, summary: Summary) -> list[tuple[str, float, str]]:
-    """Label, value and note of each test accuracy; that with shifts is known from the run's own test only."""
+def _accuracies(analysis: Analysis, summary: Summary) -> list[tuple[str, float]]:
+    """Label and value of each test accuracy; that with shifts is known from the run's own test only."""
     measured = {"test_accuracy": analysis.test.accuracy, "test_accuracy_flip": analysis.flip_accuracy}
     found = {**summary.metrics, **measured}
-    return [
-        (label.capitalize(), found[name], note)
-        for name, (label, note) in TEST_ACCURACIES.items()
-        if name in found
-    ]
+    return [(label, found[name]) for name, label in TEST_ACCURACIES.items() if name in found]
 
 
 def _card(analysis: Analysis, number: int) -> dict[str, Any]:

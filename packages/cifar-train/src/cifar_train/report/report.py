@@ -3,8 +3,6 @@
 import sys
 from dataclasses import replace
 
-import numpy as np
-
 from cifar_data import CIFAR10DataModule
 from cifar_explain import Evaluation, Gallery, find_errors, make_gallery, write_gallery
 from cifar_models import Weights, load_weights
@@ -23,11 +21,7 @@ def write_results(
 ) -> None:
     """Analyses a run's weights file, writes report, gallery and model card, and prints their paths.
 
-    Args:
-        run: The run directory.
-        datamodule: The data.
-        people: People's answers about the test images.
-        summary: The run's numbers so far.
+    ``summary`` has the run's numbers so far; it is stored again with those of the analysis.
     """
     weights = load_weights(run.weights)
     analysis = analyze(weights, datamodule, people=people, say=_say)
@@ -53,11 +47,9 @@ def make_test_gallery(
     test: Evaluation, datamodule: CIFAR10DataModule, weights: Weights, *, people: People | None
 ) -> Gallery:
     """Returns the gallery of the test set, tied to the weights file."""
-    # The gallery stores float32, and people are asked about its errors.
-    kept = test.probabilities.astype(np.float32)
-    errors = find_errors(kept, test.labels, class_names=test.class_names)
+    errors = find_errors(test.probabilities, test.labels, class_names=test.class_names)
     return make_gallery(
-        kept,
+        test.probabilities,
         test.labels,
         datamodule.dataset.test.images,
         class_names=test.class_names,

@@ -12,7 +12,8 @@ import yaml
 from cifar_data import CIFAR10DataModule
 from cifar_models import read_header
 from cifar_models.atomic import write_at_once
-from cifar_train.formatting import TEST_ACCURACIES, format_duration, percent
+from cifar_models.weights.card import TEST_ACCURACIES
+from cifar_train.formatting import format_duration, percent
 from cifar_train.runs.checkpoint import CHECKPOINT_KEY, read_checkpoint, restore_model
 from cifar_train.runs.directory import RunDirectory
 
@@ -152,7 +153,7 @@ def format_metrics(metrics: dict[str, float]) -> list[tuple[str, str]]:
     [('test accuracy', '90.12 %'), ('test loss', '0.5000')]
     """
     labels = {
-        **{name: label if "test" in label else f"  {label}" for name, (label, _) in TEST_ACCURACIES.items()},
+        **{name: label.replace("test accuracy with", "  with") for name, label in TEST_ACCURACIES.items()},
         "test_loss": "test loss",
         "val_accuracy": "validation accuracy",
         "val_loss": "validation loss",
@@ -179,7 +180,7 @@ def format_rows(rows: Iterable[tuple[str, str]]) -> str:
     """Returns a table of labels and values, as wide as every other.
 
     >>> print(format_rows([("test accuracy", "90.12 %"), ("test loss", "0.5000")]))
-    test accuracy          90.12 %
-    test loss              0.5000
+    test accuracy                90.12 %
+    test loss                    0.5000
     """
-    return "\n".join(f"{label:<21}  {value}" for label, value in rows)
+    return "\n".join(f"{label:<27}  {value}" for label, value in rows)

@@ -4,56 +4,27 @@ import pytest
 
 pytestmark = pytest.mark.slow  # a browser
 
-_RUN = [
-    "--model.architecture=whitenet",
-    '--model.arguments={"widths": [8, 8, 8]}',
-    "--data.source=synthetic",
-    "--data.train_limit=200",
-    "--data.val_size=100",
-    "--data.batch_size=50",
-    "--trainer.log_every_n_steps=1",
-    "--trainer.max_epochs=1",
-]
-
-
-@pytest.fixture(scope="module")
-def page_path(tmp_path_factory):
-    """The report of a small run."""
-    from cifar_train.cli.main import main
-
-    directory = tmp_path_factory.mktemp("run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(directory)
-        patch.setenv("CIFAR_CACHE_DIR", str(directory / "cache"))
-        assert main(_RUN) == 0
-    return (directory / "runs" / "latest" / "report" / "index.html").resolve()
-
 
 @pytest.fixture
-def opened(browser, page_path):
+def opened(browser, trained_run):
     """Open the page at a width and in a colour scheme; fails at the end if it asked for anything or complained."""
-    contexts, troubles = [], []
+    url = (trained_run / "report" / "index.html").as_uri()
+    contexts, troubles, asked = [], [], []
 
     def open_page(width, scheme):
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: troubles.append(message.text))
-        page.on(
-            "request",
-            lambda request: (
-                troubles.append(request.url)
-                if not request.url.startswith(("data:", page_path.as_uri()))
-                else None
-            ),
-        )
-        page.goto(page_path.as_uri())
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(url)
         return page
 
     yield open_page
     for context in contexts:
         context.close()
     assert troubles == []
+    assert {address for address in asked if not address.startswith("data:")} == {url}
 
 
 @pytest.mark.parametrize("width", [1280, 390])
