@@ -139,6 +139,15 @@ def test_lightning_advances_the_epochs_and_a_resumed_run_sees_what_an_unbroken_o
     assert resumed.seen["train"] == [note for note in seen if note[0] == 2]
 
 
+def test_overfitting_gives_the_same_batches_in_every_epoch(loader, tmp_path):
+    recorder, trainer = Recorder(), make_trainer(tmp_path, max_epochs=2, overfit_batches=2)
+    trainer.fit(recorder, datamodule=make(loader=loader, eval_batch_size=10))
+    totals = [float(total) for _, total in recorder.seen["train"]]
+    assert len(set(totals[:2])) == 2
+    assert totals[:2] == totals[2:]
+    assert len(recorder.seen["val"]) == 2 * 2 + 2  # and two batches before the training
+
+
 @pytest.mark.filterwarnings("ignore:Total length of `list` across ranks is zero:UserWarning")  # Lightning
 def test_without_validation_images_lightning_skips_validation(tmp_path):
     module, recorder = make(val_size=0), Recorder()

@@ -4,9 +4,10 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from cifar_data.dataset.arrays import DataError
-from cifar_data.dataset.cache import entry_path, resolve_cache_dir
+from cifar_data.dataset.cache import entry_path, explained_home, resolve_cache_dir
 from cifar_data.dataset.fingerprint import fingerprint, is_canonical
 from cifar_data.sources.open import download_layout, locate_layout, open_layout
 from cifar_data.sources.synthetic import make_synthetic
@@ -30,6 +31,8 @@ def info(root: str | None, source: str, cache_dir: str | None) -> None:
     else:
         dataset = open_layout(layout, cache)
     _print("source", f"{dataset.origin} ({len(layout.files):,} files)" if layout else dataset.origin)
+    if layout is not None and layout.left_out:
+        _print("left out", layout.left_out_text)
     _print("images", f"{len(dataset.train):,} training, {len(dataset.test):,} test")
     _print("classes", ", ".join(dataset.classes))
     _print("mean", ", ".join(f"{value:.4f}" for value in dataset.mean))
@@ -50,8 +53,8 @@ def download(source: str, cache_dir: str | None) -> None:
     check_choice("source", source, allowed=("auto", "parquet", "tarball"))
     cache = resolve_cache_dir(cache_dir)
     layout = download_layout(cache, source=source)
-    _print("downloaded", layout.root)
     dataset = open_layout(layout, cache)
+    _print("downloaded", layout.root)
     _print("decoded", entry_path(layout, cache))
     _print("canonical", "yes" if is_canonical(dataset) else "no")
 
@@ -63,8 +66,10 @@ def preview(out: str, rows: int, columns: int, scale: int, **settings: object) -
 
     datamodule = CIFAR10DataModule(batch_size=1, val_size=0, **settings)  # type: ignore[arg-type]
     picture = render_preview(datamodule, rows=rows, columns=columns, scale=scale)
-    picture.save(out)
-    _print("preview", f"{out} ({picture.width}x{picture.height} pixels)")
+    with explained_home(f"--out {out}", advice="Give the full path of the file"):
+        path = Path(out).expanduser()
+    picture.save(path)
+    _print("preview", f"{path} ({picture.width}x{picture.height} pixels)")
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -73,10 +78,10 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         options.pop("run")(**options)
     except (ValueError, OSError) as error:  # DataError is a ValueError
-        print(f"cifar-data: {error}", file=sys.stderr)
+        _write(f"cifar-data: {error}", "stderr")
         return 2
     except KeyboardInterrupt:
-        print("cifar-data: interrupted", file=sys.stderr)
+        _write("cifar-data: interrupted", "stderr")
         return 130
     return 0
 
@@ -119,4 +124,17 @@ def _make_parser() -> argparse.ArgumentParser:
 
 
 def _print(name: str, value: object) -> None:
-    print(f"{name:<15} {value}")
+    _write(f"{name:<15} {value}", "stdout")
+
+
+def _write(line: str, stream: str) -> None:
+    """Prints a line; where that is not possible, the work is done all the same."""
+    file = getattr(sys, stream)
+    encoding = getattr(file, "encoding", None) or "utf-8"
+    try:
+        print(line.encode(encoding, "backslashreplace").decode(encoding), file=file, flush=True)
+    except (
+        OSError,
+        ValueError,
+    ):  # the reader has gone: without a stream, Python has nothing to flush at the end
+        setattr(sys, stream, None)

@@ -12,7 +12,7 @@ from cifar_data.augmentation.batch_ops import normalize_batch
 from cifar_data.augmentation.policy import Augmentation
 from cifar_data.dataset.arrays import ImageDataset
 from cifar_data.loaders.albumentations import default_workers
-from cifar_data.loaders.factory import Batches, Indices, make_loader, split_indices
+from cifar_data.loaders.factory import Batches, FixedBatches, Indices, make_loader, split_indices
 from cifar_data.seeding import derive_generator
 from cifar_data.sources.open import open_dataset
 from cifar_data.validation import check_integer, check_settings, check_sizes
@@ -185,7 +185,7 @@ class CIFAR10DataModule(L.LightningDataModule):
         workers = self.num_workers
         if workers is None:
             workers = default_workers(1 if self.trainer is None else self.trainer.num_devices)
-        return make_loader(
+        batches = make_loader(
             self.dataset,
             part,
             indices=indices,
@@ -197,6 +197,8 @@ class CIFAR10DataModule(L.LightningDataModule):
             num_replicas=replicas,
             rank=rank,
         )
+        overfit = part != "test" and getattr(self.trainer, "overfit_batches", 0) > 0
+        return FixedBatches(batches) if overfit else batches
 
     def _processes(self) -> tuple[int, int]:
         """Returns the number of training processes, and the number of this one."""

@@ -90,8 +90,8 @@ def test_a_damaged_entry_is_rebuilt(
 @pytest.mark.parametrize("change", [{"mean": None}, {"bytes": {}}, {"std": [0.1]}])
 def test_an_entry_with_bad_metadata_is_rebuilt(root, entry, reads, change):
     path = entry / "meta.json"
-    whole = json.loads(path.read_text())
-    path.write_text(json.dumps(whole | change))
+    whole = json.loads(path.read_bytes())
+    path.write_bytes(json.dumps(whole | change).encode())
     assert list(open_dataset(root, progress=False).mean) == whole["mean"]
     assert len(reads) == 1
 
@@ -124,9 +124,27 @@ def test_a_source_that_changes_while_it_is_read_is_rejected(root, cache, monkeyp
 
 
 def test_a_cache_that_cannot_be_made_is_named(root, tmp_path):
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"cannot write to the cache folder .*file/cache.*CIFAR_CACHE_DIR"):
         open_dataset(root, cache_dir=tmp_path / "file" / "cache", progress=False)
+
+
+def test_without_a_home_folder_or_locks_one_line_names_the_way_out(root, cache, monkeypatch):
+    def fail(*_):
+        raise NotImplementedError("no flock here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cifar_data.dataset.cache.FileLock.acquire", fail)
+        with pytest.raises(DataError, match=r"cache: no flock here\. Set CIFAR_CACHE_DIR to .* lock files"):
+            open_dataset(root, progress=False)
+    for place in ("root", "cache_dir"):
+        with pytest.raises(DataError, match=r"~nobody-here: .* home"):
+            open_dataset(**{"root": root, place: "~nobody-here"}, progress=False)
+    for name in ("CIFAR_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as it does for an unknown user
+    with pytest.raises(DataError, match=r"home .*Set CIFAR_CACHE_DIR to a writable folder"):
+        resolve_cache_dir()
 
 
 def run(code: str, *arguments: object, **options) -> subprocess.Popen:
@@ -158,7 +176,7 @@ def test_of_several_processes_one_decodes(root, cache, tmp_path):
         process.stdin.write("go\n")
         process.stdin.flush()
     results = {process.communicate()[0] for process in processes}
-    assert (tmp_path / "log").read_text() == "decoded\n"
+    assert (tmp_path / "log").read_text("utf-8") == "decoded\n"
     assert [p.returncode for p in processes] == [0] * 4
     assert results == {open_dataset(root, progress=False).fingerprint + "\n"}
 

@@ -1,5 +1,6 @@
 """The command: its output, and how it fails."""
 
+import io
 import subprocess
 import sys
 
@@ -119,12 +120,42 @@ def test_an_interruption_exits_130(monkeypatch):
     assert main(["info", "--source", "synthetic"]) == 130
 
 
-def test_preview_writes_an_image(mini, tmp_path):
-    root = mini.write_folder(tmp_path / "data")
-    out = tmp_path / "preview.png"
-    assert main(["preview", "--root", str(root), "--out", str(out), "--rows", "2", "--columns", "3"]) == 0
-    with Image.open(out) as picture:
+def test_preview_writes_an_image(mini, tmp_path, monkeypatch):
+    mini.write_folder(tmp_path / "data")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert main(["preview", "--root=~/data", "--out=~/preview.png", "--rows=2", "--columns=3"]) == 0
+    with Image.open(tmp_path / "preview.png") as picture:
         assert picture.width > 3 * 32 * 3
+
+
+class Closed(io.StringIO):
+    """A stream whose reader has gone."""
+
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize(
+    "make_stream", [Closed, lambda: None, lambda: io.TextIOWrapper(io.BytesIO(), "ascii")]
+)
+def test_streams_that_cannot_be_written_end_nothing(mini, tmp_path, cache, monkeypatch, make_stream):
+    root = mini.write_folder(tmp_path / "\N{FROG FACE}")
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, make_stream())
+    assert main(["info", "--root", str(root)]) == 0
+    assert main(["info", "--root", str(tmp_path / "none")]) == 2
+    assert next(cache.rglob("meta.json")).is_file()
+
+
+@pytest.mark.slow  # the end of the process is the subject
+def test_a_closed_pipe_at_the_end_is_no_error():
+    code = "import sys; from cifar_data.cli import main; sys.exit(main(['info', '--source', 'synthetic']))"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 def test_importing_the_package_imports_nothing_heavy():

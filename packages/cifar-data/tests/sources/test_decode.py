@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from cifar_data.dataset.decode import decode_exact, decode_fitted, to_rgb
 
@@ -97,3 +98,18 @@ def test_exact_decoding_takes_only_32_by_32():
     Image.new("RGB", (32, 31)).save(buffer, "PNG")
     with pytest.raises(ValueError, match="32x31"):
         decode_exact(buffer.getvalue())
+
+
+def test_a_png_with_large_text_and_a_large_colour_profile_is_read_and_a_cut_one_is_not(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    text, exif = PngInfo(), Image.Exif()
+    text.add_text("first", "a" * 3_000_000, zip=True)
+    text.add_itxt("second", "b" * 3_000_000, zip=True)
+    exif[0x0112] = 3
+    path = tmp_path / "large.png"
+    Image.fromarray(pixels).save(path, pnginfo=text, icc_profile=bytes(3_000_000), exif=exif)
+    np.testing.assert_array_equal(decode_fitted(path), pixels[::-1, ::-1])
+    np.testing.assert_array_equal(decode_exact(path.read_bytes()), pixels[::-1, ::-1])
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(OSError, match="truncated"):
+        decode_fitted(path)

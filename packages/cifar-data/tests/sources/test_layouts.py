@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from cifar_data import DataError, open_dataset
 
@@ -72,9 +73,82 @@ def test_statistics_are_those_of_the_training_images(mini, tmp_path):
     np.testing.assert_allclose(dataset.std, pixels.std(axis=0), rtol=1e-12)
 
 
-def test_parquet_without_metadata_has_the_canonical_names(mini, tmp_path):
+def test_parquet_without_class_names_has_numbers(mini, tmp_path):
     root = mini.write_parquet(tmp_path / "data", names=None, image_column="image")
-    assert open_dataset(root, progress=False).classes == mini.classes
+    assert open_dataset(root, progress=False).classes == tuple("0123456789")
+
+
+@pytest.mark.parametrize(
+    "name", ["{}/0000.parquet", "plain_text/{}/part-0-c000.snappy.parquet", "{}.parquet"]
+)
+def test_parquet_named_after_its_split_in_other_ways_is_read(mini, tmp_path, name, assert_same_content):
+    mini.write_parquet(tmp_path / "written")
+    for split in ("train", "test"):
+        path = tmp_path / "data" / name.format(split)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "written" / f"{split}-00000-of-00001.parquet").rename(path)
+    assert_same_content(open_dataset(tmp_path / "data", progress=False), mini.train, mini.test)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["-00001-of-00002.zstd"],
+        ["-00000-of-00002-ab12", "-00001-of-00002-ab12", "-00001-of-00002-cd34"],
+        ["-00000-of-00001", "-00000-of-00001 (1)"],
+        ["-0", "-1", "-3"],
+        ["", "-1"],
+    ],
+)
+def test_shards_that_are_incomplete_or_doubled_are_rejected(mini, tmp_path, names):
+    path = mini.write_parquet(tmp_path / "data") / TRAIN
+    data = path.read_bytes()
+    path.unlink()
+    for name in names:
+        path.with_name(f"train{name}.parquet").write_bytes(data)
+    rejected(tmp_path / "data", "the shards of train are incomplete or mixed", f"train{names[-1]}.parquet")
+
+
+def test_parquet_of_names_that_tell_no_split_is_rejected(mini, tmp_path):
+    root = mini.write_parquet(tmp_path / "data")
+    for path in sorted(root.iterdir()):
+        path.rename(root / f"all-{path.name}")
+    rejected(root, "all-test-00000-of-00001.parquet", "needed are both train-*.parquet and")
+
+
+def test_images_are_known_by_their_content_and_others_are_counted_and_named(mini, tmp_path):
+    root = mini.write_folder(tmp_path / "data")
+    frog = root / "train" / "frog"
+    count = len(list(frog.iterdir()))
+    picture = Image.new("RGB", (40, 32), "red")
+    for place, kind in (("a", "WEBP"), ("b.jpe", "JPEG"), ("c.txt", "GIF"), ("pond/deep/d.JP2", "JPEG2000")):
+        (frog / place).parent.mkdir(parents=True, exist_ok=True)
+        picture.save(frog / place, kind)
+    litter = [".DS_Store", "__MACOSX/._a", "cat/__MACOSX/._0.png", "cat/._0.png"]
+    left_out = ["frog/notes.png.md", "frog/.hidden", "stray.jfif", "../third/cat/0.png", "../beside"]
+    for place in litter + left_out:
+        (root / "train" / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / "train" / place).write_text("no image", encoding="utf-8")
+    for place in left_out[1:]:
+        picture.save(root / "train" / place, "PNG")
+    (frog / "loop").symlink_to(frog)
+    with pytest.warns(UserWarning, match="5 files not read: ") as caught:
+        dataset = open_dataset(root, progress=False)
+    assert (dataset.train.labels == mini.classes.index("frog")).sum() == count + 4
+    for place in left_out:
+        assert place.removeprefix("../") in str(caught[0].message)
+
+
+def test_class_names_alike_in_two_unicode_forms_are_one_and_others_are_told_apart(tmp_path):
+    nfc, nfd = "\u00e9t\u00e9", "e\u0301te\u0301"
+    for place in (f"train/{nfc}", f"train/{nfd}", f"test/{nfd}", "train/dog", "test/dog"):
+        (tmp_path / place).mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(tmp_path / place / "0.png")
+    dataset = open_dataset(tmp_path, progress=False)
+    assert dataset.classes == ("dog", nfc)
+    assert dataset.train.labels.tolist() == [0, 1, 1]
+    (tmp_path / "test" / "dog").rename(tmp_path / "test" / "d\u043eg")
+    rejected(tmp_path, r"('d\u043eg')", "lacks 'dog'")
 
 
 def test_parquet_of_other_classes_has_their_names(mini, tmp_path):
@@ -215,9 +289,9 @@ def test_incomplete_class_folders_are_named(mini, tmp_path):
     cut(path, 0.1)
     rejected(root, str(path), "cannot decode")
     shutil.rmtree(root / "test" / "deer")
-    rejected(root, str(root / "test"), "lacks deer")
+    rejected(root, str(root / "test"), "lacks 'deer'")
     (root / "test" / "deer").mkdir()
     (root / "test" / "deer" / "notes.txt").write_text("soon")
-    rejected(root, "deer", "no images", "notes.txt", ".png")
+    rejected(root, "deer", "no images", "notes.txt")
     shutil.rmtree(root / "test")
     rejected(root, "no test folder")

@@ -43,6 +43,6 @@ def test_the_order_of_the_tarball_is_put_right(dataset):
         np.concatenate([array[start : start + 10_000] for start in (30_000, 20_000, 10_000, 40_000, 0)])
         for array in (dataset.train.images, dataset.train.labels)
     )
-    train, _ = canonical_order(Split(images, labels), dataset.test, classes=dataset.classes, origin="x")
+    train, _, _ = canonical_order(Split(images, labels), dataset.test, classes=dataset.classes, origin="x")
     np.testing.assert_array_equal(train.labels, dataset.train.labels)
     assert (train.images == dataset.train.images).all()

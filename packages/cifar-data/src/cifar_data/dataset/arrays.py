@@ -62,7 +62,8 @@ class ImageDataset:
 class Layout:
     """The files of a dataset in reading order, found in a folder or tarball but not yet read.
 
-    The kind is `parquet`, `batches`, `tarball` or `folder`; extra files have the class names.
+    The kind is `parquet`, `batches`, `tarball` or `folder`; extra files have the class names, and files left out lie
+    beside the others but are not read.
     """
 
     kind: str
@@ -70,6 +71,7 @@ class Layout:
     train: tuple[Path, ...]
     test: tuple[Path, ...]
     extra: tuple[Path, ...] = ()
+    left_out: tuple[Path, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -80,6 +82,13 @@ class Layout:
     def origin(self) -> str:
         """Kind and place, such as `tarball data/cifar-10-python.tar.gz`."""
         return f"{self.kind} {self.root}"
+
+    @property
+    def left_out_text(self) -> str:
+        """Number and first names of the files left out."""
+        count = len(self.left_out)
+        names = ", ".join(str(path.relative_to(self.root)) for path in self.left_out[:5])
+        return f"{count:,} file{'s' * (count > 1)} not read: {names}{', ...' * (count > 5)}"
 
 
 def join_splits(parts: Sequence[Split]) -> Split:

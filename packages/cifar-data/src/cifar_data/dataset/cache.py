@@ -21,7 +21,7 @@ from filelock import FileLock
 from cifar_data.dataset.arrays import SIDE, DataError, ImageDataset, Layout, Split
 
 #: Part of every key: raise it whenever the files or the decoding change.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 _logger = logging.getLogger(__name__)
 
@@ -29,7 +29,18 @@ _logger = logging.getLogger(__name__)
 def resolve_cache_dir(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     """Returns the cache folder: the argument, else `CIFAR_CACHE_DIR`, else the user's cache folder."""
     chosen = cache_dir or os.environ.get("CIFAR_CACHE_DIR")
-    return Path(chosen or platformdirs.user_cache_path("cifar-data", appauthor=False)).expanduser().absolute()
+    with explained_home(f"cache folder {chosen or ''}", advice="Set CIFAR_CACHE_DIR to a writable folder"):
+        place = chosen or platformdirs.user_cache_path("cifar-data", appauthor=False)
+        return Path(place).expanduser().absolute()
+
+
+@contextmanager
+def explained_home(place: str, *, advice: str) -> Iterator[None]:
+    """Turns the error about a home folder that is not known, or not that of a user, into a `DataError`."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise DataError(f"{place.strip()}: {str(error).rstrip('.')}. {advice}") from error
 
 
 def entry_path(layout: Layout, cache_dir: Path) -> Path:
@@ -122,13 +133,14 @@ def locked(path: Path, cache_dir: Path) -> Iterator[None]:
 
 @contextmanager
 def explained_errors(cache_dir: Path) -> Iterator[None]:
-    """Turns an `OSError` while writing to the cache into a `DataError` that says what to do."""
+    """Turns errors while writing to the cache, or locking it, into a `DataError` that says what to do."""
     try:
         yield
-    except OSError as error:
+    except (OSError, NotImplementedError) as error:  # the latter from a file system without locks
+        reason = getattr(error, "strerror", None) or error
         raise DataError(
-            f"cannot write to the cache folder {cache_dir}: {error.strerror or error}. Set CIFAR_CACHE_DIR to a "
-            "writable folder with room for 190 MB (decoded CIFAR-10), or 360 MB if it is downloaded"
+            f"cannot write to the cache folder {cache_dir}: {reason}. Set CIFAR_CACHE_DIR to a writable folder, on a "
+            "disk that can lock files, with room for 190 MB (decoded CIFAR-10), or 360 MB if it is downloaded"
         ) from error
 
 

@@ -1,5 +1,6 @@
 """Encoded images to arrays of 32x32 RGB pixels, on all cores and with a progress bar."""
 
+import contextlib
 import io
 import os
 import struct
@@ -34,15 +35,25 @@ Item = TypeVar("Item")
 
 
 class ProgressBar(tqdm):
-    """A progress bar on stderr that starts no thread of its own."""
+    """A progress bar on stderr that starts no thread, and ends nothing where stderr cannot be written."""
 
     # tqdm's monitor thread would outlive the bar, and forking loader workers beside a thread is unsafe.
     monitor_interval = 0
 
+    def display(self, *args: Any, **options: Any) -> None:
+        """Draws the bar."""
+        with contextlib.suppress(OSError, ValueError):
+            super().display(*args, **options)
+
+    def close(self) -> None:
+        """Draws the bar for the last time, and ends its line."""
+        with contextlib.suppress(OSError, ValueError):
+            super().close()
+
 
 def progress_bar(*, enabled: bool, **options: Any) -> ProgressBar:
     """Returns a bar with the options of tqdm, to be used in a `with` statement; a disabled one shows nothing."""
-    return ProgressBar(disable=not enabled, file=sys.stderr, mininterval=0.5, **options)
+    return ProgressBar(disable=not enabled or sys.stderr is None, file=sys.stderr, mininterval=0.5, **options)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -67,16 +78,20 @@ def decode_exact(data: bytes) -> npt.NDArray[np.uint8]:
     Raises:
         ValueError: If the size is another. Damaged images raise many types of exception.
     """
-    with Image.open(io.BytesIO(data)) as image:
+
+    def check(image: Image.Image) -> Image.Image:
         if image.size != (SIDE, SIDE):
             raise ValueError(f"is {image.width}x{image.height} pixels; allowed is {SIDE}x{SIDE}")
-        return np.asarray(to_rgb(image))
+        return to_rgb(image)
+
+    return _decode(data, check)
 
 
 def decode_fitted(path: Path) -> npt.NDArray[np.uint8]:
     """Returns the pixels (32, 32, 3) of an image file of any size: the central square, scaled bicubically."""
-    with Image.open(path) as image:
-        return np.asarray(ImageOps.fit(to_rgb(image), (SIDE, SIDE), method=Image.Resampling.BICUBIC))
+    return _decode(
+        path, lambda image: ImageOps.fit(to_rgb(image), (SIDE, SIDE), method=Image.Resampling.BICUBIC)
+    )
 
 
 def decode_images(
@@ -107,6 +122,30 @@ def decode_images(
         for count in pool.map(work, range(0, len(items), _CHUNK)):
             bar.update(count)
     return images
+
+
+def _decode(source: bytes | Path, finish: Callable[[Image.Image], Image.Image]) -> npt.NDArray[np.uint8]:
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            return np.asarray(finish(image))
+    except ValueError as error:
+        data = source if isinstance(source, bytes) else source.read_bytes()
+        smaller = _without_large_chunk(data) if "MAX_TEXT_" in str(error) else data
+        if smaller == data:
+            raise
+        return _decode(smaller, finish)
+
+
+def _without_large_chunk(data: bytes) -> bytes:
+    """Returns a PNG without its colour profile, or else its largest chunk of text: Pillow reads 1 MiB of each."""
+    chunks, start = [(False, 0, 0, 0)], 8
+    while start < len(data):
+        size, kind = int.from_bytes(data[start : start + 4]), data[start + 4 : start + 8]
+        if kind in (b"iCCP", b"iTXt", b"tEXt", b"zTXt"):
+            chunks.append((kind == b"iCCP", size, start, start + size + 12))
+        start += size + 12
+    _, _, start, end = max(chunks)
+    return data[:start] + data[end:]
 
 
 def _upright(image: Image.Image) -> Image.Image:

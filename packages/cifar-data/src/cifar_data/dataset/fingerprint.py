@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import unicodedata
 
 import numpy as np
 import numpy.typing as npt
@@ -70,7 +71,13 @@ def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[list[float], list
 
 
 def describe_dataset(train: Split, test: Split, *, classes: tuple[str, ...], origin: str) -> ImageDataset:
-    """Returns both splits with their statistics and fingerprint, after checking their labels."""
+    """Returns both splits with their statistics and fingerprint, after checking the class names and the labels.
+
+    Names that differ only in how Unicode composes their letters are one name, in the form NFC.
+    """
+    classes = tuple(unicodedata.normalize("NFC", name) for name in classes)
+    if len(set(classes)) < max(len(classes), 2):
+        raise DataError(f"{origin}: the class names are {list(classes)}; needed are two or more, each once")
     for name, split in (("training", train), ("test", test)):
         _check_labels(split, classes, place=f"{origin}: {name} split")
     means, stds = channel_statistics(train.images)
@@ -87,27 +94,31 @@ def describe_dataset(train: Split, test: Split, *, classes: tuple[str, ...], ori
 
 def canonical_order(
     train: Split, test: Split, *, classes: tuple[str, ...], origin: str
-) -> tuple[Split, Split]:
+) -> tuple[Split, Split, tuple[str, ...]]:
     """Checks data with the class names and sizes of CIFAR-10 pixel for pixel; returns other data unchanged.
 
     The five batches of the training split may come in any order: a conversion that follows the order of the authors'
-    tarball starts with data_batch_4.
+    tarball starts with data_batch_4. Without class names, those are returned if the content is CIFAR-10, else numbers.
 
     Raises:
         DataError: Naming the split, and its expected and actual SHA-256.
     """
-    if classes != CANONICAL_CLASSES or {"train": len(train), "test": len(test)} != CANONICAL_SIZES:
-        return train, test
-    train = _in_batch_order(train)
-    for name, split in (("train", train), ("test", test)):
-        found = split_sha256(split)
-        if found != CANONICAL_SHA256[name]:
+    if classes in (CANONICAL_CLASSES, ()) and {"train": len(train), "test": len(test)} == CANONICAL_SIZES:
+        ordered = _in_batch_order(train)
+        found = {"train": split_sha256(ordered), "test": split_sha256(test)}
+        if found == CANONICAL_SHA256:
+            return ordered, test, CANONICAL_CLASSES
+        if classes:
+            name = next(name for name in found if found[name] != CANONICAL_SHA256[name])
             raise DataError(
                 f"{origin}: the {name} split has the size and class names of CIFAR-10 but other content: "
-                f"expected sha256 {CANONICAL_SHA256[name]} of the decoded images and labels, found {found}. "
+                f"expected sha256 {CANONICAL_SHA256[name]} of the decoded images and labels, found {found[name]}. "
                 "Replace the files by intact ones. Modified images are accepted as class folders"
             )
-    return train, test
+    if not classes:  # no more names than images: larger labels are rejected with the name of the image
+        highest = max([-1, *train.labels, *test.labels])
+        classes = tuple(map(str, range(min(highest, len(train)) + 1)))
+    return train, test, classes
 
 
 def is_canonical(dataset: ImageDataset) -> bool:

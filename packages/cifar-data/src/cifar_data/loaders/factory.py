@@ -1,6 +1,6 @@
 """The one place where the kinds of loader differ: how images are split, and how they are batched."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,22 @@ from cifar_data.loaders.tensor import TensorLoader
 
 Indices = npt.NDArray[np.int64]
 Batches = Iterable[tuple[Tensor, Tensor]]
+
+
+class FixedBatches:
+    """The batches of a loader's first epoch in every epoch, to overfit a network to them.
+
+    Lightning finds no sampler here that it could advance, or replace by one in order.
+    """
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return iter(self._loader)
 
 
 def split_indices(

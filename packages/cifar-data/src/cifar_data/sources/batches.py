@@ -106,8 +106,8 @@ def _unpack(path: Path) -> Iterator[tuple[str, bytes]]:
 
 def _class_names(content: dict[Any, Any]) -> tuple[str, ...]:
     names = content.get("label_names")
-    if not isinstance(names, list) or len(names) < 2 or not all(isinstance(n, str) for n in names):
-        raise DataError(f"label_names is {names!r}; needed is a list of two or more names")
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise DataError(f"label_names is {names!r}; needed is a list of names")
     return tuple(names)
 
 

@@ -1,45 +1,47 @@
-"""A dataset as class folders of images: `train/<class>/*` and `test/<class>/*`.
-
-Missing folders and damaged files raise a `DataError` that names them.
-"""
+"""A dataset as class folders: the images in `train/<class>/` and `test/<class>/`, also in subfolders of a class."""
 
 import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from cifar_data.dataset.arrays import DataError, Layout, Split
 from cifar_data.dataset.decode import ProgressBar, decode_fitted, decode_images, progress_bar
 
-#: Endings of images, in small or capital letters; other files are ignored.
+#: Endings of images, in small or capital letters. Of files with other endings the content is looked at.
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 def find_folder(root: Path) -> Layout | None:
-    """Returns the images of a folder with `train` and `test` in it, sorted by class and name, else None."""
+    """Returns the images of a folder with `train` and `test` in it, sorted by class and name, else None.
+
+    Class names are compared in Unicode's form NFC, since systems store one name in different forms.
+
+    Raises:
+        DataError: If a split or a class is missing, or a class has no images.
+    """
     folders = {split: root / split for split in ("train", "test")}
     if not any(folder.is_dir() for folder in folders.values()):
         return None
     for split, folder in folders.items():
         if not folder.is_dir():
             raise DataError(f"{root} has no {split} folder; needed are train/<class>/ and test/<class>/")
-    classes = {
-        split: {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
-        for split, folder in folders.items()
-    }
-    names = sorted(classes["train"] | classes["test"])
+    left_out = _images_beside(root, set(folders))
+    (train, test) = (_scan(folder, left_out) for folder in folders.values())
+    names = sorted(train | test)
     if len(names) < 2:
         raise DataError(f"{root} has {len(names)} class folders in train and test; at least two are needed")
-    for split, folder in folders.items():
-        missing = sorted(set(names) - classes[split])
-        if missing:
-            raise DataError(
-                f"{folder} lacks {', '.join(missing)}; train and test need the same class folders"
-            )
-    train, test = (
-        tuple(path for name in names for path in _images(folder / name)) for folder in folders.values()
-    )
-    return Layout("folder", root, train, test)
+    lacks = {folders["train"]: test.keys() - train, folders["test"]: train.keys() - test}
+    if text := "; ".join(f"{folder} lacks {_show(missing)}" for folder, missing in lacks.items() if missing):
+        raise DataError(f"{text}. train and test need the same class folders")
+    for folder, name in ((folder, name) for folder in folders.values() for name in names):
+        if not (train if folder == folders["train"] else test)[name]:
+            found = ", ".join(path.name for path in left_out if path.parent == folder / name) or "nothing"
+            raise DataError(f"{folder / name} has no images that Pillow reads (found {found})")
+    parts = [tuple(path for name in names for path in classes[name]) for classes in (train, test)]
+    return Layout("folder", root, parts[0], parts[1], left_out=tuple(left_out))
 
 
 def read_folder(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[str, ...]]:
@@ -47,23 +49,83 @@ def read_folder(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[
 
     Images of another size are reduced to the central square and scaled to 32x32 pixels.
     """
-    classes = tuple(sorted({path.parent.name for path in layout.train}))
     total = len(layout.train) + len(layout.test)
     with progress_bar(enabled=progress, total=total, unit="image", desc="Decoding images") as bar:
-        train, test = (_read_split(paths, classes, bar) for paths in (layout.train, layout.test))
-    return train, test, classes
+        (train, names), (test, _) = (
+            _read_split(paths, layout.root / split, bar)
+            for split, paths in (("train", layout.train), ("test", layout.test))
+        )
+    return train, test, names
 
 
-def _images(folder: Path) -> list[Path]:
-    names = sorted(os.listdir(folder))  # noqa: PTH208 - names are much faster to sort than 60,000 paths
-    images = [name for name in names if name.lower().endswith(EXTENSIONS) and not name.startswith(".")]
-    if not images:
-        found = ", ".join(names[:5]) or "nothing"
-        raise DataError(f"{folder} has no images (found {found}); understood are {', '.join(EXTENSIONS)}")
-    return [folder / name for name in images]
-
-
-def _read_split(paths: tuple[Path, ...], classes: tuple[str, ...], bar: ProgressBar) -> Split:
+def _read_split(paths: tuple[Path, ...], folder: Path, bar: ProgressBar) -> tuple[Split, tuple[str, ...]]:
     images = decode_images(paths, decode_fitted, place=lambda index: str(paths[index]), bar=bar)
-    index = {name: label for label, name in enumerate(classes)}
-    return Split(images, np.array([index[path.parent.name] for path in paths], dtype=np.int64))
+    folders = [_normalize(path.relative_to(folder).parts[0]) for path in paths]
+    names, labels = np.unique(np.array(folders, dtype=object), return_inverse=True)
+    return Split(images, labels.astype(np.int64)), tuple(names)
+
+
+def _scan(folder: Path, left_out: list[Path]) -> dict[str, list[Path]]:
+    """Returns the images of each class in order, and appends what is none of them to `left_out`."""
+    classes: dict[str, list[Path]] = {}
+    for name, subfolders, files in os.walk(folder, followlinks=True, onerror=_fail):
+        below = Path(name).relative_to(folder).parts
+        images = classes.setdefault(_normalize(below[0]), []) if below else left_out
+        for file in sorted(files):
+            path = Path(name, file)
+            if file.startswith("."):  # litter such as .DS_Store needs no mention
+                left_out.extend([path] if _is_image(path) else [])
+            elif file.lower().endswith(EXTENSIONS) or _is_image(path):
+                images.append(path)
+            else:
+                left_out.append(path)
+        left_out.extend(Path(name, hidden) for hidden in subfolders if hidden.startswith("."))
+        here = Path(name).resolve()
+        subfolders[:] = [  # without links to a folder above, which have no end
+            subfolder
+            for subfolder in sorted(subfolders)
+            if not _is_litter(subfolder) and not here.is_relative_to(Path(name, subfolder).resolve())
+        ]
+    return classes
+
+
+def _images_beside(root: Path, splits: set[str]) -> list[Path]:
+    """Returns the images in a folder but not in its splits, such as those of a third split."""
+    found = []
+    for path in sorted(root.iterdir()):
+        if path.name not in splits and not _is_litter(path.name):
+            found += [path] if path.is_file() and _is_image(path) else []
+            found += [
+                Path(name, file)
+                for name, _, files in os.walk(path)
+                for file in sorted(files)
+                if file.lower().endswith(EXTENSIONS)
+            ]
+    return found
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _is_image(path: Path) -> bool:
+    try:
+        with Image.open(path) as image:
+            return not isinstance(image, ImageFile.StubImageFile)
+    except (UnidentifiedImageError, FileNotFoundError):
+        return False
+    except Exception:  # noqa: BLE001 - an image that is damaged, which decoding it will tell
+        return True
+
+
+def _normalize(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _show(names: set[str]) -> str:
+    """Returns the names with quotes, so that a space shows, and with codes where letters may look alike."""
+    return ", ".join(repr(name) if name.isascii() else f"{name!r} ({name!a})" for name in sorted(names))
+
+
+def _fail(error: OSError) -> None:
+    raise error

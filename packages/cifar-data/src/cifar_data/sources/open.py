@@ -1,10 +1,11 @@
 """The way from a place to a dataset: the place is given or found, its layout recognised, its content read."""
 
 import os
+import warnings
 from pathlib import Path
 
 from cifar_data.dataset.arrays import DataError, ImageDataset, Layout
-from cifar_data.dataset.cache import explained_errors, locked, open_cached, resolve_cache_dir
+from cifar_data.dataset.cache import explained_errors, explained_home, locked, open_cached, resolve_cache_dir
 from cifar_data.dataset.fingerprint import canonical_order, describe_dataset
 from cifar_data.sources.batches import find_batches, find_tarball, read_batches, read_tarball
 from cifar_data.sources.download import fetch_dataset
@@ -66,6 +67,8 @@ def open_dataset(
     layout = locate_layout(root, source=source, cache_dir=cache)
     if layout is None:
         layout = download_layout(cache, source=source, progress=progress)
+    if layout.left_out:
+        warnings.warn(f"{layout.origin}: {layout.left_out_text}", stacklevel=1)
     return open_layout(layout, cache, progress=progress)
 
 
@@ -74,7 +77,9 @@ def locate_layout(root: str | os.PathLike[str] | None, *, source: str, cache_dir
     given = {"the root": root, "CIFAR_DATA_DIR": os.environ.get("CIFAR_DATA_DIR")}
     for name, place in given.items():
         if place:
-            return find_layout(Path(place).expanduser(), source=source, name=name)
+            with explained_home(f"{name} {place}", advice="Give the full path of the folder"):
+                place = Path(place).expanduser()
+            return find_layout(place, source=source, name=name)
     return _search(cache_dir / "downloads", source)
 
 
@@ -132,7 +137,7 @@ def read_layout(layout: Layout, *, progress: bool = True) -> ImageDataset:
     """
     train, test, classes = _READERS[layout.kind](layout, progress=progress)
     if layout.kind != "folder":
-        train, test = canonical_order(train, test, classes=classes, origin=layout.origin)
+        train, test, classes = canonical_order(train, test, classes=classes, origin=layout.origin)
     return describe_dataset(train, test, classes=classes, origin=layout.origin)
 
 

@@ -16,41 +16,57 @@ import pyarrow.parquet as pq
 
 from cifar_data.dataset.arrays import SIDE, DataError, Layout, Split, join_splits
 from cifar_data.dataset.decode import ProgressBar, decode_exact, decode_images, progress_bar
-from cifar_data.dataset.fingerprint import CANONICAL_CLASSES
 
-_SHARD = re.compile(r"-(\d+)-of-(\d+)\.parquet$")
+_NAME = re.compile(r"(train|test)([-. ].*)?\.parquet")
+_SHARD = re.compile(r"(\d+)-of-(\d+)")
+_NUMBER = re.compile(r"(?:(?:train|test|part)-)?(\d+)\.parquet")
 _DEPTH = 4  # how many folders deep shards are searched; the Hub's own cache needs 3
+_NEEDED = "both train-*.parquet and test-*.parquet, or train/*.parquet and test/*.parquet"
 _ROWS = 2048  # decoded at a time, which bounds the memory
 
 
 def find_parquet(root: Path) -> Layout | None:
-    """Returns the shards `train-*.parquet` and `test-*.parquet` in or below a folder, else None.
+    """Returns the shards `train-*.parquet` and `test-*.parquet`, or `train/*.parquet` and `test/*.parquet`, else None.
 
-    The least deep folder that has any is used. Hidden folders are ignored.
+    They are searched in the folder and below; the least deep folder that has any is used. Hidden folders are ignored.
     """
-    found: list[tuple[int, Path, list[str]]] = []
+    found: dict[tuple[int, Path], dict[str, list[Path]]] = {}
+    others = []
     for name, subfolders, files in os.walk(root, followlinks=True):
         folder = Path(name)
         depth = len(folder.parts) - len(root.parts)
-        shards = [file for file in files if re.fullmatch(r"(train|test)-.*\.parquet", file)]
-        if shards:
-            found.append((depth, folder, sorted(shards)))
+        shards = [folder / file for file in sorted(files) if file.endswith(".parquet")]
         visible = sorted(subfolder for subfolder in subfolders if not subfolder.startswith("."))
-        subfolders[:] = [] if shards or depth == _DEPTH else visible
+        subfolders[:] = [] if depth == _DEPTH else visible
+        if folder.name in ("train", "test") and depth and not visible and shards:
+            found.setdefault((depth - 1, folder.parent), {})[folder.name] = shards
+            continue
+        for path in shards:
+            if match := _NAME.fullmatch(path.name):
+                found.setdefault((depth, folder), {}).setdefault(match[1], []).append(path)
+                subfolders[:] = []
+            else:
+                others.append(path)
     if not found:
+        if others and not any((root / split).is_dir() for split in ("train", "test")):
+            raise DataError(
+                f"{root} has Parquet files of other names, such as {others[0].name}; needed are {_NEEDED}"
+            )
         return None
-    least, folder, shards = min(found)
-    same = [str(other) for depth, other, _ in found if depth == least]
+    least, folder = min(found)
+    same = [str(other) for depth, other in found if depth == least]
     if len(same) > 1:
         raise DataError(f"{root} has several Parquet datasets: {', '.join(same)}; give one as the root")
-    train, test = (_complete(folder, shards, split=split) for split in ("train", "test"))
-    return Layout("parquet", folder, train, test)
+    train, test = (_complete(folder, found[least, folder], split=split) for split in ("train", "test"))
+    return Layout(
+        "parquet", folder, train, test, left_out=tuple(p for p in others if p.is_relative_to(folder))
+    )
 
 
 def read_parquet(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[str, ...]]:
     """Returns the training split, the test split and the class names.
 
-    The class names are those in the schema's `huggingface` metadata; without it, CIFAR-10's.
+    The class names are those in the schema's `huggingface` metadata; there may be none.
     """
     rows = sum(_open(path).metadata.num_rows for path in layout.files)
     classes = {_class_names(path): path for path in layout.files}
@@ -63,22 +79,27 @@ def read_parquet(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple
     return train, test, next(iter(classes))
 
 
-def _complete(folder: Path, shards: list[str], *, split: str) -> tuple[Path, ...]:
-    names = [name for name in shards if name.startswith(f"{split}-")]
-    if not names:
-        raise DataError(
-            f"{folder} has no {split}-*.parquet, only {', '.join(shards)}; "
-            "both train-*.parquet and test-*.parquet are needed"
-        )
+def _complete(folder: Path, shards: dict[str, list[Path]], *, split: str) -> tuple[Path, ...]:
+    """Returns the shards of a split, after checking by the numbers in their names that they are all, each once."""
+    paths = shards.get(split, [])
+    names = [path.name for path in paths]
+    if not paths:
+        found = ", ".join(path.name for others in shards.values() for path in others)
+        raise DataError(f"{folder} has no {split}-*.parquet, only {found}; needed are {_NEEDED}")
     numbers = sorted((int(m[1]), int(m[2])) for m in map(_SHARD.search, names) if m)
     if numbers:
         total = max(number[1] for number in numbers)
-        if len(numbers) < len(names) or numbers != [(number, total) for number in range(total)]:
-            raise DataError(
-                f"{folder}: the shards of {split} are incomplete or mixed: found "
-                f"{', '.join(names)}; needed is each of 00000 to {total - 1:05d} once"
-            )
-    return tuple(folder / name for name in names)
+        whole = len(numbers) == len(names) and numbers == [(number, total) for number in range(total)]
+        needed = f"each of 00000 to {total - 1:05d} once"
+    else:
+        plain = sorted(int(m[1]) for m in map(_NUMBER.fullmatch, names) if m)
+        whole = not plain or plain == [*range(plain[0], plain[0] + len(names))]
+        needed = "numbers without a gap"
+    if not whole:
+        raise DataError(
+            f"{folder}: the shards of {split} are incomplete or mixed: found {', '.join(names)}; needed is {needed}"
+        )
+    return tuple(paths)
 
 
 def _open(path: Path) -> Any:
@@ -148,9 +169,9 @@ def _class_names(path: Path) -> tuple[str, ...]:
     metadata = (_open(path).schema_arrow.metadata or {}).get(b"huggingface", b"{}")
     try:
         label = json.loads(metadata).get("info", {}).get("features", {}).get("label", {})
-        names = label.get("names", CANONICAL_CLASSES)
+        names = label.get("names", ())
     except (ValueError, AttributeError) as error:
         raise DataError(f"{path}: the schema's huggingface metadata is damaged: {error}") from error
-    if not isinstance(names, list | tuple) or len(names) < 2 or not all(isinstance(n, str) for n in names):
-        raise DataError(f"{path}: the class names in the schema are {names!r}; needed are two or more names")
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{path}: the class names in the schema are {names!r}; needed is a list of names")
     return tuple(names)
