@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from cifar_explain import METHODS, Versus, explain
-from cifar_explain.cam.methods import _CLASSES, layer_maps
+from cifar_explain.cam.explain import _CLASSES, layer_maps
 
 pytestmark = pytest.mark.numeric
 

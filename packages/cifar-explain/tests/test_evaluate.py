@@ -268,8 +268,8 @@ GOOD = [[0.9, 0.1], [0.2, 0.8]]
         (lambda: most_confused(np.array([[-1]])), "at least 0"),
         (lambda: top_k_accuracy(GOOD, [0, 1], k=3), "from 1 to 2"),
         (lambda: reliability_curve(GOOD, [0, 1], bins=0), "bins must be"),
-        (lambda: apply_temperature(GOOD, 0), "temperature must be positive"),
-        (lambda: apply_temperature(GOOD, float("nan")), "temperature must be positive"),
+        (lambda: apply_temperature(GOOD, 0), "temperature must be a number greater than 0"),
+        (lambda: apply_temperature(GOOD, float("nan")), "temperature must be a number greater than 0"),
     ],
 )
 def test_arguments_that_do_not_fit_are_rejected(call, message):

@@ -130,7 +130,7 @@ def test_difference_of_classes_is_measured_under_inference_mode(model, images):
         rows = measure_faithfulness(
             model, images[:1] + 0, layers="deep", methods="gradcam", target=Versus(0, 1), percentiles=[50]
         )
-    assert np.isnan(rows[0].spread)
+    assert np.isnan(rows[0].standard_error)
     assert np.isfinite(rows[1].mean)
 
 

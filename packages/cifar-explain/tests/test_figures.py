@@ -355,7 +355,7 @@ CURVE = reliability_curve([[1, 0]], [0])
     ("call", "message"),
     [
         (lambda: find_theme("drak"), "theme is 'drak'; did you mean 'dark'"),
-        (lambda: make_figure(0, 2), "width must be inches, .* got 0"),
+        (lambda: make_figure(0, 2), "width must be a number of inches, .* got 0"),
         (lambda: quiet_axes(make_figure(3, 2).subplots(), grid="z"), "grid is 'z'"),
         (lambda: plot_confusion(np.zeros((2, 3), int)), r"whole numbers \(K, K\)"),
         (lambda: plot_confusion(np.eye(2, dtype=int), class_names=["a"]), "2 different names"),

@@ -122,11 +122,7 @@ def make_gallery(
 
 
 def stored_images(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Returns the images that a gallery stores: all errors by index, then each class's most confident right one.
-
-    >>> stored_images([[0.9, 0.1], [0.7, 0.3], [0.6, 0.4], [0.2, 0.8]], [0, 0, 1, 1])
-    array([2, 0, 3])
-    """
+    """Returns the images that a gallery stores: all errors by index, then each class's most confident right one."""
     rows, true = as_predictions(probabilities, labels)
     right = rows.argmax(axis=1) == true
     confidences = np.where(right, rows.max(axis=1), -1)

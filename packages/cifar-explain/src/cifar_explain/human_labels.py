@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cifar_explain.evaluation.errors import Errors
+from cifar_explain.validation import check_number
 
 #: Causes that an error is put down to, in the order of precedence.
 VERDICTS: tuple[str, ...] = ("label doubtful", "people disagree too", "the model's own")
@@ -17,11 +18,7 @@ VERDICTS: tuple[str, ...] = ("label doubtful", "people disagree too", "the model
 
 @dataclass(frozen=True)
 class Recheck:
-    """A label that people were asked about again: the given and a suspected class by index, and the votes.
-
-    >>> Recheck(3, 5, votes_given=2, votes_guessed=3, votes_neither=0, votes_both=0).doubtful
-    True
-    """
+    """A label that people were asked about again: the given and a suspected class by index, and the votes."""
 
     given: int
     guessed: int
@@ -75,8 +72,7 @@ def judge_errors(
     """
     if counts is None and rechecks is None:
         raise ValueError("counts or rechecks must be given, got neither")
-    if not 0 <= agreement <= 1:
-        raise ValueError(f"agreement must be a share from 0 to 1, got {agreement!r}")
+    check_number("agreement", agreement, "from 0 to 1", lambda x: 0 <= x <= 1)
     found = tuple((rechecks or {}).get(int(index)) for index in errors.indices)
     for index, label, recheck in zip(errors.indices, errors.labels, found, strict=True):
         if recheck is not None and recheck.given != label:

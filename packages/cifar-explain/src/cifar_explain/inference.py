@@ -4,7 +4,7 @@ import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any, TypeAlias
@@ -25,24 +25,12 @@ _HOOK_NUMBERS = threading.Lock()
 
 @contextmanager
 def hooked(hooks: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]:
-    """Runs forward hooks on modules of a private view while the context lasts.
-
-    >>> layer = nn.ReLU()
-    >>> with hooked({layer: lambda module, inputs, output: output + 1}):
-    ...     layer(torch.zeros(1))
-    tensor([1.])
-    >>> layer(torch.zeros(1))
-    tensor([0.])
-    """
-    handles = []
-    try:
+    """Runs forward hooks on modules of a private view while the context lasts."""
+    with ExitStack() as stack:
         with _HOOK_NUMBERS:
             for module, hook in hooks.items():
-                handles.append(module.register_forward_hook(hook))
+                stack.callback(module.register_forward_hook(hook).remove)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def private_view(model: nn.Module) -> tuple[nn.Module, dict[int, Any]]:

@@ -1,7 +1,7 @@
 """Checks of arguments that several modules share."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -39,6 +39,13 @@ def check_count(argument: str, value: Any, *, minimum: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
         raise ValueError(f"{argument} must be a whole number of at least {minimum}, got {value!r}")
     return int(value)
+
+
+def check_number(argument: str, value: Any, words: str, fits: Callable[[float], bool]) -> float:
+    """Returns `value` as a float if it is a number that fits, as the words say."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not fits(float(value)):
+        raise ValueError(f"{argument} must be a number {words}, got {value!r:.100}")
+    return float(value)
 
 
 def as_images(images: Any) -> torch.Tensor:

@@ -8,10 +8,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cifar_explain.cam.methods import METHODS, layer_maps, uses_gradients
 from cifar_explain.cam.targets import Classes, Layer, Score, Versus, find_layers, resolve_target
 from cifar_explain.inference import Progress, as_inputs_of, hooked, private_view
 from cifar_explain.validation import as_images, as_logits, check_choice
+
+# The names of the methods, and the classes of pytorch_grad_cam that compute them.
+_CLASSES = {
+    "gradcam": "GradCAM",
+    "gradcam++": "GradCAMPlusPlus",
+    "hirescam": "HiResCAM",
+    "layercam": "LayerCAM",
+    "xgradcam": "XGradCAM",
+    "eigencam": "EigenCAM",
+}
+
+#: Methods that `explain` knows.
+METHODS: tuple[str, ...] = tuple(_CLASSES)
 
 
 def explain(
@@ -27,20 +39,18 @@ def explain(
     """Returns maps `(N, L, H, W)` in [0, 1] of where each of L layers sees evidence for the target.
 
     The maps are those of pytorch-grad-cam called once for each layer, but all layers share one forward and
-    one backward pass. Each map is scaled to its own least and greatest value: maps tell where, not how much.
-    A map without any positive evidence is zero everywhere. All images go through the model at once; split
-    large sets.
+    one backward pass, with all images at once. Each map is scaled to its own least and greatest value: maps
+    tell where, not how much. A map without any positive evidence is zero everywhere.
 
-    The model is run in evaluation mode through a private view of it and stays as it is. Several threads may
-    explain one model at once, under `torch.no_grad()` and `torch.inference_mode()` too.
+    The model is run in evaluation mode through a private view and stays as it is. Several threads may explain
+    one model at once, under `torch.no_grad()` and `torch.inference_mode()` too.
 
     Args:
         model: Any module with spatial layers that gives logits `(N, K)`.
         images: Images `(N, C, H, W)`, normalised as the model expects. Taken to its device and precision.
         layers: Names or modules, as in `find_layers`; None for all of `model.cam_layers`.
         method: One of `METHODS`; "eigencam" ignores the target.
-        target: The class to explain: "predicted", one class by name or index, a class for each image (such as
-            the true labels), or `Versus(one, another)`.
+        target: "predicted", one class by name or index, a class for each image, or `Versus(one, another)`.
         class_names: The K names, for classes given by name.
         progress: Called with the layers done and all layers.
 
@@ -49,23 +59,21 @@ def explain(
             class is unknown; a layer does not run exactly once, has no spatial output, or does not lead to
             the output; the model does not return finite logits `(N, K)`; or a map is not finite.
 
-    Source:
-        J. Gildenblat and contributors, pytorch-grad-cam, whose classes compute the maps.
-
     >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     >>> explain(model, torch.zeros(2, 3, 16, 16), layers=["0", "1"], target=3).shape
     (2, 2, 16, 16)
     """
     check_choice("method", method, METHODS)
     originals = find_layers(model, layers)
+    differentiated = method != "eigencam"
     # A caller's inference mode would forbid the backward pass; views and clones must be made outside it.
     with torch.inference_mode(False), torch.enable_grad():
         view, copies = private_view(model)
         inputs = as_inputs_of(view, as_images(images))
         viewed = {name: copies[id(layer)] for name, layer in originals.items()}
-        logits, outputs = run_layers(view, inputs, viewed, with_graph=uses_gradients(method))
+        logits, outputs = run_layers(view, inputs, viewed, with_graph=differentiated)
         scores = resolve_target(target, logits.detach(), class_names=class_names)
-        gradients = _gradients(logits, scores, outputs) if uses_gradients(method) else {}
+        gradients = _gradients(logits, scores, outputs) if differentiated else {}
     height, width = inputs.shape[2:]
     maps = np.empty((len(inputs), len(outputs), height, width), np.float32)
     for number, (name, output) in enumerate(outputs.items()):
@@ -122,6 +130,44 @@ def _spatial(name: str, outputs: list[Any], count: int) -> Tensor:
             "choose an earlier layer or larger images"
         )
     return output
+
+
+def layer_maps(
+    method: str,
+    activations: NDArray[np.float32],
+    gradients: NDArray[np.float32] | None,
+    *,
+    size: tuple[int, int],
+) -> NDArray[np.float32]:
+    """Returns one layer's maps `(N, *size)` in [0, 1], from its output `(N, channels, h, w)`.
+
+    The gradients are those of the sum of the scores by that output; "eigencam" needs none.
+    """
+    # Imported when first needed: it brings scikit-learn, OpenCV and torchvision, which take seconds.
+    import pytorch_grad_cam
+    from pytorch_grad_cam.utils.image import scale_cam_image as scale
+
+    with np.errstate(all="ignore"):
+        if method == "eigencam":
+            maps = _principal_maps(activations)
+        else:
+            # The library asks its model for the device of a parameter, and for nothing else.
+            cam = getattr(pytorch_grad_cam, _CLASSES[method])(nn.PReLU(), [])
+            maps = cam.get_cam_image(None, None, None, activations, gradients, False)
+        # Scaled, resized and scaled again, since interpolation flattens peaks.
+        scaled: NDArray[np.float32] = scale(scale(np.maximum(maps, 0), size[::-1]))
+    return scaled
+
+
+def _principal_maps(activations: NDArray[np.float32]) -> NDArray[np.float32]:
+    # As the library's EigenCAM, whose full decomposition takes memory by the square of the pixels.
+    count, channels, height, width = activations.shape
+    if not np.isfinite(activations).all():
+        return np.full((count, height, width), np.nan, np.float32)
+    points = activations.reshape(count, channels, -1).swapaxes(1, 2)
+    points = points - points.mean(axis=1, keepdims=True)
+    axes = np.linalg.svd(points, full_matrices=False)[2][:, 0]
+    return (points @ axes[:, :, None]).reshape(count, height, width)
 
 
 def _gradients(logits: Tensor, scores: Sequence[Score], outputs: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,16 +1,15 @@
 """Faithfulness of maps (ROAD): the change of a model's confidence when pixels are removed in a map's order."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cifar_explain.cam.explain import explain, run_layers
-from cifar_explain.cam.methods import METHODS
+from cifar_explain.cam.explain import METHODS, explain, run_layers
 from cifar_explain.cam.overlay import upsample_map
 from cifar_explain.cam.targets import Classes, Layer, Score, Versus, find_layers, resolve_target
 from cifar_explain.inference import BATCH_SIZE, Progress, as_inputs_of, private_view
@@ -47,27 +46,19 @@ class Faithfulness:
         return float(self.scores.mean())
 
     @property
-    def spread(self) -> float:
-        """Standard deviation between images (with `N - 1`); NaN for one image."""
-        return float(self.scores.std(ddof=1)) if len(self.scores) > 1 else math.nan
-
-    @property
     def standard_error(self) -> float:
-        """Standard error of the mean; NaN for one image."""
-        return self.spread / math.sqrt(len(self.scores))
+        """Standard error of the mean (with `N - 1`); NaN for one image."""
+        count = len(self.scores)
+        return float(self.scores.std(ddof=1)) / math.sqrt(count) if count > 1 else math.nan
 
     def advantage_over(self, other: "Faithfulness") -> tuple[float, float]:
         """Returns the mean difference of the scores, image by image, and its standard error.
 
         An advantage over the random maps of less than two standard errors is no reason to believe a map.
-
-        >>> one, other = (Faithfulness("gradcam", "conv", (4, 4), np.array([x, 0.5])) for x in (0.3, 0.1))
-        >>> one.advantage_over(other)
-        (0.09999999999999999, 0.09999999999999999)
         """
         if len(self.scores) != len(other.scores):
             raise ValueError(f"other must have {len(self.scores)} scores, got {len(other.scores)}")
-        paired = Faithfulness(self.method, self.layer, self.map_size, self.scores - other.scores)
+        paired = replace(self, scores=self.scores - other.scores)
         return paired.mean, paired.standard_error
 
 
@@ -90,12 +81,12 @@ def measure_faithfulness(
     removal takes milliseconds on 32x32; there are two for each image, map and percentile.
 
     Args:
-        model: As in `explain`, like `images`, `layers`, `target` and `class_names`.
-        images: Normalised images `(N, C, H, W)`.
-        layers: Names or modules; None for all of `model.cam_layers`.
+        model: As in `explain`.
+        images: As in `explain`.
+        layers: As in `explain`.
         methods: Names of `METHODS`; random maps are always added.
-        target: The class or classes to explain.
-        class_names: The K names.
+        target: As in `explain`.
+        class_names: As in `explain`.
         percentiles: Shares of the pixels to keep, between 0 and 100; the scores are averaged.
         seed: Decides on noise, ties and random maps.
         progress: Called with the maps done and all maps, each for a batch of images.
@@ -143,8 +134,14 @@ def measure_faithfulness(
                 if method == RANDOM:
                     maps = _random_maps(batch, list(sizes.values()), generator)
                 else:
+                    against = [score.against for score in own if score.against is not None]
+                    target = [score.target for score in own]
                     maps = explain(
-                        view, batch, layers=list(viewed.values()), method=method, target=_target(own)
+                        view,
+                        batch,
+                        layers=list(viewed.values()),
+                        method=method,
+                        target=Versus(target, against) if against else target,
                     )
                 for column, layer in enumerate(found):
                     gains = road_scores(view, batch, maps[:, column], own, kept, generator)
@@ -167,12 +164,6 @@ def _random_maps(
     return np.array(drawn, np.float32)
 
 
-def _target(scores: Sequence[Score]) -> Classes | Versus:
-    target = [score.target for score in scores]
-    against = [score.against for score in scores if score.against is not None]
-    return Versus(target, against) if against else target
-
-
 def road_scores(
     view: nn.Module,
     images: Tensor,
@@ -182,11 +173,11 @@ def road_scores(
     generator: np.random.Generator,
 ) -> NDArray[np.float64]:
     """Returns the combined ROAD score of each image, `(N,)`, by its map `(N, H, W)`."""
-    # Imported when first needed, as in `methods`.
+    # Imported when first needed, as in `explain`.
     from pytorch_grad_cam.metrics import perturbation_confidence as metrics
 
     ranks = np.stack([ranked_map(heat, generator) for heat in maps])
-    targets = [_confidence(score) for score in scores]
+    targets = [lambda logits, score=score: score(logits.float().softmax(dim=-1)) for score in scores]
     gains = []
     for percentile in percentiles:
         least, most = (
@@ -237,7 +228,3 @@ class Imputer:
         filled = image.flatten(1).clone()
         filled[:, missing] = torch.from_numpy(values).to(filled.dtype)
         return filled.reshape_as(image)
-
-
-def _confidence(score: Score) -> Callable[[Tensor], Tensor]:
-    return lambda logits: score(logits.float().softmax(dim=-1))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cifar_explain.validation import check_choice, check_count
+from cifar_explain.validation import check_choice, check_count, check_number
 
 
 def overlay(
@@ -28,26 +28,15 @@ def overlay(
         opacity: How much the heat map hides of the image: 0 gives the image to the bit, 1 the map alone.
         colormap: Name of one of Matplotlib's colour maps. The default is perceptually uniform.
         scale: Whole factor by which to upsample: the image with square pixels, the map smoothly.
-
-    >>> photo = np.full((2, 2, 3), 200, np.uint8)
-    >>> overlay(photo, np.eye(2), opacity=0.5, scale=4).shape
-    (8, 8, 3)
     """
-    # A NaN fails the comparison, so it is caught too.
-    if isinstance(opacity, bool) or not isinstance(opacity, int | float | np.number) or not 0 <= opacity <= 1:
-        raise ValueError(f"opacity must be a number from 0 (the image) to 1 (the map), got {opacity!r}")
+    share = check_number("opacity", opacity, "from 0 (the image) to 1 (the map)", lambda x: 0 <= x <= 1)
     below = upsample_image(image, scale)
     colours = heat_colours(upsample_map(heat, (below.shape[0], below.shape[1])), colormap)
-    mixed = (1 - float(opacity)) * below + float(opacity) * colours
-    return np.rint(mixed).astype(np.uint8)
+    return np.rint((1 - share) * below + share * colours).astype(np.uint8)
 
 
 def upsample_image(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """Returns a uint8 RGB image `(H, W, 3)` with each pixel repeated `scale` times both ways.
-
-    >>> upsample_image(np.zeros((32, 32, 3), np.uint8), 4).shape
-    (128, 128, 3)
-    """
+    """Returns a uint8 RGB image `(H, W, 3)` with each pixel repeated `scale` times both ways."""
     array = np.asarray(image)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         raise ValueError(f"image must be uint8 (H, W, 3), got {array.dtype} {array.shape}")

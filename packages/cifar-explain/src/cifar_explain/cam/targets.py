@@ -45,10 +45,8 @@ def find_layers(model: nn.Module, layers: Layer | Sequence[Layer] | None = None)
         raise ValueError(
             f"layers must be given, since the model has no cam_layers; {known_names('', modules)}"
         )
-    if layers is None:
-        wanted: list[Layer] = list(offered)
-    else:
-        wanted = [layers] if isinstance(layers, str | nn.Module) else list(layers)
+    layers = list(offered) if layers is None else layers
+    wanted = [layers] if isinstance(layers, str | nn.Module) else list(layers)
     if not wanted:
         raise ValueError("layers is empty; at least one layer is needed")
     found: dict[str, nn.Module] = {}
@@ -81,12 +79,7 @@ def _find(layer: Any, model: nn.Module, modules: Mapping[str, nn.Module]) -> tup
 class Versus:
     """One class against another: the difference of their logits, "why `target` and not `against`?".
 
-    Args:
-        target: Class or classes to explain; "predicted" for each image's predicted class.
-        against: Class or classes that they are compared with, in the same forms.
-
-    >>> Versus("predicted", 3)
-    Versus(target='predicted', against=3)
+    Both are classes in any form that `explain` takes: "predicted", one class, or one for each image.
     """
 
     target: Classes
@@ -95,18 +88,13 @@ class Versus:
 
 @dataclass(frozen=True)
 class Score:
-    """The score of one image: a logit, or a difference of two.
-
-    >>> import torch
-    >>> float(Score(0, against=2)(torch.tensor([5.0, 1.0, 2.0])))
-    3.0
-    """
+    """The score of one image: a logit, or a difference of two."""
 
     target: int
     against: int | None = None
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """Returns the score, a tensor without dimensions, of one image's logits `(K,)`."""
+        """Returns the score of one image's logits `(K,)`."""
         score = logits[..., self.target]
         return score if self.against is None else score - logits[..., self.against]
 

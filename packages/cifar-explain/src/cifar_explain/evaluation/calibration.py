@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_explain.validation import as_predictions, as_probabilities, check_count
+from cifar_explain.validation import as_predictions, as_probabilities, check_count, check_number
 
 #: Temperatures that `fit_temperature` can return.
 TEMPERATURES = (0.01, 100.0)
@@ -72,11 +72,7 @@ def reliability_curve(
 def expected_calibration_error(
     probabilities: NDArray[np.floating], labels: NDArray[np.integer], *, bins: int = 15, adaptive: bool = True
 ) -> float:
-    """Returns the mean distance between confidence and accuracy over the bins of `reliability_curve`, in [0, 1].
-
-    >>> round(expected_calibration_error([[0.9, 0.1]] * 10, [0] * 5 + [1] * 5), 6)
-    0.4
-    """
+    """Returns the mean distance between confidence and accuracy over the bins of `reliability_curve`, in [0, 1]."""
     return reliability_curve(probabilities, labels, bins=bins, adaptive=adaptive).calibration_error
 
 
@@ -117,8 +113,7 @@ def apply_temperature(probabilities: NDArray[np.floating], temperature: float) -
     (array([[0.8, 0.2]]), array([[0.667, 0.333]]))
     """
     rows = as_probabilities(probabilities)
-    if not 0 < temperature < math.inf:
-        raise ValueError(f"temperature must be positive and finite, got {temperature!r}")
+    check_number("temperature", temperature, "greater than 0 and finite", lambda x: 0 < x < math.inf)
     return softmax(_log(rows) / temperature)
 
 

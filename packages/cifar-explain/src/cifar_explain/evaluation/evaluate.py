@@ -74,10 +74,6 @@ def predict_logits(
         preprocess: Makes normalised images `(n, C, H, W)` of a slice of `images`, micro-batch by micro-batch.
         batch_size: Images per micro-batch; the result does not depend on it, up to rounding.
         progress: Called with the images done and all images.
-
-    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
-    >>> predict_logits(model, torch.zeros(5, 3, 8, 8), batch_size=2).shape
-    (5, 4)
     """
     check_count("batch_size", batch_size)
     if not len(images):
@@ -95,33 +91,17 @@ def predict_logits(
     return np.concatenate(parts)
 
 
-def predict_probabilities(
-    model: nn.Module,
-    images: Any,
-    *,
-    preprocess: Callable[[Any], Tensor] | None = None,
-    batch_size: int = BATCH_SIZE,
-    progress: Progress | None = None,
-) -> NDArray[np.float64]:
-    """Returns the softmax of the logits in double precision, `(N, K)`; arguments as in `predict_logits`."""
-    return softmax(
-        predict_logits(model, images, preprocess=preprocess, batch_size=batch_size, progress=progress)
-    )
+def predict_probabilities(model: nn.Module, images: Any, **options: Any) -> NDArray[np.float64]:
+    """Returns the softmax of the logits in double precision, `(N, K)`; options are those of `predict_logits`."""
+    return softmax(predict_logits(model, images, **options))
 
 
 def evaluate(
-    model: nn.Module,
-    images: Any,
-    labels: Any,
-    *,
-    class_names: Sequence[str] | None = None,
-    preprocess: Callable[[Any], Tensor] | None = None,
-    batch_size: int = BATCH_SIZE,
-    progress: Progress | None = None,
+    model: nn.Module, images: Any, labels: Any, *, class_names: Sequence[str] | None = None, **options: Any
 ) -> Evaluation:
     """Returns the probabilities of labelled images, from which errors, metrics and calibration follow.
 
-    Labels are class indices `(N,)`; the other arguments are those of `predict_logits`.
+    Labels are class indices `(N,)`; options are those of `predict_logits`.
 
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
     >>> evaluate(model, torch.zeros(5, 3, 8, 8), [0, 1, 2, 3, 0]).labels
@@ -129,7 +109,4 @@ def evaluate(
     """
     if np.shape(labels) != (len(images),):
         raise ValueError(f"labels must be {len(images)} class indices, got the shape {np.shape(labels)}")
-    probabilities = predict_probabilities(
-        model, images, preprocess=preprocess, batch_size=batch_size, progress=progress
-    )
-    return Evaluation(probabilities, labels, class_names or ())
+    return Evaluation(predict_probabilities(model, images, **options), labels, class_names or ())

@@ -14,7 +14,7 @@ class ClassReport:
     """Precision and recall of one class.
 
     Args:
-        name: The class.
+        name: Name of the class.
         precision: Share of the images predicted as this class that are of it; NaN if none is.
         recall: Share of the images of this class that are predicted as it; NaN if there are none.
         f1: Harmonic mean of both, `2 TP / (2 TP + FP + FN)`; NaN if the class occurs nowhere.
@@ -78,18 +78,12 @@ def class_reports(
     [(1.0, 0.5), (0.6666666666666666, 1.0)]
     """
     matrix = as_confusion(confusion)
+    names = as_class_names(class_names, classes=len(matrix))
     hits, support, predicted = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
-    return tuple(
-        ClassReport(
-            name,
-            precision=_ratio(hits[k], predicted[k]),
-            recall=_ratio(hits[k], support[k]),
-            f1=_ratio(2 * hits[k], support[k] + predicted[k]),
-            support=int(support[k]),
-            predicted=int(predicted[k]),
-        )
-        for k, name in enumerate(as_class_names(class_names, classes=len(matrix)))
-    )
+    with np.errstate(invalid="ignore"):
+        shares = hits / predicted, hits / support, 2 * hits / (support + predicted)
+    columns = [column.tolist() for column in (*shares, support, predicted)]
+    return tuple(ClassReport(*row) for row in zip(names, *columns, strict=True))
 
 
 def most_confused(
@@ -106,16 +100,10 @@ def most_confused(
     errors = matrix - np.diag(matrix.diagonal())
     # Stable, so that equal counts come in the order of the classes.
     order = np.argsort(-errors, axis=None, kind="stable")[:count]
-    pairs = [divmod(int(position), len(matrix)) for position in order]
     return tuple(
-        ConfusedPair(
-            names[true],
-            names[predicted],
-            int(errors[true, predicted]),
-            float(errors[true, predicted] / matrix[true].sum()),
-        )
-        for true, predicted in pairs
-        if errors[true, predicted]
+        ConfusedPair(names[true], names[predicted], int(number), float(number / matrix[true].sum()))
+        for true, predicted in (divmod(int(position), len(matrix)) for position in order)
+        if (number := errors[true, predicted])
     )
 
 
@@ -146,7 +134,3 @@ def as_confusion(confusion: NDArray[np.integer]) -> NDArray[np.int64]:
     if (matrix < 0).any():
         raise ValueError(f"confusion must hold counts of at least 0, got {matrix.min()}")
     return matrix.astype(np.int64)
-
-
-def _ratio(part: np.int64, whole: np.int64) -> float:
-    return float(part / whole) if whole else float("nan")

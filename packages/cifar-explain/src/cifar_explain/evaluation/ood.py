@@ -11,15 +11,18 @@ import torch
 from numpy.typing import NDArray
 
 from cifar_explain.evaluation.calibration import fit_temperature, softmax
-from cifar_explain.validation import check_count
+from cifar_explain.validation import check_count, check_number
 
-# Allowed values of each number: a test and its words.
-_RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
-    "temperature": (lambda value: 0 < value < math.inf, "greater than 0 and finite"),
-    "lowest_confidence": (lambda value: 0 <= value <= 1, "from 0 to 1"),
-    "highest_energy": (math.isfinite, "that is finite"),
-    "false_positive_rate": (lambda value: 0 <= value < 1, "at least 0 and less than 1"),
+# The allowed values of each number, in words and as a test.
+_RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "temperature": ("greater than 0 and finite", lambda value: 0 < value < math.inf),
+    "lowest_confidence": ("from 0 to 1", lambda value: 0 <= value <= 1),
+    "highest_energy": ("that is finite", math.isfinite),
+    "false_positive_rate": ("at least 0 and less than 1", lambda value: 0 <= value < 1),
 }
+
+# In weights files since version 1.
+_STORED = {"false_positive_rate": "false_alarm_rate"}
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,6 @@ class OODDetector:
         highest_energy: Energy (`energy_scores` at temperature 1) above which an image is OOD.
         false_positive_rate: Share of the validation images that count as OOD, in [0, 1).
         images: Number of validation images.
-
-    >>> detector = OODDetector(1.0, lowest_confidence=0.6, highest_energy=0.0, false_positive_rate=0.05, images=500)
-    >>> detector.is_ood([[5.0, 0.0], [5.0, 4.9], [-5.0, -9.0]])
-    array([False,  True,  True])
     """
 
     temperature: float
@@ -50,7 +49,7 @@ class OODDetector:
 
     def __post_init__(self) -> None:
         for name in _RANGES:
-            object.__setattr__(self, name, _as_number(name, getattr(self, name)))
+            object.__setattr__(self, name, check_number(name, getattr(self, name), *_RANGES[name]))
         object.__setattr__(self, "images", check_count("images", self.images))
 
     def is_ood(self, logits: Any) -> NDArray[np.bool_]:
@@ -68,12 +67,7 @@ class OODDetector:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "OODDetector":
-        """Returns the detector of `to_dict`.
-
-        >>> detector = OODDetector(1.5, 0.4, -2.0, 0.05, 500)
-        >>> OODDetector.from_dict(detector.to_dict()) == detector
-        True
-        """
+        """Returns the detector of `to_dict`."""
         if not isinstance(fields, Mapping):
             raise ValueError(f"familiarity must be a mapping, got {type(fields).__name__}")  # noqa: TRY004
         names = {_STORED.get(field.name, field.name): field.name for field in dataclasses.fields(cls)}
@@ -84,16 +78,11 @@ class OODDetector:
         return cls(**{names[name]: value for name, value in fields.items()})
 
 
-# In weights files since version 1.
-_STORED = {"false_positive_rate": "false_alarm_rate"}
-
-
 def energy_scores(logits: Any, *, temperature: float = 1.0) -> NDArray[np.float64]:
     """Returns each image's energy, `-T * ln(sum(exp(logits / T)))`, `(N,)`; the higher, the less familiar.
 
     In the units of the logits `(N, K)`. Adding a constant to all logits of an image lowers its energy by as
-    much, whereas its probabilities stay: energies can be compared only within one model. With a temperature T
-    near 0 the energy is minus the greatest logit.
+    much, whereas its probabilities stay: energies can be compared only within one model.
 
     Source:
         W. Liu et al., "Energy-based Out-of-distribution Detection", 2020, equation 4.
@@ -102,7 +91,7 @@ def energy_scores(logits: Any, *, temperature: float = 1.0) -> NDArray[np.float6
     array([ -0.693, -10.   ])
     """
     rows = _as_logit_rows(logits)
-    scale = _as_number("temperature", temperature)
+    scale = check_number("temperature", temperature, *_RANGES["temperature"])
     greatest = rows.max(axis=1)
     return -greatest - scale * np.log(np.exp((rows - greatest[:, None]) / scale).sum(axis=1))
 
@@ -122,14 +111,9 @@ def fit_ood_detector(logits: Any, labels: Any, *, false_positive_rate: float = 0
     Source:
         Confidence: D. Hendrycks, K. Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution
         Examples", 2017; its calibration: C. Guo et al., 2017. Energy: W. Liu et al., 2020.
-
-    >>> logits = np.random.default_rng(0).normal(size=(1000, 10)) * 3
-    >>> detector = fit_ood_detector(logits, logits.argmax(axis=1))
-    >>> detector.false_positive_rate <= 0.05, detector.images, detector.is_ood(np.zeros((1, 10)))
-    (True, 1000, array([ True]))
     """
     rows = _as_logit_rows(logits)
-    rate = _as_number("false_positive_rate", false_positive_rate)
+    rate = check_number("false_positive_rate", false_positive_rate, *_RANGES["false_positive_rate"])
     temperature = fit_temperature(softmax(rows), labels)
     confidences, energies = _measures(rows, temperature)
     # The most doubtful image first, by each measure.
@@ -167,15 +151,6 @@ def _as_logit_rows(logits: Any) -> NDArray[np.float64]:
     return array.astype(np.float64)
 
 
-def _measures(
-    rows: NDArray[np.float64], temperature: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _measures(rows: NDArray[np.float64], temperature: float) -> tuple[NDArray[np.float64], ...]:
     """Returns each image's calibrated confidence and its energy, both `(N,)`."""
     return softmax(rows / temperature).max(axis=1), energy_scores(rows)
-
-
-def _as_number(name: str, value: Any) -> float:
-    fits, words = _RANGES[name]
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not fits(float(value)):
-        raise ValueError(f"{name} must be a number {words}, got {value!r:.100}")
-    return float(value)

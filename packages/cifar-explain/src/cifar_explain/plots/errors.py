@@ -128,23 +128,18 @@ def _plot_images(errors: Errors, images: NDArray[np.uint8], theme: Theme) -> Fig
 def _titled_figure(width: float, height: float, subtitle: str, theme: Theme) -> Figure:
     figure = make_figure(width, height, theme=theme)
     figure.set_layout_engine("none")
-    left, title = _MARGIN / width, "Misclassified images"
-    figure.text(
-        left, 1 - 0.14 / height, title, size=TEXT_SIZE + 2.5, weight="bold", color=theme.ink, va="top"
-    )
-    figure.text(left, 1 - 0.38 / height, subtitle, size=TEXT_SIZE - 0.5, color=theme.muted, va="top")
+    title: dict[str, Any] = {"size": TEXT_SIZE + 2.5, "weight": "bold", "color": theme.ink}
+    below: dict[str, Any] = {"size": TEXT_SIZE - 0.5, "color": theme.muted}
+    figure.text(_MARGIN / width, 1 - 0.14 / height, "Misclassified images", va="top", **title)
+    figure.text(_MARGIN / width, 1 - 0.38 / height, subtitle, va="top", **below)
     return figure
 
 
 def _edges(figure: Figure, *, right: float, top: float, bottom: float) -> dict[str, Any]:
     """Returns where a grid lies in the figure: inches from the left, from the top and from the bottom."""
     width, height = figure.get_size_inches()
-    return {
-        "left": _MARGIN / width,
-        "right": right / width,
-        "top": 1 - top / height,
-        "bottom": bottom / height,
-    }
+    left = _MARGIN / width
+    return {"left": left, "right": right / width, "top": 1 - top / height, "bottom": bottom / height}
 
 
 def _bare(figure: Figure, cell: Any) -> Axes:

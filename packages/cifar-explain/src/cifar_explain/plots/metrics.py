@@ -1,26 +1,24 @@
-"""Figures of a confusion matrix, of precision and recall by class, and of reliability."""
+"""Figures of a confusion matrix, of precision and recall by class, of reliability and of faithfulness."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cifar_explain.cam.faithfulness import RANDOM, Faithfulness
 from cifar_explain.evaluation.calibration import ReliabilityCurve
 from cifar_explain.evaluation.metrics import ClassReport, as_confusion
 from cifar_explain.plots.style import (
-    FIGURE_WIDTH,
     NAME_LENGTH,
     TEXT_SIZE,
     Theme,
     add_legend,
-    add_title,
-    find_theme,
-    make_figure,
-    quiet_axes,
     shorten,
+    titled_axes,
 )
 from cifar_explain.validation import as_class_names
 
@@ -44,20 +42,15 @@ def plot_confusion(
     counts = as_confusion(matrix)
     classes = len(counts)
     names = [shorten(name, NAME_LENGTH) for name in as_class_names(class_names, classes=classes)]
-    colours = find_theme(theme)
-    figure = make_figure(FIGURE_WIDTH, min(2.0 + 0.45 * classes, 9.5), theme=colours)
-    axes = quiet_axes(figure.subplots(), theme=colours, grid="none")
     right, everything = int(counts.trace()), int(counts.sum())
-    add_title(
-        axes,
-        f"{right:,} of {everything:,} right" + (f", {right / everything:.2%}" if everything else ""),
-        "Each row is a true class; orange is the classes that its images are wrongly predicted as",
-        theme=colours,
-    )
+    title = f"{right:,} of {everything:,} right" + (f", {right / everything:.2%}" if everything else "")
+    subtitle = "Each row is a true class; orange is the classes that its images are wrongly predicted as"
+    height = min(2.0 + 0.45 * classes, 9.5)
+    figure, axes, colours = titled_axes(height, title, subtitle, theme=theme, grid="none")
     cells = _cell_colours(counts, colours)
     axes.imshow(cells, aspect="auto", interpolation="nearest")
-    axes.hlines(np.arange(classes - 1) + 0.5, -0.5, classes - 0.5, color=colours.surface, linewidth=2)
-    axes.vlines(np.arange(classes - 1) + 0.5, -0.5, classes - 0.5, color=colours.surface, linewidth=2)
+    for lines in (axes.hlines, axes.vlines):
+        lines(np.arange(classes - 1) + 0.5, -0.5, classes - 0.5, color=colours.surface, linewidth=2)
     pale, dark = (colours.surface, colours.ink) if colours.name == "light" else (colours.ink, colours.surface)
     size = TEXT_SIZE if classes <= 12 else TEXT_SIZE - 2
     if classes <= 20:
@@ -109,22 +102,15 @@ def plot_classes(reports: Sequence[ClassReport], *, theme: str | Theme = "light"
     reports = list(reports)
     if not reports or not all(isinstance(report, ClassReport) for report in reports):
         raise ValueError(f"reports must be at least one ClassReport, got {reports!r:.100}")
-    colours = find_theme(theme)
-    figure = make_figure(FIGURE_WIDTH, 1.5 + 0.34 * len(reports), theme=colours)
-    axes = quiet_axes(figure.subplots(), theme=colours, grid="x")
-    add_title(axes, "Precision and recall by class", theme=colours)
+    title = "Precision and recall by class"
+    figure, axes, colours = titled_axes(1.5 + 0.34 * len(reports), title, theme=theme, grid="x")
     rows = np.arange(len(reports))
     values = np.array([[report.precision, report.recall] for report in reports])
     axes.hlines(rows, values.min(axis=1), values.max(axis=1), color=colours.muted, linewidth=1.5, alpha=0.6)
     series = (("precision", colours.accent, "o", 62), ("recall", colours.second, "D", 116))
     for column, (name, colour, marker, place) in enumerate(series):
-        beside: dict[str, Any] = {
-            "textcoords": "offset points",
-            "ha": "right",
-            "size": TEXT_SIZE - 0.5,
-            "color": colour,
-            "annotation_clip": False,
-        }
+        beside: dict[str, Any] = {"textcoords": "offset points", "annotation_clip": False}
+        beside |= {"ha": "right", "size": TEXT_SIZE - 0.5, "color": colour}
         axes.scatter(values[:, column], rows, s=44, color=colour, marker=marker, zorder=3, clip_on=False)
         axes.annotate(
             name, (1, 1), xytext=(place, 2), xycoords="axes fraction", va="bottom", weight="bold", **beside
@@ -156,38 +142,30 @@ def plot_reliability(
     for argument, value in (("curve", curve), ("calibrated", calibrated)):
         if not isinstance(value, ReliabilityCurve) and (argument == "curve" or value is not None):
             raise ValueError(f"{argument} must be a ReliabilityCurve, got {type(value).__name__}")
-    colours = find_theme(theme)
+    both = [curve] if calibrated is None else [curve, calibrated]
+    subtitle = (
+        "On the dashed line confidence is right; below it the model is overconfident, above it underconfident\n"
+        + _behind_marks(np.concatenate([points.counts for points in both]))
+    )
+    figure, axes, colours = titled_axes(5.2, "Reliability diagram", subtitle, theme=theme, grid="both")
     shown = [("the model", curve, colours.accent, "o")]
     if calibrated is not None:
         shown = [
             ("before calibration", curve, colours.second, "D"),
             ("after calibration", calibrated, colours.accent, "o"),
         ]
-    figure = make_figure(FIGURE_WIDTH, 5.2, theme=colours)
-    axes = quiet_axes(figure.subplots(), theme=colours, grid="both")
-    add_title(
-        axes,
-        "Reliability diagram",
-        "On the dashed line confidence is right; below it the model is overconfident, above it underconfident\n"
-        + _behind_marks([points.counts for _, points, _, _ in shown]),
-        theme=colours,
-    )
     axes.plot([0, 1], [0, 1], color=colours.muted, linewidth=1.2, linestyle=(0, (4, 3)))
-    most = max(int(points.counts.max()) for _, points, _, _ in shown)
+    most = max(points.counts.max() for points in both)
     for name, points, colour, marker in shown:
         label = f"{name}: calibration error {points.calibration_error:.1%}"
         # The legend's line with its mark; the marks themselves follow, as large as the images behind them.
-        style: dict[str, Any] = {
-            "color": colour,
-            "marker": marker,
-            "markersize": 6,
-            "linewidth": 2,
-            "markevery": [],
-        }
-        axes.plot(points.confidences, points.accuracies, label=label, **style)
+        axes.plot(
+            points.confidences, points.accuracies, label=label, color=colour, marker=marker, markersize=6,
+            linewidth=2, markevery=cast("Any", []),
+        )  # fmt: skip
         sizes = 50 * points.counts / most
         axes.scatter(points.confidences, points.accuracies, s=sizes, color=colour, marker=marker, zorder=3)
-    least = min(float(min(points.confidences.min(), points.accuracies.min())) for _, points, _, _ in shown)
+    least = min(float(min(points.confidences.min(), points.accuracies.min())) for points in both)
     start = max(0.0, np.floor(least * 10 - 0.2) / 10)
     axes.set_xlim(start, 1.01)
     axes.set_ylim(start, 1.02)
@@ -198,8 +176,8 @@ def plot_reliability(
     return figure
 
 
-def _behind_marks(counts: Sequence[NDArray[np.integer]]) -> str:
-    least, most = min(int(one.min()) for one in counts), max(int(one.max()) for one in counts)
+def _behind_marks(counts: NDArray[np.integer]) -> str:
+    least, most = counts.min(), counts.max()
     # Adaptive bins hold equally many images, but for what does not divide evenly.
     if most - least <= 1:
         return f"Each mark stands for {most:,} images"
@@ -213,3 +191,66 @@ def _percent(*axes: Axis) -> None:
     for axis in axes:
         axis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
         axis.set_major_formatter(lambda value, _: f"{value:.0%}")
+
+
+def plot_faithfulness(rows: Sequence[Faithfulness], *, theme: str | Theme = "light") -> Figure:
+    """Returns a figure of how far each method's maps beat random ones, by layer, with two standard errors.
+
+    Rows are those of `measure_faithfulness`: of each layer its random maps and at least one method.
+
+    >>> scores = np.array([0.1, 0.3])
+    >>> rows = [Faithfulness(RANDOM, "conv", (4, 4), scores * 0), Faithfulness("gradcam", "conv", (4, 4), scores)]
+    >>> [label.get_text() for label in plot_faithfulness(rows).axes[0].get_yticklabels()]
+    ['conv  4 x 4', 'gradcam']
+    """
+    rows = list(rows)
+    if not rows or not all(isinstance(row, Faithfulness) for row in rows):
+        raise ValueError(f"rows must be at least one layer's Faithfulness, got {rows!r:.100}")
+    layers = {row.layer: [other for other in rows if other.layer == row.layer] for row in rows}
+    lines = sum(map(len, layers.values()))
+    subtitle = (
+        f"Advantage over random maps of the same size, {len(rows[0].scores)} images, with two standard errors\n"
+        "Filled: better than random. Hollow: not"
+    )
+    title = "Faithfulness of the maps (ROAD)"
+    figure, axes, colours = titled_axes(1.7 + 0.27 * lines, title, subtitle, theme=theme, grid="x")
+    labels: list[tuple[str, bool]] = []
+    for layer, group in layers.items():
+        # The layer's own line takes the place of its random maps.
+        labels.append(
+            (f"{shorten(layer, NAME_LENGTH)}  {group[0].map_size[0]} x {group[0].map_size[1]}", True)
+        )
+        for row, (advantage, error) in _advantages(layer, group):
+            place = len(labels)
+            labels.append((row.method, False))
+            margin = 0.0 if math.isnan(error) else 2 * error
+            # One image has no standard error and proves nothing.
+            believed = not math.isnan(error) and advantage > margin
+            colour = colours.accent if believed else colours.second
+            axes.hlines(place, advantage - margin, advantage + margin, color=colour, linewidth=2.2, alpha=0.7)
+            axes.plot(
+                advantage, place, marker="o", markersize=7.5, color=colour, markeredgewidth=1.8,
+                markerfacecolor=colour if believed else colours.surface,
+            )  # fmt: skip
+    axes.axvline(0, color=colours.muted, linewidth=1.2)
+    axes.set_ylim(len(labels) - 0.5, -0.7)
+    axes.set_yticks(range(len(labels)), [text for text, _ in labels])
+    for label, (_, heading) in zip(axes.get_yticklabels(), labels, strict=True):
+        look = (colours.ink, "bold") if heading else (colours.muted, "normal")
+        label.set(size=TEXT_SIZE, color=look[0], weight=look[1])
+    axes.spines["left"].set_visible(False)
+    axes.margins(x=0.06)
+    axes.locator_params(axis="x", nbins=7)
+    axes.set_xlabel("advantage in the target's probability")
+    return figure
+
+
+def _advantages(layer: str, group: Sequence[Faithfulness]) -> list[tuple[Faithfulness, tuple[float, float]]]:
+    baselines = [row for row in group if row.method == RANDOM]
+    methods = [row for row in group if row.method != RANDOM]
+    if len(baselines) != 1 or not methods:
+        raise ValueError(
+            f"rows must have random maps once and at least one method for layer {layer!r}, "
+            f"got {[row.method for row in group]}"
+        )
+    return [(row, row.advantage_over(baselines[0])) for row in methods]

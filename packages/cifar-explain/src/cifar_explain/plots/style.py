@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from cifar_explain.validation import check_choice
+from cifar_explain.validation import check_choice, check_number
 
 # Matplotlib is imported when first needed, so that importing the package stays quick.
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Theme:
 
     @property
     def colormap_second(self) -> LinearSegmentedColormap:
-        """`sequential_second` as a colour map of Matplotlib's, not registered anywhere."""
+        """The same of `sequential_second`."""
         return _colormap(self.sequential_second)
 
 
@@ -102,18 +102,15 @@ def find_theme(name: str | Theme) -> Theme:
 def make_figure(width: float = FIGURE_WIDTH, height: float = 4.5, *, theme: str | Theme = "light") -> Figure:
     """Returns an empty figure with the theme's background, whose `savefig` gives 200 dots per inch.
 
-    It belongs to its caller alone: pyplot and `rcParams` are not touched, so that threads can each make their
-    own. Its layout is constrained: labels take the room they need.
-
-    Sizes are inches, greater than 0 and at most 100.
+    Neither pyplot nor `rcParams` are touched, so that threads can each make their own. The layout is
+    constrained: labels take the room they need. Sizes are inches, greater than 0 and at most 100.
 
     >>> make_figure(4, 3).get_size_inches()
     array([4., 3.])
     """
     colours = find_theme(theme)
     for argument, value in (("width", width), ("height", height)):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 100:
-            raise ValueError(f"{argument} must be inches, greater than 0 and at most 100, got {value!r}")
+        check_number(argument, value, "of inches, greater than 0 and at most 100", lambda x: 0 < x <= 100)
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -139,17 +136,27 @@ def quiet_axes(
     if grid != "none":
         axes.grid(True, axis=grid, color=colours.grid, linewidth=0.8, linestyle="-")
     axes.set_axisbelow(True)
-    axes.tick_params(
-        which="both",
-        length=0,
-        pad=5,
-        colors=colours.grid,
-        labelcolor=colours.muted,
-        labelsize=SMALL_SIZE + 0.5,
-    )
+    size = SMALL_SIZE + 0.5
+    axes.tick_params(which="both", length=0, pad=5, labelcolor=colours.muted, labelsize=size)
     for label in (axes.xaxis.label, axes.yaxis.label):
         label.set(color=colours.muted, size=TEXT_SIZE)
     return axes
+
+
+def titled_axes(
+    height: float,
+    title: str,
+    subtitle: str = "",
+    *,
+    theme: str | Theme,
+    grid: Literal["x", "y", "both", "none"],
+) -> tuple[Figure, Axes, Theme]:
+    """Returns a figure of full width, its only axes with title and grid, and the theme."""
+    colours = find_theme(theme)
+    figure = make_figure(height=height, theme=colours)
+    axes = quiet_axes(figure.subplots(), theme=colours, grid=grid)
+    add_title(axes, title, subtitle, theme=colours)
+    return figure, axes, colours
 
 
 def add_title(axes: Axes, title: str, subtitle: str = "", *, theme: str | Theme = "light") -> None:
@@ -161,19 +168,15 @@ def add_title(axes: Axes, title: str, subtitle: str = "", *, theme: str | Theme 
     ['Accuracy', 'share of the test images']
     """
     colours = find_theme(theme)
-    place: dict[str, Any] = {
-        "xy": (0, 1),
-        "xycoords": "axes fraction",
-        "textcoords": "offset points",
-        "va": "bottom",
-        "annotation_clip": False,
-    }
-    lift = 10 + (15 * len(subtitle.splitlines()))
-    axes.annotate(title, xytext=(0, lift), color=colours.ink, size=TEXT_SIZE + 2.5, weight="bold", **place)
-    if subtitle:
-        axes.annotate(
-            subtitle, xytext=(0, 8), color=colours.muted, size=TEXT_SIZE - 0.5, linespacing=1.35, **place
-        )
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
+    looks: list[dict[str, Any]] = [
+        {"color": colours.ink, "size": TEXT_SIZE + 2.5, "weight": "bold"},
+        {"color": colours.muted, "size": TEXT_SIZE - 0.5, "linespacing": 1.35},
+    ]
+    lifts = 10 + 15 * len(subtitle.splitlines()), 8
+    for text, lift, look in zip((title, subtitle), lifts, looks, strict=True):
+        if text:
+            axes.annotate(text, (0, 1), xytext=(0, lift), annotation_clip=False, **place, **look)
 
 
 def add_legend(place: Axes | Figure, *, theme: str | Theme = "light", **options: Any) -> None:
