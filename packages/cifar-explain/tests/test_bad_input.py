@@ -77,64 +77,53 @@ class Shaped(nn.Module):
         return self.change(self.conv(x))
 
 
+class Second(nn.Module):
+    def forward(self, pair):
+        return pair[0].mean((2, 3))
+
+
+RELU = nn.ReLU()
+TWICE = nn.Sequential(nn.Conv2d(3, 4, 3), RELU, nn.Conv2d(4, 4, 3), RELU, nn.Flatten())
+PAIR = nn.Sequential(nn.MaxPool2d(2, return_indices=True), Second())
+NEVER = Shaped(lambda x: x.mean((2, 3)))
+NEVER.extra = RELU
+LOST = Shaped(lambda x: x.mean((2, 3)))
+LOST.cam_layers = {"conv": LOST.conv, "lost": LOST.conv.forward}
+
+
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("model", "layers", "message"),
     [
-        (lambda x: x, r"logits \(2, K\), but returns \(2, 4, 6, 6\)"),
-        (lambda x: x.mean(), r"logits \(2, K\), but returns \(\)"),
-        (lambda x: x.mean((0, 2, 3))[None], r"logits \(2, K\), but returns \(1, 4\)"),
-        (lambda x: x.mean((2, 3))[:, :0], r"logits \(2, K\), but returns \(2, 0\)"),
-        (lambda x: (x.mean((2, 3)), x), "but returns tuple"),
-        (lambda x: x.mean((2, 3)) / 0, "finite floating-point logits"),
-        (lambda x: x.mean((2, 3)).long(), "finite floating-point logits"),
-        (lambda x: x.mean((2, 3)).detach(), "does not depend on layer 'conv'"),
-        (lambda x: torch.ones(2, 4), "does not depend on layer 'conv'"),
+        (Shaped(lambda x: x), "conv", r"logits \(2, K\), but returns \(2, 4, 6, 6\)"),
+        (Shaped(lambda x: x.mean()), "conv", r"logits \(2, K\), but returns \(\)"),
+        (Shaped(lambda x: x.mean((0, 2, 3))[None]), "conv", r"logits \(2, K\), but returns \(1, 4\)"),
+        (Shaped(lambda x: x.mean((2, 3))[:, :0]), "conv", r"logits \(2, K\), but returns \(2, 0\)"),
+        (Shaped(lambda x: (x.mean((2, 3)), x)), "conv", "but returns tuple"),
+        (Shaped(lambda x: x.mean((2, 3)) / 0), "conv", "finite floating-point logits"),
+        (Shaped(lambda x: x.mean((2, 3)).long()), "conv", "finite floating-point logits"),
+        (Shaped(lambda x: x.mean((2, 3)).detach()), "conv", "does not depend on layer 'conv'"),
+        (Shaped(lambda x: torch.ones(2, 4)), "conv", "does not depend on layer 'conv'"),
+        # The slope of the square root is infinite at 0.
+        (Shaped(lambda x: (x.mean((2, 3)) * 0).sqrt()), "conv", "no finite map of layer 'conv'"),
+        (PAIR, "0", r"'0' must return .* but returns tuple"),
+        (LOST, None, "cam_layers has 'lost', a method that is not part"),
+        (LOST, "lost", "cam_layers has 'lost', a method that is not part"),
+        (TWICE, "1", "'1' runs 2 times"),
+        (NEVER, "extra", "'extra' runs 0 times"),
+        (lambda x: x, "0", "must be a torch.nn.Module, got function"),
     ],
 )
-def test_model_outputs_that_are_no_logits_are_rejected(change, message):
+def test_models_that_cannot_be_explained_are_rejected(model, layers, message):
     with pytest.raises(ValueError, match=message):
-        explain(Shaped(change), GOOD, layers="conv", target=0)
+        explain(model, GOOD, layers=layers, target=0)
 
 
-def test_layer_that_returns_a_tuple_is_rejected():
-    class Second(nn.Module):
-        def forward(self, pair):
-            return pair[0].mean((2, 3))
-
-    model = nn.Sequential(nn.MaxPool2d(2, return_indices=True), Second())
-    with pytest.raises(ValueError, match=r"'0' must return .* but returns tuple"):
-        explain(model, GOOD, layers="0")
+def test_eigencam_of_activations_that_are_not_finite_is_rejected():
+    model = Shaped(lambda x: x.isnan().float().mean((2, 3)))
+    nn.init.constant_(model.conv.bias, torch.nan)
+    with pytest.raises(ValueError, match="'eigencam' gives no finite map of layer 'conv'"):
+        explain(model, GOOD, layers="conv", method="eigencam")
 
 
-def test_cam_layers_that_are_not_part_of_the_model_are_rejected():
-    model = Shaped(lambda x: x.mean((2, 3)))
-    model.cam_layers = {"conv": model.conv, "lost": model.conv.forward}
-    for layers in (None, "lost"):
-        with pytest.raises(ValueError, match="cam_layers has 'lost', a method that is not part"):
-            explain(model, GOOD, layers=layers)
-    assert explain(model, GOOD, layers="conv", target=0).shape == (2, 1, 8, 8)
-
-
-def test_function_is_no_model():
-    with pytest.raises(ValueError, match=r"must be a torch.nn.Module, got function"):
-        explain(lambda x: x, GOOD, layers="0")
-
-
-def test_layer_that_runs_twice_or_never_is_rejected():
-    relu = nn.ReLU()
-    twice = nn.Sequential(
-        nn.Conv2d(3, 4, 3), relu, nn.Conv2d(4, 4, 3), relu, nn.AdaptiveAvgPool2d(1), nn.Flatten()
-    )
-    with pytest.raises(ValueError, match="'1' runs 2 times"):
-        explain(twice, GOOD, layers="1")
-    never = Shaped(lambda x: x.mean((2, 3)))
-    never.extra = nn.ReLU()
-    with pytest.raises(ValueError, match="'extra' runs 0 times"):
-        explain(never, GOOD, layers="extra")
-
-
-def test_map_that_is_not_finite_is_rejected():
-    # The slope of the square root is infinite at 0.
-    model = Shaped(lambda x: (x.mean((2, 3)) * 0).sqrt())
-    with pytest.raises(ValueError, match="no finite map of layer 'conv'"):
-        explain(model, GOOD, layers="conv")
+def test_layers_beside_one_that_is_lost_are_explained():
+    assert explain(LOST, GOOD, layers="conv", target=0).shape == (2, 1, 8, 8)

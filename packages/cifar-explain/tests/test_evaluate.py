@@ -62,7 +62,7 @@ def test_large_logits_do_not_overflow(images):
     np.testing.assert_array_equal(predict_probabilities(model, images), [[1, 0]] * 5)
 
 
-def test_images_are_preprocessed_in_micro_batches(model, images, names):
+def test_images_are_preprocessed_in_micro_batches(model, names):
     photos = np.random.default_rng(0).integers(0, 256, (5, 12, 16, 3), np.uint8)
     sizes, seen = [], []
 
@@ -70,19 +70,12 @@ def test_images_are_preprocessed_in_micro_batches(model, images, names):
         sizes.append(len(batch))
         return torch.from_numpy(batch).permute(0, 3, 1, 2) / 255
 
-    result = evaluate(
-        model,
-        photos,
-        [0, 1, 2, 3, 0],
-        class_names=names,
-        preprocess=preprocess,
-        batch_size=2,
-        progress=lambda *counts: seen.append(counts),
-    )
+    options = {"preprocess": preprocess, "batch_size": 2, "progress": lambda *counts: seen.append(counts)}
+    result = evaluate(model, photos, [0, 1, 2, 3, 0], class_names=names, **options)
     assert sizes == [2, 2, 1]
     assert seen == [(2, 5), (4, 5), (5, 5)]
     assert result.class_names == names
-    whole = predict_probabilities(model, torch.from_numpy(photos).permute(0, 3, 1, 2) / 255)
+    whole = predict_probabilities(model, preprocess(photos))
     np.testing.assert_allclose(result.probabilities, whole, atol=1e-6)
 
 
@@ -101,15 +94,9 @@ def test_errors_are_all_wrong_predictions_ranked(case, by):
     probabilities, labels = case
     errors = find_errors(probabilities, labels)
     assert errors.indices.tolist() == np.flatnonzero(probabilities.argmax(1) != labels).tolist()
-    ranked = errors.ranked(by)
-    keys = {
-        "confidence": [probabilities[i].max() for i in ranked.indices],
-        "loss": [-np.log(probabilities[i, labels[i]]) for i in ranked.indices],
-        "margin": [probabilities[i].max() - probabilities[i, labels[i]] for i in ranked.indices],
-    }[by]
-    pairs = list(zip([-key for key in keys], ranked.indices.tolist(), strict=True))
-    assert pairs == sorted(pairs)
-    assert sorted(ranked.indices.tolist()) == errors.indices.tolist()
+    highest, own = probabilities.max(1), probabilities[np.arange(len(labels)), labels]
+    keys = {"confidence": -highest, "loss": np.log(own), "margin": own - highest}[by]
+    assert errors.ranked(by).indices.tolist() == sorted(errors.indices.tolist(), key=lambda i: (keys[i], i))
 
 
 @given(predictions())
@@ -129,13 +116,9 @@ def test_errors_split_by_true_and_predicted_class(case):
 def test_samples_are_drawn_by_seed_without_replacement():
     probabilities, labels = np.tile([[0.9, 0.1]], (50, 1)), np.ones(50, int)
     errors = find_errors(probabilities, labels)
-    one = errors.sample(10, seed=3).indices
-    assert one.tolist() == errors.sample(10, seed=3).indices.tolist()
-    assert one.tolist() != errors.sample(10, seed=4).indices.tolist()
-    assert len(set(one.tolist())) == 10
-    assert one.tolist() == sorted(one.tolist())
-    assert len(errors.sample(99)) == 50
-    assert len(errors.sample(0)) == 0
+    one, again, other = (errors.sample(10, seed=seed).indices.tolist() for seed in (3, 3, 4))
+    assert one == again == sorted(set(one)) != other
+    assert [len(errors.sample(count)) for count in (0, 10, 99)] == [0, 10, 50]
 
 
 @given(predictions(tied=True))
@@ -190,9 +173,7 @@ def test_reliability_counts_every_image_once_in_any_order(case, bins, adaptive, 
 
 @given(predictions())
 def test_adaptive_bins_hold_equally_many_images(case):
-    probabilities, labels = case
-    counts = reliability_curve(probabilities, labels, bins=4).counts
-    assert counts.max() - counts.min() <= 1
+    assert np.ptp(reliability_curve(*case, bins=4).counts) <= 1
 
 
 def test_equal_width_error_by_brute_force():
@@ -200,11 +181,8 @@ def test_equal_width_error_by_brute_force():
     probabilities = generator.dirichlet([0.3] * 4, 500)
     labels = generator.integers(0, 4, 500)
     confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
-    expected = 0.0
-    for b in range(10):
-        inside = (confidence > b / 10) & (confidence <= (b + 1) / 10)
-        if inside.any():
-            expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+    bins = [(confidence > b / 10) & (confidence <= (b + 1) / 10) for b in range(10)]
+    expected = sum(abs((right[inside] - confidence[inside]).sum()) for inside in bins) / 500
     got = expected_calibration_error(probabilities, labels, bins=10, adaptive=False)
     assert got == pytest.approx(expected)
 
@@ -229,9 +207,7 @@ def test_temperatures_stay_within_their_bounds():
     # One error in a thousand, where the model hardly prefers its class.
     unsure = np.array([[0.501, 0.499]] * 1000)
     assert fit_temperature(unsure, [0] * 999 + [1]) == pytest.approx(0.01)
-
-
-def test_images_without_an_error_change_no_probability():
+    # Without an error no probability changes.
     assert fit_temperature([[0.9, 0.1], [0.3, 0.7]], [0, 1]) == 1.0
 
 

@@ -1,7 +1,7 @@
 """Figures: what they show is what was given, nothing is clipped, and no global state is touched."""
 
 from concurrent.futures import ThreadPoolExecutor
-from itertools import combinations, pairwise
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -111,22 +111,15 @@ def assert_separate(figure):
         assert not box.overlaps(another), (one, other)
 
 
-@pytest.mark.parametrize("classes", NAMES)
-def test_no_text_is_clipped_or_overlaps_another(classes):
-    for figure in figures(classes):
-        drawn(figure)
-        assert_separate(figure)
-
-
-@pytest.mark.parametrize("theme", THEMES)
-def test_figures_have_the_background_of_the_theme_and_the_size_of_a_readme(theme):
-    for figure in figures(2, theme):
+@pytest.mark.parametrize(("classes", "theme"), [(2, "light"), (10, "dark"), (20, "light")])
+def test_figures_have_the_themes_background_and_no_text_clipped_or_on_another(classes, theme):
+    background = np.round(np.array(to_rgb(THEMES[theme].surface)) * 255)
+    for figure in figures(classes, theme):
         pixels = drawn(figure)
-        background = np.round(np.array(to_rgb(THEMES[theme].surface)) * 255)
-        for corner in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
-            np.testing.assert_array_equal(pixels[corner], background)
-        assert figure.get_figwidth() <= 9
+        np.testing.assert_array_equal(pixels[[0, 0, -1, -1], [0, -1, 0, -1]], [background] * 4)
+        assert figure.get_figwidth() <= 9  # the width of a README
         assert pixels.shape[1] == pytest.approx(figure.get_figwidth() * 200, abs=1)
+        assert_separate(figure)
 
 
 def test_threads_draw_what_one_thread_draws():
@@ -221,14 +214,12 @@ def test_reliability_states_both_errors_and_the_images():
     ]
     (axes,) = figure.axes
     np.testing.assert_array_equal(axes.lines[1].get_xydata(), np.c_[curve.confidences, curve.accuracies])
+    corner, most = (axes.get_xlim()[0], axes.get_ylim()[0]), max(curve.counts.max(), better.counts.max())
+    largest = max(marks.get_sizes().max() for marks in axes.collections)
     for marks, points in zip(axes.collections, (curve, better), strict=True):
         np.testing.assert_array_equal(marks.get_offsets(), np.c_[points.confidences, points.accuracies])
-    areas = np.concatenate([marks.get_sizes() for marks in axes.collections])
-    counts = np.concatenate([curve.counts, better.counts])
-    np.testing.assert_allclose(areas / areas.max(), counts / counts.max())
-    for line in axes.lines[1:]:
-        assert (axes.get_xlim()[0] <= line.get_xdata()).all()
-        assert (axes.get_ylim()[0] <= line.get_ydata()).all()
+        np.testing.assert_allclose(marks.get_sizes() / largest, points.counts / most)
+        assert (marks.get_offsets() >= corner).all()
 
 
 def test_reliability_says_how_many_images_stand_behind_a_mark():
@@ -248,26 +239,18 @@ def test_marks_of_maps_are_filled_only_where_they_beat_chance():
     assert labels == ["conv  8 x 8", "gradcam", "hirescam", "layercam"]
     marks = {labels[int(line.get_ydata()[0])]: line for line in axes.lines[:-1]}
     surface, good = THEMES["light"].surface, THEMES["light"].accent
-    assert {name: line.get_markerfacecolor() for name, line in marks.items()} == {
-        "gradcam": good,
-        "hirescam": surface,
-        "layercam": surface,
-    }
+    filled = {"gradcam": good, "hirescam": surface, "layercam": surface}
+    assert {name: line.get_markerfacecolor() for name, line in marks.items()} == filled
     advantage, error = rows[1].advantage_over(rows[0])
     assert marks["gradcam"].get_xdata()[0] == advantage
     (bar,) = axes.collections[0].get_segments()
     np.testing.assert_allclose(bar[:, 0], [advantage - 2 * error, advantage + 2 * error])
     # One image proves nothing, however well it does.
     single = [
-        Faithfulness(name, "conv", (2, 2), np.array([score]))
-        for name, score in ((RANDOM, 0.0), ("gradcam", 1.0))
+        Faithfulness(name, "conv", (2, 2), np.ones(1) * (name != RANDOM)) for name in (RANDOM, "gradcam")
     ]
     alone = plot_faithfulness(single).axes[0].lines[0]
     assert alone.get_markerfacecolor() == surface
-
-
-def box_of(axes):
-    return axes.get_window_extent().extents
 
 
 @pytest.mark.parametrize(
@@ -276,29 +259,26 @@ def box_of(axes):
 @pytest.mark.parametrize("pairs", [True, False])
 def test_errors_show_each_image_and_its_maps_in_a_row(layers, size, pairs):
     (errors, photos), maps = error_arguments(layers=layers, size=size, count=3, classes=20)
-    maps["true_maps"] = maps["true_maps"] if pairs else None
-    figure = plot_errors(errors, photos, **maps, opacity=0.7)
+    figure = plot_errors(errors, photos, **maps | ({} if pairs else {"true_maps": None}), opacity=0.7)
     drawn(figure)
     assert figure.get_figwidth() <= 9
     tiles = [axes for axes in figure.axes if axes.images]
     rows = np.array(tiles).reshape(3, -1)
-    heats = [maps["maps"]] if maps["true_maps"] is None else [maps["maps"], maps["true_maps"]]
+    heats = np.stack([maps["maps"], maps["true_maps"]][: 1 + pairs], axis=2)
     for number, (first, *others) in enumerate(rows):
         np.testing.assert_array_equal(first.images[0].get_array(), photos[number])
-        expected = [heat[number, layer] for layer in range(layers) for heat in heats]
-        for axes, heat in zip(others, expected, strict=True):
+        for axes, heat in zip(others, heats[number].reshape(-1, *size), strict=True):
             shown = axes.images[0].get_array()
             scale = len(shown) // size[0]
             np.testing.assert_array_equal(shown, overlay(photos[number], heat, opacity=0.7, scale=scale))
     # From left to right, rows below each other, nothing overlapping or out of shape.
-    for row in rows:
-        assert all(box_of(one)[2] < box_of(other)[0] for one, other in pairwise(row))
-        widths, heights = np.array([box_of(axes)[2:] - box_of(axes)[:2] for axes in row]).T
-        assert np.ptp(heights) <= 2
-        np.testing.assert_allclose(widths / heights, size[1] / size[0], rtol=0.01)
-    for upper, lower in pairwise(rows):
-        assert box_of(upper[0])[1] > box_of(lower[0])[3]
-    assert box_of(rows[-1, -1])[2] <= figure.bbox.x1
+    boxes = np.array([[axes.get_window_extent().extents for axes in row] for row in rows])
+    left, bottom, right, top = boxes.transpose(2, 0, 1)
+    assert (right[:, :-1] < left[:, 1:]).all()
+    assert (bottom[:-1] > top[1:]).all()
+    assert np.ptp(top - bottom) <= 2
+    np.testing.assert_allclose((right - left) / (top - bottom), size[1] / size[0], rtol=0.01)
+    assert right.max() <= figure.bbox.x1
     assert_separate(figure)
 
 
@@ -316,20 +296,15 @@ def test_errors_without_maps_show_five_images_a_row_with_both_classes():
             CIFAR[errors.labels[number]],
         ]
     assert_separate(figure)
-    boxes = [axes.get_window_extent() for axes in figure.axes]
-    assert not any(
-        text.get_window_extent().padded(-2).overlaps(box) for text in texts_of(figure) for box in boxes
-    )
+    texts = [text.get_window_extent().padded(-2) for text in texts_of(figure)]
+    assert not any(text.overlaps(axes.get_window_extent()) for text in texts for axes in figure.axes)
 
 
 def test_a_hundred_errors_fit_into_one_figure():
     generator = np.random.default_rng(0)
     errors = find_errors(np.tile([0.9, 0.1], (100, 1)), np.ones(100, int))
-    photos, maps = (
-        generator.integers(0, 256, (100, 40, 8, 3), np.uint8),
-        {"maps": generator.random((100, 1, 40, 8)), "layers": ["conv"]},
-    )
-    assert plot_errors(errors, photos, **maps).get_figheight() <= 100
+    photos, maps = generator.integers(0, 256, (100, 40, 8, 3), np.uint8), generator.random((100, 1, 40, 8))
+    assert plot_errors(errors, photos, maps=maps, layers=["conv"]).get_figheight() <= 100
     assert plot_errors(errors, photos).get_figheight() <= 100
 
 
@@ -340,9 +315,7 @@ def test_names_with_dollar_signs_are_no_formulas():
 
 
 def test_theme_may_be_given_as_it_is():
-    assert find_theme(THEMES["dark"]) is THEMES["dark"]
-    figure = make_figure(3, 2, theme=THEMES["dark"])
-    assert figure.get_facecolor() == to_rgba(THEMES["dark"].surface)
+    assert make_figure(3, 2, theme=THEMES["dark"]).get_facecolor() == to_rgba(THEMES["dark"].surface)
 
 
 (ERRORS, PHOTOS), MAPS = error_arguments()
