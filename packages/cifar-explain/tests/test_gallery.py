@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -65,15 +65,18 @@ def edit(folder, **changes):
     np.savez(path, **{key: value for key, value in document.items() if value is not ...})
 
 
-@given(st.integers(1, 30), st.integers(0, 2**32), st.sampled_from([0.01, 0.5]), st.booleans(), st.booleans())
+@given(
+    count=st.integers(1, 30),
+    seed=st.integers(0, 2**32),
+    concentration=st.sampled_from([0.01, 0.5]),
+    votes=st.booleans(),
+    rechecks=st.booleans(),
+)
+@example(count=5000, seed=0, concentration=0.5, votes=True, rechecks=False)  # thousands of errors
 @settings(max_examples=25, deadline=None)
-def test_gallery_is_the_same_after_a_round_trip(
-    tmp_path_factory, count, seed, concentration, votes, rechecks
-):
+def test_gallery_is_the_same_after_a_round_trip(tmp_path_factory, **arguments):
     folder = tmp_path_factory.mktemp("gallery") / "new"
-    gallery, images = random_gallery(
-        count=count, seed=seed, concentration=concentration, votes=votes, rechecks=rechecks
-    )
+    gallery, images = random_gallery(**arguments)
     write_gallery(gallery, folder)
     assert sorted(path.name for path in folder.iterdir()) == ["gallery.npz", "gallery.png"]
     again = read_gallery(folder, weights_sha256=HASH.upper())
@@ -106,14 +109,6 @@ def test_gallery_stores_each_error_once_and_one_right_image_per_class():
 def test_class_without_a_right_image_has_no_example():
     assert stored_images([[0.9, 0.1], [0.9, 0.1]], [1, 1]).tolist() == [0, 1]
     assert stored_images([[0.9, 0.1], [0.9, 0.1]], [0, 0]).tolist() == [0]
-
-
-def test_thousands_of_errors_of_full_size_are_stored(tmp_path):
-    gallery, images = random_gallery(count=3500, size=32)
-    assert len(gallery.errors) > 2000
-    write_gallery(gallery, tmp_path)
-    again = read_gallery(tmp_path)
-    np.testing.assert_array_equal(again.images, images[again.tiles])
 
 
 def test_gallery_without_its_images_says_so(folder, tmp_path):

@@ -137,8 +137,8 @@ def stored_images(probabilities: NDArray[np.floating], labels: NDArray[np.intege
 def write_gallery(gallery: Gallery, folder: str | Path) -> None:
     """Writes `gallery.npz` and `gallery.png` into a folder, which is made if needed.
 
-    Each file appears whole or not at all, and the first holds the hash of the second, so that a write that was
-    cut short is noticed when the gallery is read. A gallery without images is a `ValueError`.
+    Each file appears whole or not at all, and the first holds the hash of the second. A gallery without images
+    is a `ValueError`.
     """
     if gallery.images is None:
         raise ValueError("gallery has no images to write, since it was read without them")

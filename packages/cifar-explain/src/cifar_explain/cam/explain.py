@@ -55,9 +55,8 @@ def explain(
         progress: Called with the layers done and all layers.
 
     Raises:
-        ValueError: If the images are not finite, floating-point and `(N, C, H, W)`; the method, a layer or a
-            class is unknown; a layer does not run exactly once, has no spatial output, or does not lead to
-            the output; the model does not return finite logits `(N, K)`; or a map is not finite.
+        ValueError: If an argument does not fit; a layer does not run exactly once, has no spatial output, or does
+            not lead to the output; the model does not return finite logits; or a map is not finite.
 
     >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     >>> explain(model, torch.zeros(2, 3, 16, 16), layers=["0", "1"], target=3).shape

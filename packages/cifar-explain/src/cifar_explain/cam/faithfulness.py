@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ class Faithfulness:
     """The ROAD scores of one method on one layer.
 
     Args:
-        method: Name of the method, or `RANDOM`.
+        method: One of `METHODS`, or `RANDOM`.
         layer: Name of the layer.
         map_size: Height and width of the layer's output, before the map is upsampled.
         scores: One for each image, `(N,)`, in [-1, 1]: how much more of the confidence is left when the
@@ -181,7 +182,7 @@ def road_scores(
     gains = []
     for percentile in percentiles:
         least, most = (
-            metrics.PerturbationConfidenceMetric(removal(percentile, Imputer(generator)))(
+            metrics.PerturbationConfidenceMetric(removal(percentile, partial(impute, generator)))(
                 images, ranks, targets, view, return_diff=False
             )
             for removal in (metrics.RemoveLeastRelevantFirst, metrics.RemoveMostRelevantFirst)
@@ -205,26 +206,20 @@ def ranked_map(heat: NDArray[np.floating], generator: np.random.Generator) -> ND
     return ranks.reshape(heat.shape)
 
 
-class Imputer:
-    """ROAD's noisy linear imputation by pytorch-grad-cam's equations, with noise from a generator of its own.
+def impute(generator: np.random.Generator, image: Tensor, mask: Tensor, *, noise: float = 0.01) -> Tensor:
+    """Returns the image `(C, H, W)` with the pixels where the mask `(H, W)` is 0 filled from around.
 
-    The library's class draws from the process's generator. The noise is in units of the normalised images.
+    ROAD's noisy linear imputation by pytorch-grad-cam's equations, whose class would draw the noise, in units of
+    the normalised images, from the process's generator.
     """
+    from pytorch_grad_cam.metrics import road
 
-    def __init__(self, generator: np.random.Generator, *, noise: float = 0.01) -> None:
-        self.generator = generator
-        self.noise = noise
-
-    def __call__(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Returns the image `(C, H, W)` with the pixels where the mask `(H, W)` is 0 filled from around."""
-        from pytorch_grad_cam.metrics import road
-
-        missing = np.flatnonzero(mask.numpy().ravel() == 0)
-        matrix, right = road.NoisyLinearImputer.setup_sparse_system(
-            mask.numpy(), image.double().numpy(), road.neighbors_weights
-        )
-        values = road.spsolve(road.csc_matrix(matrix), right).reshape(len(missing), len(image)).T
-        values += self.noise * self.generator.standard_normal(values.shape)
-        filled = image.flatten(1).clone()
-        filled[:, missing] = torch.from_numpy(values).to(filled.dtype)
-        return filled.reshape_as(image)
+    missing = np.flatnonzero(mask.numpy().ravel() == 0)
+    matrix, right = road.NoisyLinearImputer.setup_sparse_system(
+        mask.numpy(), image.double().numpy(), road.neighbors_weights
+    )
+    values = road.spsolve(road.csc_matrix(matrix), right).reshape(len(missing), len(image)).T
+    values += noise * generator.standard_normal(values.shape)
+    filled = image.flatten(1).clone()
+    filled[:, missing] = torch.from_numpy(values).to(filled.dtype)
+    return filled.reshape_as(image)

@@ -58,8 +58,10 @@ def plot_confusion(
         for row, column in np.argwhere(counts):
             # Whichever of the theme's two extremes stands out from the cell.
             bright = cells[row, column, :3] ** 2.2 @ [0.2126, 0.7152, 0.0722] > 0.18
+            count = counts[row, column]
+            text = f"{count}" if count < 10_000 else f"{count / 1000:.0f}k"
             axes.text(
-                column, row, _compact(int(counts[row, column])), ha="center", va="center", size=size,
+                column, row, text, ha="center", va="center", size=size,
                 color=dark if bright else pale, weight="bold" if row == column else "normal",
             ).set_in_layout(False)  # fmt: skip
     axes.spines[:].set_visible(False)
@@ -81,14 +83,9 @@ def _cell_colours(counts: NDArray[np.int64], theme: Theme) -> NDArray[np.float64
     """Returns the cells' colours `(K, K, 4)` in [0, 1]."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     own = np.eye(len(counts), dtype=bool)
-    worst = max(float(shares[~own].max(initial=0)), 1e-9)
     # The darkest colour is left to neither: the scale of errors ends where a tenth of a class is lost, or more.
-    wrong = theme.colormap_second(0.8 * shares / max(worst, 0.1))
+    wrong = theme.colormap_second(0.8 * shares / shares[~own].max(initial=0.1))
     return np.where(own[..., None], theme.colormap(0.85 * shares), wrong)
-
-
-def _compact(count: int) -> str:
-    return f"{count}" if count < 10_000 else f"{count / 1000:.0f}k"
 
 
 def plot_classes(reports: Sequence[ClassReport], *, theme: str | Theme = "light") -> Figure:
