@@ -42,9 +42,7 @@ def test_verdicts_follow_from_rechecks_first():
     assert view.rechecks == (rechecks[0], None, rechecks[2], None, None)
     both = judge_errors(ERRORS, rechecks=rechecks, counts=np.tile([0, 5, 5], (6, 1)))
     assert both.verdicts == (DISAGREE, DISAGREE, DOUBTFUL, DISAGREE, DISAGREE)
-
-
-def test_no_errors_have_no_verdicts():
+    # Of no errors there are no verdicts.
     none = find_errors([[0.9, 0.1]], [0])
     assert judge_errors(none, counts=np.array([[1, 1]]), rechecks={}).verdicts == ()
 

@@ -83,9 +83,9 @@ PHOTO, HEAT = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4))
 def test_arguments_that_do_not_fit_are_rejected(change, message):
     arguments = {"image": PHOTO, "heat": HEAT, **change}
     with pytest.raises(ValueError, match=message):
-        overlay(arguments.pop("image"), arguments.pop("heat"), **arguments)
+        overlay(**arguments)
 
 
-def test_heat_out_of_range_is_rejected():
+def test_colours_of_heat_out_of_range_are_rejected():
     with pytest.raises(ValueError, match=r"in \[0, 1\]"):
         heat_colours(HEAT - 0.1)
