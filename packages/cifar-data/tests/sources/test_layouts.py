@@ -113,7 +113,18 @@ def test_parquet_of_names_that_tell_no_split_is_rejected(mini, tmp_path):
     root = mini.write_parquet(tmp_path / "data")
     for path in sorted(root.iterdir()):
         path.rename(root / f"all-{path.name}")
-    rejected(root, "all-test-00000-of-00001.parquet", "needed are both train-*.parquet and")
+    rejected(
+        root, "all-test-00000-of-00001.parquet", "parquet: train-*.parquet and test-*.parquet, or train/"
+    )
+    folder = mini.write_batches(root)  # another layout beside them is found
+    assert open_dataset(root, progress=False).origin == f"batches {folder}"
+
+
+def test_parquet_of_a_third_split_is_named(mini, tmp_path):
+    root = mini.write_parquet(tmp_path / "data")
+    shutil.copy(root / TRAIN, root / "validation.parquet")
+    with pytest.warns(UserWarning, match=r"1 file not read: validation\.parquet"):
+        assert len(open_dataset(root, progress=False).train) == 200
 
 
 def test_images_are_known_by_their_content_and_others_are_counted_and_named(mini, tmp_path):
@@ -291,7 +302,7 @@ def test_incomplete_class_folders_are_named(mini, tmp_path):
     shutil.rmtree(root / "test" / "deer")
     rejected(root, str(root / "test"), "lacks 'deer'")
     (root / "test" / "deer").mkdir()
-    (root / "test" / "deer" / "notes.txt").write_text("soon")
+    (root / "test" / "deer" / "notes.txt").write_text("soon", encoding="utf-8")
     rejected(root, "deer", "no images", "notes.txt")
     shutil.rmtree(root / "test")
     rejected(root, "no test folder")

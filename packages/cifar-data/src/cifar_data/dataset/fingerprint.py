@@ -37,6 +37,11 @@ TARBALL = "cifar-10-python.tar.gz"
 TARBALL_MD5 = "c58f30108f718f92721af3b95e74349a"
 
 
+def compose_name(name: str) -> str:
+    """Returns a class name in Unicode's form NFC: file systems store one name in different forms."""
+    return unicodedata.normalize("NFC", name)
+
+
 def split_sha256(split: Split) -> str:
     """Returns the SHA-256 in hex of all pixels, then all labels as little-endian int64."""
     digest = hashlib.sha256(np.ascontiguousarray(split.images).data)
@@ -71,11 +76,8 @@ def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[list[float], list
 
 
 def describe_dataset(train: Split, test: Split, *, classes: tuple[str, ...], origin: str) -> ImageDataset:
-    """Returns both splits with their statistics and fingerprint, after checking the class names and the labels.
-
-    Names that differ only in how Unicode composes their letters are one name, in the form NFC.
-    """
-    classes = tuple(unicodedata.normalize("NFC", name) for name in classes)
+    """Returns both splits with their statistics and fingerprint, after checking the class names and the labels."""
+    classes = tuple(map(compose_name, classes))
     if len(set(classes)) < max(len(classes), 2):
         raise DataError(f"{origin}: the class names are {list(classes)}; needed are two or more, each once")
     for name, split in (("training", train), ("test", test)):

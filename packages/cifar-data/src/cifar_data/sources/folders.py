@@ -1,7 +1,6 @@
 """A dataset as class folders: the images in `train/<class>/` and `test/<class>/`, also in subfolders of a class."""
 
 import os
-import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from cifar_data.dataset.arrays import DataError, Layout, Split
 from cifar_data.dataset.decode import ProgressBar, decode_fitted, decode_images, progress_bar
+from cifar_data.dataset.fingerprint import compose_name
 
 #: Endings of images, in small or capital letters. Of files with other endings the content is looked at.
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -16,8 +16,6 @@ EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", 
 
 def find_folder(root: Path) -> Layout | None:
     """Returns the images of a folder with `train` and `test` in it, sorted by class and name, else None.
-
-    Class names are compared in Unicode's form NFC, since systems store one name in different forms.
 
     Raises:
         DataError: If a split or a class is missing, or a class has no images.
@@ -29,17 +27,19 @@ def find_folder(root: Path) -> Layout | None:
         if not folder.is_dir():
             raise DataError(f"{root} has no {split} folder; needed are train/<class>/ and test/<class>/")
     left_out = _images_beside(root, set(folders))
-    (train, test) = (_scan(folder, left_out) for folder in folders.values())
+    train, test = (_scan(folder, left_out) for folder in folders.values())
     names = sorted(train | test)
     if len(names) < 2:
         raise DataError(f"{root} has {len(names)} class folders in train and test; at least two are needed")
-    lacks = {folders["train"]: test.keys() - train, folders["test"]: train.keys() - test}
-    if text := "; ".join(f"{folder} lacks {_show(missing)}" for folder, missing in lacks.items() if missing):
+    lacks = {split: set(names) - classes.keys() for split, classes in (("train", train), ("test", test))}
+    if text := "; ".join(
+        f"{folders[split]} lacks {_show(missing)}" for split, missing in lacks.items() if missing
+    ):
         raise DataError(f"{text}. train and test need the same class folders")
-    for folder, name in ((folder, name) for folder in folders.values() for name in names):
-        if not (train if folder == folders["train"] else test)[name]:
-            found = ", ".join(path.name for path in left_out if path.parent == folder / name) or "nothing"
-            raise DataError(f"{folder / name} has no images that Pillow reads (found {found})")
+    for split, classes in (("train", train), ("test", test)):
+        if empty := next((folders[split] / name for name in names if not classes[name]), None):
+            found = ", ".join(path.name for path in left_out if path.parent == empty) or "nothing"
+            raise DataError(f"{empty} has no images that Pillow reads (found {found})")
     parts = [tuple(path for name in names for path in classes[name]) for classes in (train, test)]
     return Layout("folder", root, parts[0], parts[1], left_out=tuple(left_out))
 
@@ -60,7 +60,7 @@ def read_folder(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[
 
 def _read_split(paths: tuple[Path, ...], folder: Path, bar: ProgressBar) -> tuple[Split, tuple[str, ...]]:
     images = decode_images(paths, decode_fitted, place=lambda index: str(paths[index]), bar=bar)
-    folders = [_normalize(path.relative_to(folder).parts[0]) for path in paths]
+    folders = [compose_name(path.relative_to(folder).parts[0]) for path in paths]
     names, labels = np.unique(np.array(folders, dtype=object), return_inverse=True)
     return Split(images, labels.astype(np.int64)), tuple(names)
 
@@ -70,7 +70,7 @@ def _scan(folder: Path, left_out: list[Path]) -> dict[str, list[Path]]:
     classes: dict[str, list[Path]] = {}
     for name, subfolders, files in os.walk(folder, followlinks=True, onerror=_fail):
         below = Path(name).relative_to(folder).parts
-        images = classes.setdefault(_normalize(below[0]), []) if below else left_out
+        images = classes.setdefault(compose_name(below[0]), []) if below else left_out
         for file in sorted(files):
             path = Path(name, file)
             if file.startswith("."):  # litter such as .DS_Store needs no mention
@@ -94,7 +94,7 @@ def _images_beside(root: Path, splits: set[str]) -> list[Path]:
     found = []
     for path in sorted(root.iterdir()):
         if path.name not in splits and not _is_litter(path.name):
-            found += [path] if path.is_file() and _is_image(path) else []
+            found += [path] if _is_image(path) else []
             found += [
                 Path(name, file)
                 for name, _, files in os.walk(path)
@@ -109,17 +109,15 @@ def _is_litter(name: str) -> bool:
 
 
 def _is_image(path: Path) -> bool:
+    if not path.is_file():
+        return False
     try:
-        with Image.open(path) as image:
+        with Image.open(path) as image:  # a stub is a format that Pillow knows but does not read
             return not isinstance(image, ImageFile.StubImageFile)
-    except (UnidentifiedImageError, FileNotFoundError):
+    except UnidentifiedImageError:
         return False
     except Exception:  # noqa: BLE001 - an image that is damaged, which decoding it will tell
         return True
-
-
-def _normalize(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
 
 
 def _show(names: set[str]) -> str:

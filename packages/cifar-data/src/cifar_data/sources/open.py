@@ -10,7 +10,7 @@ from cifar_data.dataset.fingerprint import canonical_order, describe_dataset
 from cifar_data.sources.batches import find_batches, find_tarball, read_batches, read_tarball
 from cifar_data.sources.download import fetch_dataset
 from cifar_data.sources.folders import find_folder, read_folder
-from cifar_data.sources.parquet import find_parquet, read_parquet
+from cifar_data.sources.parquet import NEEDED, find_parquet, read_parquet
 from cifar_data.sources.synthetic import make_synthetic
 from cifar_data.validation import SOURCES, check_choice
 
@@ -19,7 +19,7 @@ _FINDERS = {"parquet": find_parquet, "batches": find_batches, "tarball": find_ta
 _READERS = {"parquet": read_parquet, "batches": read_batches, "tarball": read_tarball, "folder": read_folder}
 
 _UNDERSTOOD = {
-    "parquet": "train-*.parquet and test-*.parquet, also in subfolders (Hugging Face)",
+    "parquet": f"{NEEDED}, also in subfolders (Hugging Face)",
     "batches": "cifar-10-batches-py, or the files data_batch_1 to 5, test_batch and batches.meta",
     "tarball": "cifar-10-python.tar.gz",
     "folder": "images in train/<class>/ and test/<class>/",

@@ -16,12 +16,14 @@ import pyarrow.parquet as pq
 
 from cifar_data.dataset.arrays import SIDE, DataError, Layout, Split, join_splits
 from cifar_data.dataset.decode import ProgressBar, decode_exact, decode_images, progress_bar
+from cifar_data.dataset.fingerprint import compose_name
 
 _NAME = re.compile(r"(train|test)([-. ].*)?\.parquet")
 _SHARD = re.compile(r"(\d+)-of-(\d+)")
 _NUMBER = re.compile(r"(?:(?:train|test|part)-)?(\d+)\.parquet")
 _DEPTH = 4  # how many folders deep shards are searched; the Hub's own cache needs 3
-_NEEDED = "both train-*.parquet and test-*.parquet, or train/*.parquet and test/*.parquet"
+#: Names of the files.
+NEEDED = "train-*.parquet and test-*.parquet, or train/*.parquet and test/*.parquet"
 _ROWS = 2048  # decoded at a time, which bounds the memory
 
 
@@ -48,10 +50,6 @@ def find_parquet(root: Path) -> Layout | None:
             else:
                 others.append(path)
     if not found:
-        if others and not any((root / split).is_dir() for split in ("train", "test")):
-            raise DataError(
-                f"{root} has Parquet files of other names, such as {others[0].name}; needed are {_NEEDED}"
-            )
         return None
     least, folder = min(found)
     same = [str(other) for depth, other in found if depth == least]
@@ -85,7 +83,7 @@ def _complete(folder: Path, shards: dict[str, list[Path]], *, split: str) -> tup
     names = [path.name for path in paths]
     if not paths:
         found = ", ".join(path.name for others in shards.values() for path in others)
-        raise DataError(f"{folder} has no {split}-*.parquet, only {found}; needed are {_NEEDED}")
+        raise DataError(f"{folder} has no {split}-*.parquet, only {found}; needed are {NEEDED}")
     numbers = sorted((int(m[1]), int(m[2])) for m in map(_SHARD.search, names) if m)
     if numbers:
         total = max(number[1] for number in numbers)
@@ -174,4 +172,4 @@ def _class_names(path: Path) -> tuple[str, ...]:
         raise DataError(f"{path}: the schema's huggingface metadata is damaged: {error}") from error
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise DataError(f"{path}: the class names in the schema are {names!r}; needed is a list of names")
-    return tuple(names)
+    return tuple(map(compose_name, names))
