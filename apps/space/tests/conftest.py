@@ -1,7 +1,16 @@
 """A small untrained network as a weights file, its gallery of drawn images, and services that answer with them."""
 
+import contextlib
+import gc
+import json
+import socket
+import urllib.request
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,6 +125,80 @@ def run_files(run_folder: Path) -> ServedFiles:
 @pytest.fixture(scope="session")
 def run_service(run_files: ServedFiles) -> Service:
     return load_service(run_files, limits=Limits(pictures=4, file_bytes=100_000))
+
+
+@contextlib.contextmanager
+def _serve(service: Service, *, host: str = "127.0.0.1") -> Iterator[Any]:
+    from cifar_space.ui.server import start
+
+    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as one:
+        port = one.getsockname()[1]
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        # After each event Gradio sums up all so far, with what pandas has deprecated; here it never does.
+        patch.setenv("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
+        # Gradio makes event loops for its locks and leaves them to the garbage collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        page = start(service, host=host, port=port)
+        gc.collect()
+    try:
+        yield page
+    finally:
+        page.close(verbose=False)
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[..., contextlib.AbstractContextManager[Any]]:
+    """The page of a service, with a server in this process until the end of the block."""
+    return _serve
+
+
+@dataclass(frozen=True)
+class Server:
+    """A served page, and requests by hand, as a client without manners would make them."""
+
+    url: str
+
+    def send(self, path: str, body: bytes | None = None, kind: str = "application/json") -> bytes:
+        request = urllib.request.Request(f"{self.url}{path}", body, {"Content-Type": kind})
+        with urllib.request.urlopen(request, timeout=120) as response:
+            return response.read()
+
+    def upload(self, *contents: bytes, name: str = "a.png") -> list[str]:
+        """Uploads files and returns their paths on the server."""
+        head = f'--x\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'.encode()
+        body = b"".join(head + content + b"\r\n" for content in contents) + b"--x--\r\n"
+        return json.loads(self.send("gradio_api/upload", body, "multipart/form-data; boundary=x"))
+
+    def call(self, body: bytes) -> str:
+        """Returns the identifier of a new call of `/classify`."""
+        return json.loads(self.send("gradio_api/call/classify", body))["event_id"]
+
+    def classify(self, *paths: str, url: str | None = None, top: float = 3) -> Any:
+        """Returns the answers, or raises `ValueError` with the server's words."""
+        meta = {"orig_name": "a.png", "meta": {"_type": "gradio.FileData"}} | ({"url": url} if url else {})
+        data = [
+            [{"path": path, **meta} for path in paths],
+            top,
+            False,
+            ["layer1"],
+            "gradcam",
+            "predicted",
+            1,
+            0.5,
+        ]
+        event = self.call(json.dumps({"data": data}).encode())
+        told = self.send(f"gradio_api/call/classify/{event}").decode()
+        kind, _, answer = told.rpartition("event: ")[2].partition("\ndata: ")
+        if kind == "error":
+            raise ValueError(answer)
+        return json.loads(answer)[0]
+
+
+@pytest.fixture(scope="session")
+def server(run_service: Service) -> Iterator[Server]:
+    """The page of the run, which takes four files of 100,000 bytes."""
+    with _serve(run_service) as page:
+        yield Server(page.local_url)
 
 
 def _network() -> torch.nn.Module:
