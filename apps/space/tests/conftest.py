@@ -131,7 +131,9 @@ def run_service(run_files: ServedFiles) -> Service:
 def _serve(service: Service, *, host: str = "127.0.0.1") -> Iterator[Any]:
     from cifar_space.ui.server import start
 
-    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as one:
+    with socket.create_server(
+        (host.strip("[]"), 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+    ) as one:
         port = one.getsockname()[1]
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         # After each event Gradio sums up all so far, with what pandas has deprecated; here it never does.

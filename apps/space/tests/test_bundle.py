@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,22 @@ def test_another_dtype_leaves_the_gallery_out(run: Path, tmp_path: Path) -> None
 def test_weights_alone_bring_no_other_gallery_or_report(weights_file: Path, tmp_path: Path) -> None:
     build_bundle(of_weights(weights_file), tmp_path)
     assert {path.name for path in (tmp_path / ASSETS).iterdir()} == {"examples", "model.safetensors"}
+
+
+def test_bundle_is_utf8_in_any_locale(run: Path, tmp_path: Path) -> None:
+    summary = json.loads((run / "report" / "summary.json").read_text())
+    (run / "report" / "summary.json").write_text(
+        json.dumps({**summary, "note": "été"}, ensure_ascii=False), "utf-8"
+    )
+    build_bundle(of_run(run), tmp_path / "here")
+    code = "from cifar_space.cli import main; raise SystemExit(main())"
+    subprocess.run(
+        [sys.executable, "-c", code, "build", "--run", run, "--out", tmp_path / "there"],
+        env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    assert contents(tmp_path / "here") == contents(tmp_path / "there")
 
 
 def foreign_gallery(run: Path) -> ServedFiles:

@@ -1,5 +1,8 @@
 """The command `cifar-space`."""
 
+import contextlib
+import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,6 +23,8 @@ from cifar_space.publish import bundle
 def started(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     """The pages that the command starts, without a server."""
     pages: list[SimpleNamespace] = []
+    for variable in ("no_proxy", "GRADIO_TEMP_DIR"):  # which the command sets for its process
+        monkeypatch.setenv(variable, "")
 
     def start(service: object, *, host: str, port: int) -> SimpleNamespace:
         url = f"http://{host}:{port}/"
@@ -47,6 +52,42 @@ def test_serves_a_run(run_folder: Path, started: list[SimpleNamespace]) -> None:
     (page,) = started
     assert (page.host, page.port) == ("0.0.0.0", 65535)
     assert page.service.misclassified is not None
+
+
+@pytest.mark.parametrize("encoding", ["ascii", None])
+def test_nothing_printed_ends_the_server(
+    weights_file: Path,
+    tmp_path: Path,
+    started: list[SimpleNamespace],
+    monkeypatch: pytest.MonkeyPatch,
+    encoding: str | None,
+) -> None:
+    """In an encoding without the letters, and into a pipe that nobody reads (None)."""
+    path = shutil.copy(weights_file, tmp_path / "poids-é.safetensors")
+    reader, writer = os.pipe()
+    with open(writer, "w", encoding=encoding or "utf-8") as stream, monkeypatch.context() as patch:  # noqa: PTH123
+        patch.setattr(sys, "stdout", stream)
+        if encoding is None:
+            os.close(reader)
+        assert main(["--weights", str(path)]) == 0
+        with sys.stdout:
+            print("more")
+    assert len(started) == 1
+    if encoding is not None:
+        with open(reader, encoding="utf-8") as file:  # noqa: PTH123
+            assert file.read().startswith("cifar-space: whitenet from ")
+    else:
+        with contextlib.suppress(OSError):
+            stream.close()
+
+
+@pytest.mark.parametrize("option", ["--weights=~/model.safetensors", "--run=~", "--gallery=~/gallery"])
+def test_tildes_are_the_home_folder(
+    run_folder: Path, started: list[SimpleNamespace], monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setenv("HOME", str(run_folder))
+    assert main([option, *(["--run=~"] if "gallery" in option else [])]) == 0
+    assert started[0].service.weights.architecture == "whitenet"
 
 
 def test_serves_the_built_in_weights_by_default(
@@ -177,6 +218,40 @@ def test_an_address_of_another_machine_is_named(service: Service, launch: None) 
     with pytest.raises(OSError, match=r"^cannot listen at 192\.0\.2\.1, port 7860: ") as failed:
         cifar_space.ui.server.start(service, host="192.0.2.1", port=7860)
     assert isinstance(failed.value.__cause__, OSError)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"},
+        {"ALL_PROXY": "socks4://127.0.0.1:9"},
+    ],
+    ids=str,
+)
+def test_proxies_and_other_peoples_folders_are_not_in_the_way(
+    weights_file: Path, tmp_path: Path, variables: dict[str, str]
+) -> None:
+    (tmp_path / "gradio").write_text("where Gradio's folder would be")
+    code = "from cifar_space.cli import main; raise SystemExit(main())"
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        port = one.getsockname()[1]
+    command = [sys.executable, "-c", code, "--weights", str(weights_file), "--port", str(port)]
+    environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+    environment |= {**variables, "TMPDIR": str(tmp_path), "GRADIO_TEMP_DIR": ""}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        told = process.stdout.readline()
+        process.terminate()
+    assert told.endswith(f"at http://127.0.0.1:{port}/\n")
+
+
+def test_a_folder_that_gradio_cannot_use_is_named(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build_page(*_: object) -> None:
+        Path("/dev/null/gradio").mkdir()
+
+    monkeypatch.setattr(cifar_space.ui.server, "build_page", build_page)
+    with pytest.raises(OSError, match=r"/dev/null/gradio.*; GRADIO_TEMP_DIR names the folder"):
+        cifar_space.ui.server.start(service, host="127.0.0.1", port=7860)
 
 
 def test_build_says_what_the_bundle_lacks(

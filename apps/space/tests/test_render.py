@@ -308,7 +308,7 @@ def test_the_models_page_shows_what_is_known(
 def test_figures_come_in_both_themes(run_service: Service, parse: type[Any]) -> None:
     tags = parse(model_page(run_service.facts, run_service.report)).tags
     images = [attributes for tag, attributes in tags if tag == "img"]
-    sources = {image["class"]: Path(image["src"].removeprefix("/gradio_api/file=")) for image in images}
+    sources = {image["class"]: Path(image["src"].removeprefix("gradio_api/file=")) for image in images}
     assert {kind: path.name for kind, path in sources.items()} == {
         "report by-day": "curves.png",
         "report by-night": "curves-dark.png",

@@ -4,10 +4,13 @@ import contextlib
 import dataclasses
 import json
 import re
+import socket
 import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import gradio as gr
 import numpy as np
@@ -49,6 +52,26 @@ def client(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cl
 def classify(client: Client, *paths: str, **changes: Any) -> list[dict[str, Any]]:
     arguments = {"images": [handle_file(path) for path in paths], **changes}
     return client.predict(**arguments, api_name="/classify")
+
+
+@pytest.mark.parametrize("host", ["::1", "[::]"])
+def test_serves_at_addresses_of_ipv6(run_service: Service, serve: Serve, host: str) -> None:
+    if not has_ipv6():
+        pytest.skip("this machine has no IPv6")
+    with (
+        serve(run_service, host=host) as page,
+        urllib.request.urlopen(page.local_url, timeout=60) as response,
+    ):
+        assert response.status == 200
+        assert f"[{host.strip('[]')}]" in page.local_url
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_answers_as_the_service_does(client: Client, run_service: Service) -> None:
@@ -202,8 +225,14 @@ def test_clients_learn_the_upload_limit(client: Client, tmp_path: Path) -> None:
 def test_figures_are_served_and_their_neighbours_are_not(
     server: Any, run_service: Service, run_folder: Path
 ) -> None:
-    figure = run_service.report.figures["curves"].light
-    assert server.send(f"gradio_api/file={figure}") == figure.read_bytes()
+    components = json.loads(server.send("config"))["components"]
+    texts = " ".join(str(one["props"].get("value")) for one in components)
+    sources = [source for source in re.findall(r'src="([^"]+)', texts) if not source.startswith("data:")]
+    assert len(sources) == 2
+    for source, name in zip(sources, ("curves", "curves-dark"), strict=True):
+        # Wherever a reverse proxy has the page.
+        assert urljoin("https://example.com/a/b/", source) == f"https://example.com/a/b/{source}"
+        assert server.send(source) == (run_folder / "report" / "figures" / f"{name}.png").read_bytes()
     for hidden in (run_folder / "model.safetensors", run_folder / "report" / "summary.json"):
         with pytest.raises(urllib.error.HTTPError, match="403") as refused:
             server.send(f"gradio_api/file={hidden}")

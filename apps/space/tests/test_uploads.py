@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from cifar_models import CIFAR10
 from cifar_space import Limits, PictureError, read_picture
@@ -69,6 +69,24 @@ def test_rotated_images_are_turned_upright(tmp_path: Path) -> None:
     exif[0x0112] = 6  # to be turned a quarter clockwise
     seen = read(tmp_path / "a.png", encoded(PHOTO, "PNG", exif=exif))
     assert np.array_equal(seen, CIFAR10.to_image(PHOTO.transpose(Image.Transpose.ROTATE_270)))
+
+
+@pytest.mark.parametrize("kind", ["tEXt", "zTXt", "iTXt", "iCCP"])
+def test_large_texts_and_profiles_do_not_matter(tmp_path: Path, kind: str) -> None:
+    large = bytes(2**21)
+    texts = PngImagePlugin.PngInfo()
+    for number in range(40):  # Pillow reads 1 MiB of each and 64 MiB of all
+        if kind == "iTXt":
+            texts.add_itxt(f"{number}", large.decode(), zip=True)
+        elif kind == "zTXt":
+            texts.add_text(f"{number}", large.decode(), zip=True)
+    if kind == "tEXt":
+        texts.add_text("one", "x" * 2**21)
+    data = encoded(PHOTO, "PNG", pnginfo=texts, **({"icc_profile": large} if kind == "iCCP" else {}))
+    assert np.array_equal(read(tmp_path / "a.png", data), CIFAR10.to_image(PHOTO))
+    # Neither do they hide that the rest is missing.
+    with pytest.raises(PictureError, match="damaged or incomplete"):
+        read(tmp_path / "a.png", data[:-200])
 
 
 def test_animations_give_their_first_frame(tmp_path: Path) -> None:

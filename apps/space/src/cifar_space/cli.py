@@ -1,6 +1,7 @@
 """The command `cifar-space`: serves the page, builds a bundle for Hugging Face Spaces, uploads it."""
 
 import dataclasses
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -12,17 +13,28 @@ import typer
 from cifar_space.artifacts.files import ServedFiles, built_in, of_run, of_weights
 from cifar_space.publish.requirements import MACHINES
 
+
+def _path(text: str) -> Path:
+    """Returns a path in which `~` is the home folder; shells leave it as it is in `--run=~/x`."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - `~` of nobody stays, and is reported as missing
+
+
 Run = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
+        parser=_path,
         help="Run directory of cifar-train: its weights, gallery and report.  [default: the built-in model]",
     ),
 ]
-WeightsFile = Annotated[Path | None, typer.Option("--weights", metavar="FILE", help="Weights file.")]
+WeightsFile = Annotated[
+    Path | None, typer.Option("--weights", metavar="FILE", parser=_path, help="Weights file.")
+]
 GalleryFolder = Annotated[
     Path | None,
-    typer.Option("--gallery", metavar="DIR", help="Gallery of those weights, from `cifar-train gallery`."),
+    typer.Option(
+        "--gallery", metavar="DIR", parser=_path, help="Gallery of those weights, from `cifar-train gallery`."
+    ),
 ]
 Torch = Literal["cpu", "zerogpu", "any"]
 _TORCH_HELP = "; ".join(f"{name}: {machine.about}" for name, machine in MACHINES.items())
@@ -36,12 +48,15 @@ def main(args: Sequence[str] | None = None) -> int:
     Args:
         args: The arguments after the command's name; those of the process by default.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(args if args is None else list(args), prog_name="cifar-space")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     except (ValueError, OSError) as error:
-        print(f"cifar-space: {' '.join(str(error).split())}", file=sys.stderr)
+        _say(f"cifar-space: {' '.join(str(error).split())}", "stderr")
         return 2
     return 0
 
@@ -49,7 +64,7 @@ def main(args: Sequence[str] | None = None) -> int:
 @app.callback(invoke_without_command=True)
 def serve(
     context: typer.Context,
-    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 or :: for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen at.")] = 7860,
     run: Run = None,
     weights: WeightsFile = None,
@@ -66,20 +81,26 @@ def serve(
                 raise typer.BadParameter(f"--{name} must follow `{context.invoked_subcommand}`")
         return
     files = served_files(run, weights, gallery)
-    # torch and Gradio take seconds to import; a wrong path is reported at once.
-    from cifar_space.service.service import load_service
-    from cifar_space.ui.server import start
+    # Gradio asks only its own address, by a client that obeys proxies and with some cannot even be imported.
+    os.environ["no_proxy"] = "*"
+    with tempfile.TemporaryDirectory(prefix="cifar-space-", ignore_cleanup_errors=True) as folder:
+        # Gradio's own choice is one folder for all users of a machine.
+        os.environ["GRADIO_TEMP_DIR"] = os.environ.get("GRADIO_TEMP_DIR") or folder
+        # torch and Gradio take seconds to import; a wrong path is reported at once.
+        from cifar_space.service.service import load_service
+        from cifar_space.ui.server import start
 
-    service = load_service(files)
-    page = start(service, host=host, port=port)
-    print(f"cifar-space: {service.weights.architecture} from {files.weights} at {page.local_url}", flush=True)
-    page.block_thread()
+        service = load_service(files)
+        page = start(service, host=host, port=port)
+        _say(f"cifar-space: {service.weights.architecture} from {files.weights} at {page.local_url}")
+        page.block_thread()
 
 
 @app.command()
 def build(
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder to write; absent, empty or a former bundle.")
+        Path,
+        typer.Option(metavar="DIR", parser=_path, help="Folder to write; absent, empty or a former bundle."),
     ],
     dtype: Annotated[
         Literal["float16", "float32"] | None,
@@ -108,7 +129,9 @@ def deploy(
     ] = False,
     bundle: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder from `cifar-space build`, instead of building now."),
+        typer.Option(
+            metavar="DIR", parser=_path, help="Folder from `cifar-space build`, instead of building now."
+        ),
     ] = None,
     torch: Annotated[
         Torch | None, typer.Option(help=f"Machine to build for. {_TORCH_HELP}.  [default: cpu]")
@@ -135,9 +158,9 @@ def deploy(
             bundle = Path(folder, "bundle")
             _write_bundle(files, bundle, torch=torch or "cpu", dtype=None)
         plan = plan_deployment(bundle or folder, repo_id, private=private)
-        print(plan.describe())
+        _say(plan.describe())
         if not dry_run:
-            print(deploy(plan))
+            _say(deploy(plan))
 
 
 def served_files(run: Path | None, weights: Path | None, gallery: Path | None) -> ServedFiles:
@@ -156,16 +179,24 @@ def served_files(run: Path | None, weights: Path | None, gallery: Path | None) -
     return dataclasses.replace(files, gallery=gallery)
 
 
+def _say(text: str, stream: str = "stdout") -> None:
+    """Prints a line; work that is done or under way does not end because nobody can read it."""
+    try:
+        print(text, file=getattr(sys, stream), flush=True)
+    except OSError:
+        setattr(sys, stream, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
+
+
 def _write_bundle(files: ServedFiles, out: Path, *, torch: str, dtype: str | None) -> None:
     from cifar_space.publish.bundle import WEIGHTS_NAME, build_bundle
 
     build_bundle(files, out, torch=torch, dtype=dtype)
     sizes = [path.stat().st_size for path in out.rglob("*") if path.is_file()]
-    print(f"{out}  {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB, for {MACHINES[torch].about}")
+    _say(f"{out}  {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB, for {MACHINES[torch].about}")
     gallery = (out / WEIGHTS_NAME).with_name("gallery")
     hint = "" if files.gallery_command is None else f"; `{files.gallery_command}` makes "
     if not gallery.is_dir():
         reason = f", which belongs to the weights before --dtype {dtype}" if files.gallery is not None else ""
-        print(f"cifar-space: without a gallery{reason}{hint and hint + 'one'}", file=sys.stderr)
+        _say(f"cifar-space: without a gallery{reason}{hint and hint + 'one'}", "stderr")
     elif not (gallery / "gallery.png").is_file():
-        print(f"cifar-space: without the images of the errors{hint and hint + 'them'}", file=sys.stderr)
+        _say(f"cifar-space: without the images of the errors{hint and hint + 'them'}", "stderr")

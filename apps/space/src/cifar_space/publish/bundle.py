@@ -85,16 +85,18 @@ def build_bundle(
         staged.mkdir()
         for name in VENDORED:
             _copy_package(name, staged)
-        (staged / "app.py").write_text(app_text(torch))
-        (staged / "requirements.txt").write_text(requirements_text(torch))
+        (staged / "app.py").write_text(app_text(torch), encoding="utf-8")
+        (staged / "requirements.txt").write_text(requirements_text(torch), encoding="utf-8")
         served = _write_weights(weights, files.weights, staged / WEIGHTS_NAME, dtype)
         if files.gallery is not None and served.sha256 == weights.sha256:
             _copy_gallery(files.gallery, (staged / WEIGHTS_NAME).with_name("gallery"), weights.sha256)
         if files.report is not None:
             _write_report(files.report, (staged / WEIGHTS_NAME).with_name("report"))
-        (staged / "README.md").write_text(readme_text(_app_readme(), machine=machine, weights=served))
+        (staged / "README.md").write_text(
+            readme_text(_app_readme(), machine=machine, weights=served), encoding="utf-8"
+        )
         parameters = sum(parameter.numel() for parameter in weights.model.parameters())
-        (staged / "MODEL_CARD.md").write_text(model_card(served, parameters=parameters))
+        (staged / "MODEL_CARD.md").write_text(model_card(served, parameters=parameters), encoding="utf-8")
         _exchange(staged, target, before)
 
 
@@ -173,7 +175,11 @@ def _package_folder(name: str) -> Path:
 
 def _app_readme() -> str:
     readme = _package_folder("cifar-space").parents[1] / "README.md"
-    return readme.read_text() if readme.is_file() else str(metadata("cifar-space").json["description"])
+    return (
+        readme.read_text(encoding="utf-8")
+        if readme.is_file()
+        else str(metadata("cifar-space").json["description"])
+    )
 
 
 def _write_weights(weights: Weights, source: Path, path: Path, dtype: str | None) -> Weights:
@@ -204,7 +210,7 @@ def _copy_gallery(source: Path, folder: Path, sha256: str) -> None:
 def _write_report(source: Path, folder: Path) -> None:
     summary = _relative(read_report(source).summary)
     (folder / "figures").mkdir(parents=True)
-    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     for figure in (source / "figures").glob("*.png"):
         shutil.copyfile(figure, folder / "figures" / figure.name)
 

@@ -62,7 +62,9 @@ def plan_deployment(bundle: str | os.PathLike[str], repo_id: str, *, private: bo
     create: dict[str, Any] = {**space, "space_sdk": "gradio", "exist_ok": True}
     if private:
         create["private"] = True
-    hardware = re.search(r"^suggested_hardware: (\S+)$", (folder / "README.md").read_text(), re.MULTILINE)
+    hardware = re.search(
+        r"^suggested_hardware: (\S+)$", (folder / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
     if hardware:
         create["space_hardware"] = hardware[1]
     upload = {

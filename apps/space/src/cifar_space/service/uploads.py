@@ -1,8 +1,10 @@
 """Reading uploaded files: an image of bounded size, or a reason in plain words."""
 
+import io
 import os
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
@@ -35,9 +37,7 @@ def read_picture(path: str | os.PathLike[str], spec: InputSpec, *, limits: Limit
     """
     _check_file(Path(path), limits)
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            _check_pixels(image.size, limits)
-            return spec.to_image(image)
+        return _decode(path, spec, limits)
     except PictureError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -46,6 +46,28 @@ def read_picture(path: str | os.PathLike[str], spec: InputSpec, *, limits: Limit
         raise PictureError(f"This is not a readable image ({', '.join(FORMATS)}).") from error
     except _DAMAGE as error:
         raise PictureError("The image is damaged or incomplete.") from error
+
+
+def _decode(source: str | os.PathLike[str] | BinaryIO, spec: InputSpec, limits: Limits) -> Image.Image:
+    try:
+        with Image.open(source, formats=FORMATS) as image:
+            _check_pixels(image.size, limits)
+            return spec.to_image(image)
+    except ValueError as error:
+        if not isinstance(source, str | os.PathLike) or "MAX_TEXT_" not in str(error):
+            raise
+        return _decode(io.BytesIO(_without_texts(Path(source).read_bytes())), spec, limits)
+
+
+def _without_texts(data: bytes) -> bytes:
+    """Returns a PNG without its texts and colour profile, of which Pillow reads 1 MiB at most; no pixel needs them."""
+    kept, start = data[:8], 8
+    while start < len(data):
+        end = start + 12 + int.from_bytes(data[start : start + 4])
+        if data[start + 4 : start + 8] not in (b"iCCP", b"iTXt", b"tEXt", b"zTXt"):
+            kept += data[start:end]
+        start = end
+    return kept
 
 
 def _check_file(path: Path, limits: Limits) -> None:

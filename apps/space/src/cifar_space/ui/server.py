@@ -26,20 +26,21 @@ def start(service: Service, *, host: str, port: int | None) -> gr.Blocks:
 
     Args:
         service: The model.
-        host: Address to listen at: "127.0.0.1" for this machine only, "0.0.0.0" for all.
+        host: Address to listen at: "127.0.0.1" or "::1" for this machine only, "0.0.0.0" or "::" for all.
         port: Port to listen at; None for the first free one from 7860.
 
     Raises:
-        OSError: If the port is taken, or this machine has no such address.
+        OSError: If the port is taken, this machine has no such address, or Gradio cannot write its files.
     """
     folder = Path(tempfile.mkdtemp(prefix="cifar-space-"))
     examples = _examples(service, folder)
-    page = build_page(service, examples)
-    weakref.finalize(page, shutil.rmtree, folder, ignore_errors=True)
     figures = service.report.paths if service.report else ()
+    host = host.strip("[]")
     try:
+        page = build_page(service, examples)
+        weakref.finalize(page, shutil.rmtree, folder, ignore_errors=True)
         page.launch(
-            server_name=host,
+            server_name=f"[{host}]" if ":" in host else host,
             server_port=port,
             prevent_thread_lock=True,
             quiet=True,
@@ -55,10 +56,8 @@ def start(service: Service, *, host: str, port: int | None) -> gr.Blocks:
             theme=make_theme(),
             css_paths=STYLE_SHEET,
         )
-    except OSError as error:
-        if port is None:
-            raise
-        raise OSError(_why_not(host, port)) from error
+    except Exception as error:  # Gradio's own are many, and so are those of its HTTP client
+        raise OSError(_why_not(host, port, error)) from error
     return page
 
 
@@ -97,13 +96,17 @@ def make_theme() -> gr.themes.Base:
     )
 
 
-def _why_not(host: str, port: int) -> str:
-    """Returns why nothing can listen there; Gradio has one message for every reason."""
+def _why_not(host: str, port: int | None, error: Exception) -> str:
+    """Returns why the page cannot be served; Gradio has one message for all that is wrong with an address."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error}; GRADIO_TEMP_DIR names the folder for Gradio's files"
+    if port is None or not isinstance(error, OSError):
+        return f"cannot serve at {host}: {error}"
     try:
-        socket.create_server((host, port)).close()
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            return f"cannot listen at {host}, port {port}: {error.strerror}"
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as refused:
+        if refused.errno != errno.EADDRINUSE:
+            return f"cannot listen at {host}, port {port}: {refused.strerror}"
     # Also where another program has the port at another address, which Gradio tries too.
     return f"port {port} is in use; choose another with --port"
 

@@ -190,7 +190,8 @@ def _figures(report: Report | None, names: Sequence[str]) -> list[dict[str, str]
 
 
 def _address(path: Path) -> str:
-    return f"/gradio_api/file={quote(str(path))}"
+    # Relative, since the page may lie below any path of a reverse proxy.
+    return f"gradio_api/file={quote(str(path))}"
 
 
 def _heat(heat: NDArray[np.float32], pixels: int) -> str:
