@@ -41,7 +41,7 @@ def run(words, place):
 
 @pytest.mark.slow
 def test_own_classes_are_trained_served_and_built(place):
-    readme = (EXAMPLES / "own_classes" / "README.md").read_text()
+    readme = (EXAMPLES / "own_classes" / "README.md").read_text("utf-8")
     blocks = "".join(re.findall(r"```sh\n(.*?)```", readme, re.DOTALL))
     draw, train, serve, build = (
         shlex.split(line) for line in re.findall(r"^uv run (.*)$", blocks, re.MULTILINE)
@@ -75,7 +75,7 @@ def test_own_classes_are_trained_served_and_built(place):
     run(build, place)
     bundle = place / "data" / "space"
     assert load_weights(bundle / "cifar_space" / "assets" / "model.safetensors").sha256 == weights.sha256
-    assert "title: " in (bundle / "README.md").read_text()
+    assert "title: " in (bundle / "README.md").read_text("utf-8")
     shapes = {path.name for path in (place / "data" / "shapes").rglob("*.png")}
     assert not shapes & {path.name for path in bundle.rglob("*.png")}
 
@@ -103,7 +103,7 @@ def test_explain_your_model_writes_maps_errors_and_gallery(place):
 
 
 def outputs(path):
-    cells = json.loads(path.read_text())["cells"]
+    cells = json.loads(path.read_text("utf-8"))["cells"]
     return [one for cell in cells if cell["cell_type"] == "code" for one in cell["outputs"]]
 
 
@@ -132,9 +132,9 @@ def test_notebook_has_small_outputs_without_errors_or_personal_paths():
 
 def test_readmes_link_to_every_example_and_to_nothing_else():
     for readme in EXAMPLES.rglob("README.md"):
-        links = re.findall(r"\]\(([^):]+)\)", readme.read_text())
+        links = re.findall(r"\]\(([^):]+)\)", readme.read_text("utf-8"))
         assert all((readme.parent / link).exists() for link in links)
-    listed = re.findall(r"\]\(([^):]+)\)", (EXAMPLES / "README.md").read_text())
+    listed = re.findall(r"\]\(([^):]+)\)", (EXAMPLES / "README.md").read_text("utf-8"))
     shown = [path for path in EXAMPLES.iterdir() if not path.name.startswith((".", "__"))]
     found = {path.name for path in shown if path.suffix in (".py", ".ipynb") or path.is_dir()}
     assert {Path(link).parts[0] for link in listed} == found

@@ -43,7 +43,9 @@ def tables(text):
 
 
 def summaries(row):
-    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"{row}/seed-*/summary.json"))]
+    return [
+        json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob(f"{row}/seed-*/summary.json"))
+    ]
 
 
 def cells(text):
@@ -93,12 +95,12 @@ def weights():
 
 @pytest.fixture(scope="module")
 def summary():
-    return json.loads((ASSETS / "report" / "summary.json").read_text())
+    return json.loads((ASSETS / "report" / "summary.json").read_text("utf-8"))
 
 
 def test_table_of_epochs_is_that_of_the_log(summary):
     (link,) = re.findall(r"\]\((results/[\w-]+/metrics\.csv)\)", DOCUMENT)
-    with (ROOT / "docs" / link).open(newline="") as file:
+    with (ROOT / "docs" / link).open(newline="", encoding="utf-8") as file:
         logged = list(csv.DictReader(file))
     shown = [row for row in tables(DOCUMENT) if "epoch" in row]
     assert [row["epoch"] for row in shown] == [str(epoch + 1) for epoch in range(summary["epochs"])]

@@ -22,7 +22,8 @@ LEVELS = torch.arange(256, dtype=torch.uint8).repeat_interleave(3).reshape(1, 16
 
 means = st.tuples(*[st.floats(0, 1)] * 3)
 stds = st.tuples(*[st.floats(1e-6, 1)] * 3)
-class_names = st.text(st.characters(categories=["L", "N", "P"]), min_size=1)
+names = st.text(st.characters(categories=["L", "N", "P"]), min_size=1)
+class_names = st.lists(names, min_size=2, unique=True).map(tuple)
 
 
 def noise(height=32, width=32, seed=0):
@@ -62,11 +63,8 @@ def test_cifar10_has_the_published_values():
     assert CIFAR10.size == 32
 
 
-@given(
-    classes=st.lists(class_names, min_size=2, unique=True), mean=means, std=stds, size=st.integers(16, 1024)
-)
-def test_specs_survive_json(classes, mean, std, size):
-    spec = InputSpec(classes=tuple(classes), mean=mean, std=std, size=size)
+@given(st.builds(InputSpec, classes=class_names, mean=means, std=stds, size=st.integers(16, 1024)))
+def test_specs_survive_json(spec):
     again = InputSpec.from_dict(json.loads(json.dumps(spec.to_dict())))
     assert again == spec
     assert hash(again) == hash(spec)
@@ -138,12 +136,7 @@ def test_denormalize_rounds_and_clips():
 @pytest.mark.parametrize(
     ("method", "wrong", "error", "message"),
     [
-        (
-            CIFAR10.normalize,
-            np.zeros((1, 8, 8, 3)),
-            ValueError,
-            r"uint8 of shape \(N, H, W, 3\), got float64",
-        ),
+        (CIFAR10.normalize, np.zeros((1, 8, 8, 3)), ValueError, r"uint8 .* \(N, H, W, 3\), got float64"),
         (CIFAR10.normalize, torch.zeros(1, 8, 8, 3), ValueError, "got torch.float32"),
         (CIFAR10.normalize, np.zeros((8, 8, 3), np.uint8), ValueError, r"of shape \(8, 8, 3\)"),
         (CIFAR10.normalize, np.zeros((1, 3, 8, 8), np.uint8), ValueError, r"of shape \(1, 3, 8, 8\)"),

@@ -57,6 +57,9 @@ def test_float32_round_trip_is_exact(tmp_path, trained):
     assert type(header) is WeightsHeader
     assert vars(header) == {name: vars(weights)[name] for name in vars(header)}
     assert weights.sha256 == digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    with safetensors.safe_open(path, framework="pt") as file:  # as other programs do
+        assert set(file.keys()) == set(trained.state_dict())
+        assert WeightsHeader.from_json(file.metadata()["cifar_models"]) == header
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -140,13 +143,6 @@ def test_headers_of_unknown_architectures_can_be_read(tmp_path):
         load_weights(tmp_path / "w")
 
 
-def test_other_programs_can_open_the_file(tmp_path, trained):
-    save_weights(tmp_path / "w", trained, architecture="resnet9")
-    with safetensors.safe_open(tmp_path / "w", framework="pt") as file:
-        assert set(file.keys()) == set(trained.state_dict())
-        assert WeightsHeader.from_json(file.metadata()["cifar_models"]).architecture == "resnet9"
-
-
 def test_the_file_has_ordinary_permissions(tmp_path, trained):
     umask = os.umask(0o022)
     try:
@@ -198,16 +194,11 @@ def test_a_file_that_could_not_be_loaded_is_not_written(tmp_path, trained, chang
 
 
 @pytest.mark.parametrize(
-    ("dtype", "value", "message"),
-    [
-        ("float32", float("nan"), "'fc.bias' has values that are not finite"),
-        ("float32", float("inf"), "'fc.bias' has values that are not finite"),
-        ("float16", 65536.0, "not finite in torch.float16; float32 holds values beyond 65504"),
-    ],
+    ("dtype", "value"), [("float32", float("nan")), ("float32", float("inf")), ("float16", 65536.0)]
 )
-def test_weights_out_of_range_are_not_written(tmp_path, trained, dtype, value, message):
+def test_weights_out_of_range_are_not_written(tmp_path, trained, dtype, value):
     trained.fc.bias.data[3] = value
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"'fc.bias' has values that are not finite in torch.{dtype}"):
         save_weights(tmp_path / "w", trained, architecture="resnet9", dtype=dtype)
     assert not list(tmp_path.iterdir())
 
