@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cifar_train.formatting import format_durations
+from cifar_train.formatting import format_duration
 
 #: One run: the content of its `summary.json`.
 Run = dict[str, Any]
@@ -34,8 +34,10 @@ class Row(NamedTuple):
         return "" if None in values else percent(values)
 
     def time(self, field: str) -> str:
-        """The median time, and the shortest and the longest."""
-        return format_durations([run[field] for run in self.runs])
+        """The median time and, of several, the shortest and the longest."""
+        seconds = [run[field] for run in self.runs]
+        middle, least, most = map(format_duration, (statistics.median(seconds), min(seconds), max(seconds)))
+        return middle if len(seconds) == 1 else f"{middle} ({least} to {most})"
 
 
 def percent(shares: Sequence[float]) -> str:

@@ -1,8 +1,5 @@
 """Numbers in words."""
 
-import statistics
-from collections.abc import Sequence
-
 
 def percent(share: float, digits: int = 2) -> str:
     """Returns a share as a percentage.
@@ -31,15 +28,3 @@ def format_duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def format_durations(seconds: Sequence[float]) -> str:
-    """Returns the median duration and, of several, the shortest and the longest.
-
-    >>> format_durations([60]), format_durations([60, 80, 61])
-    ('1:00', '1:01 (1:00 to 1:20)')
-    """
-    middle = format_duration(statistics.median(seconds))
-    if len(seconds) == 1:
-        return middle
-    return f"{middle} ({format_duration(min(seconds))} to {format_duration(max(seconds))})"

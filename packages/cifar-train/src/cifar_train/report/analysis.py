@@ -70,9 +70,9 @@ class HumanFiles:
             FileNotFoundError: If a file does not exist.
             ValueError: If a file is not of the right form, or its images are in another order.
         """
-        if self.counts is None and self.rechecks is None:
+        if self == HumanFiles():
             return None
-        for name, path in (("counts", self.counts), ("rechecks", self.rechecks)):
+        for name, path in vars(self).items():
             if path is not None and not path.is_file():
                 raise FileNotFoundError(f"human.{name}: there is no file {path}")
         labels = np.asarray(datamodule.dataset.test.labels)
@@ -163,11 +163,11 @@ class Analysis:
     @cached_property
     def calibration_errors(self) -> tuple[float, float]:
         """Expected calibration error on the test set before and after temperature scaling, in [0, 1]."""
-        before, after = (
-            expected_calibration_error(probabilities, self.test.labels)
-            for probabilities in (self.test.probabilities, self.calibrated)
+        labels = self.test.labels
+        return (
+            expected_calibration_error(self.test.probabilities, labels),
+            expected_calibration_error(self.calibrated, labels),
         )
-        return before, after
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the numbers as plain types: shares in [0, 1], losses in nats, counts.

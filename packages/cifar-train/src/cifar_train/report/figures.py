@@ -118,14 +118,14 @@ def plot_curves(history: History, *, theme: str = "light") -> Figure:
         ax.set_xlabel("epoch")
     for ax, (title, lines) in zip(axes, panels.items(), strict=False):
         quiet_axes(ax, theme=look)
-        add_title(ax, title, "nats" if title == "Loss" else "", theme=look)
+        add_title(ax, title, theme=look)
         for series, style in lines:
             # The last epoch's mark lies on the edge.
             ax.plot(series.epochs, series.values, markersize=4, clip_on=False, zorder=3, **style)
         ax.set_xlim(0, last)
         ax.xaxis.get_major_locator().set_params(integer=True)
         bottom, top = ax.get_ylim()
-        if title == "Loss":
+        if title == "Loss (nats)":
             ax.set_ylim(max(0.0, bottom), top)
         elif title == "Accuracy":
             ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
@@ -154,7 +154,7 @@ def _panels(history: History, look: Theme) -> dict[str, list[tuple[Series, dict[
         ]
 
     return {
-        "Loss": [
+        "Loss (nats)": [
             (_smoothed(history.step_loss), steps),
             (metrics["train_loss_epoch"], training),
             (metrics["val_loss"], validation),

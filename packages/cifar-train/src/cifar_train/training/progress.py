@@ -8,6 +8,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 
 from cifar_train.formatting import format_duration
+from cifar_train.runs.history import EPOCH_METRICS
 
 
 class Throughput(Callback):
@@ -29,12 +30,6 @@ class Throughput(Callback):
         """Mean so far; 0 before the first batch."""
         return self.images / self.seconds if self.seconds else 0.0
 
-    def seconds_left(self, trainer: L.Trainer) -> float:
-        """Returns the training time to the end of the run at the pace so far."""
-        done = trainer.global_step - (self._first_step or 0)
-        left = max(0, trainer.estimated_stepping_batches - trainer.global_step)
-        return left * self.seconds / max(1, done)
-
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the clock."""
         self._clock = time.perf_counter()
@@ -55,10 +50,12 @@ class Throughput(Callback):
         self._clock = time.perf_counter()
 
     def describe(self, trainer: L.Trainer) -> dict[str, str]:
-        """Returns the pace and the time left, by label."""
+        """Returns the mean pace and the time to the end of the run at that pace, by label."""
+        done = trainer.global_step - (self._first_step or 0)
+        left = max(0, trainer.estimated_stepping_batches - trainer.global_step)
         return {
             "images/s": f"{self.images_per_second:.0f}",
-            "time left": format_duration(self.seconds_left(trainer)),
+            "time left": format_duration(left * self.seconds / max(1, done)),
         }
 
 
@@ -86,9 +83,9 @@ class EpochLines(Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Prints the line."""
         if trainer.is_global_zero:
-            names = ("train_loss_epoch", "train_accuracy", "val_loss", "val_accuracy")
-            logged = {n: trainer.callback_metrics[n] for n in names if n in trainer.callback_metrics}
-            metrics = [f"{name.removesuffix('_epoch')} {float(value):.4f}" for name, value in logged.items()]
+            logged = trainer.callback_metrics
+            names = [name for name in EPOCH_METRICS if name in logged]
+            metrics = [f"{name.removesuffix('_epoch')} {float(logged[name]):.4f}" for name in names]
             pace = [f"{name} {value}" for name, value in self.throughput.describe(trainer).items()]
             epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
             print("  ".join([epoch, *metrics, *pace]), file=sys.stderr, flush=True)

@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor
 from torch.nn import functional as F
 
-#: Test-time augmentation: none; the mean over image and mirror image; that and two shifts with mirror images.
+#: Kinds of test-time augmentation, described in `tta_logits`.
 TTA = Literal["none", "flip", "flip_and_shift"]
 
 # Pixels that an image is shifted by, down and right or up and left.
@@ -20,7 +20,7 @@ def tta_logits(
     tta: TTA = "flip_and_shift",
     model_of_shifts: Callable[[Tensor], Tensor] | None = None,
 ) -> dict[TTA, Tensor]:
-    """Returns the logits with each kind of test-time augmentation up to `tta`, sharing forward passes.
+    """Returns the logits with each kind of test-time augmentation up to `tta`, in as few forward passes as the last.
 
     Args:
         model: Returns logits ``(N, K)``; an `nn.Module` must be in eval mode already.
