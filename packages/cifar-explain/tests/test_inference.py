@@ -63,7 +63,11 @@ class Head:
         pytest.param(lambda net: lambda x: tail(net, x), id="closure"),
         pytest.param(lambda net: lambda x, net=net: tail(net, x), id="default"),
         pytest.param(lambda net: lambda x, *, parts=(net,): tail(parts[0], x), id="keyword"),
-        pytest.param(lambda net: eval("lambda x: tail(net, x)", {"net": net, "tail": tail}), id="global"),
+        pytest.param(
+            lambda net: eval("lambda x: [tail(net, x) for _ in '.'][0]", globals() | {"net": net}),
+            id="global",
+        ),
+        pytest.param(lambda net: eval("lambda x: run(x)", {"run": Head(net).run}), id="global method"),
         pytest.param(recursive, id="recursive"),
         pytest.param(lambda net: partial(tail, net), id="partial"),
         pytest.param(lambda net: partial(lambda f, x: f(x), Head(net).run), id="partial of a method"),

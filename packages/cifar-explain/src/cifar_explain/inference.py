@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from types import CellType, FunctionType, MethodType, ModuleType
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, TypeAlias
 
 import torch
@@ -128,24 +128,32 @@ def _rebound(value: Any, copies: dict[int, Any], *, fresh: bool = False) -> Any:
 
 
 def _rebound_function(function: FunctionType, copies: dict[int, Any]) -> FunctionType:
-    cells, scope = function.__closure__ or (), function.__globals__
-    known = {name: scope.get(name) for name in function.__code__.co_names}
-    models = {name: copies[id(value)] for name, value in known.items() if id(value) in copies}
-    scope = {**scope, **models} if models else scope
+    code, cells, scope = function.__code__, function.__closure__ or (), dict(function.__globals__)
     closure = tuple(CellType() for _ in cells)
-    defaults = _rebound(function.__defaults__, copies)
-    other = FunctionType(function.__code__, scope, function.__name__, defaults, closure)
-    other.__kwdefaults__ = _rebound(function.__kwdefaults__, copies)
-    found = [(defaults, function.__defaults__), (other.__kwdefaults__, function.__kwdefaults__)]
-    # Noted before the closure is looked into, since a function may hold itself.
+    other = FunctionType(code, scope, function.__name__, None, closure)
+    # Noted before its parts are looked into, since a function may hold itself.
     copies[id(function)] = other
+    other.__defaults__ = _rebound(function.__defaults__, copies)
+    other.__kwdefaults__ = _rebound(function.__kwdefaults__, copies)
+    found = [(other.__defaults__, function.__defaults__), (other.__kwdefaults__, function.__kwdefaults__)]
+    for name in scope.keys() & _names(code):
+        value = scope[name]
+        # Functions of other files are libraries, which do not know the model.
+        if not isinstance(value, FunctionType) or value.__globals__ is function.__globals__:
+            scope[name] = _rebound(value, copies)
+            found.append((scope[name], value))
     for cell, original in zip(closure, cells, strict=True):
         with suppress(ValueError):  # of an empty cell
             cell.cell_contents = _rebound(original.cell_contents, copies)
             found.append((cell.cell_contents, original.cell_contents))
-    if not models and all(new is old or new is other for new, old in found):
+    if all(new is old or new is other for new, old in found):
         copies[id(function)] = function
     return copies[id(function)]
+
+
+def _names(code: CodeType) -> set[str]:
+    # A comprehension or an inner function has a code of its own.
+    return {*code.co_names}.union(*(_names(part) for part in code.co_consts if isinstance(part, CodeType)))
 
 
 def _ordinary(tensor: torch.Tensor) -> torch.Tensor:
