@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from cifar_models import load_weights
+from cifar_models.weights.card import TEST_ACCURACIES
 
 FOLDER = Path(__file__).resolve().parent.parent / "weights"
 INDEX = (FOLDER / "README.md").read_text(encoding="utf-8")
@@ -16,12 +17,6 @@ LISTED = {
     for name, card, file, dtype in re.findall(
         r"^\| \[([\w-]+)\]\(([^)]+)\) \| \[[^\]]+\]\(([^)]+)\) \| (\w+) \|", INDEX, re.MULTILINE
     )
-}
-#: Accuracies of a header, by their name in the card.
-ACCURACIES = {
-    "test accuracy": "test_accuracy",
-    "test accuracy with TTA (flip)": "test_accuracy_flip",
-    "test accuracy with TTA (flip and shift)": "test_accuracy_tta",
 }
 
 
@@ -33,7 +28,8 @@ def test_card_agrees_with_the_file(name):
     (result,) = yaml.safe_load(front)["model-index"][0]["results"]
     values = {metric["name"]: metric["value"] for metric in result["metrics"]}
     table = dict(re.findall(r"^\| (.*?) \| (.*?) \|$", body, re.MULTILINE))
-    measured = {label: weights.metrics[key] for label, key in ACCURACIES.items() if key in weights.metrics}
+    found = TEST_ACCURACIES.keys() & weights.metrics.keys()
+    measured = {TEST_ACCURACIES[key]: weights.metrics[key] for key in found}
     assert values == pytest.approx(measured, abs=1e-6)
     for label, accuracy in measured.items():
         assert table[label] == f"{100 * accuracy:.2f} %"
