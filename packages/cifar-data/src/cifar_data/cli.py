@@ -64,10 +64,10 @@ def preview(out: str, rows: int, columns: int, scale: int, **settings: object) -
     from cifar_data.datamodule import CIFAR10DataModule  # imports lightning, which takes seconds
     from cifar_data.preview import render_preview
 
-    datamodule = CIFAR10DataModule(batch_size=1, val_size=0, **settings)  # type: ignore[arg-type]
-    picture = render_preview(datamodule, rows=rows, columns=columns, scale=scale)
     with explained_home(f"--out {out}", advice="Give the full path of the file"):
         path = Path(out).expanduser()
+    datamodule = CIFAR10DataModule(batch_size=1, val_size=0, **settings)  # type: ignore[arg-type]
+    picture = render_preview(datamodule, rows=rows, columns=columns, scale=scale)
     picture.save(path)
     _print("preview", f"{path} ({picture.width}x{picture.height} pixels)")
 

@@ -98,6 +98,7 @@ def test_parquet_named_after_its_split_in_other_ways_is_read(mini, tmp_path, nam
         ["-00000-of-00001", "-00000-of-00001 (1)"],
         ["-0", "-1", "-3"],
         ["", "-1"],
+        ["-0", "/0000"],
     ],
 )
 def test_shards_that_are_incomplete_or_doubled_are_rejected(mini, tmp_path, names):
@@ -105,8 +106,12 @@ def test_shards_that_are_incomplete_or_doubled_are_rejected(mini, tmp_path, name
     data = path.read_bytes()
     path.unlink()
     for name in names:
-        path.with_name(f"train{name}.parquet").write_bytes(data)
-    rejected(tmp_path / "data", "the shards of train are incomplete or mixed", f"train{names[-1]}.parquet")
+        shard = tmp_path / "data" / f"train{name}.parquet"
+        shard.parent.mkdir(exist_ok=True)
+        shard.write_bytes(data)
+    rejected(
+        tmp_path / "data", "the shards of train are incomplete or mixed", f"{names[-1].lstrip('/')}.parquet"
+    )
 
 
 def test_parquet_of_names_that_tell_no_split_is_rejected(mini, tmp_path):

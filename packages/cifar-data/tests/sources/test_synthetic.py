@@ -32,7 +32,7 @@ def test_test_images_do_not_depend_on_the_training_size():
 
 @pytest.mark.parametrize("arguments", [(9, 10, 0), (10, 9, 0), (10, 10, -1)])
 def test_sizes_and_seeds_that_are_too_small(arguments):
-    with pytest.raises(ValueError, match="must be at least"):
+    with pytest.raises(ValueError, match="must be a whole number of at least"):
         make_synthetic(*arguments)
 
 

@@ -1,8 +1,8 @@
 """A loader that augments image by image with Albumentations, in worker processes if wanted."""
 
 import os
+import platform
 import random
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
 from cifar_data.augmentation.policy import NO_AUGMENTATION, Augmentation, alternating_flips, mean_colour
+from cifar_data.dataset.arrays import SIDE
 from cifar_data.seeding import derive_generator, make_sampler
 
 _UPDATE_CHECK = "NO_ALBUMENTATIONS_UPDATE"
@@ -28,11 +29,10 @@ def import_albumentations() -> Any:
     try:
         import albumentations  # type: ignore[import-untyped]
     except ImportError as error:
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
         raise ImportError(
             f"the loaders albumentations and bolts need Albumentations ({error}), which is not installed with "
-            f"Python 3.15 and later; this is Python {version}. Use the loader tensor (--data.loader tensor), which "
-            "augments alike, or Python 3.14 or earlier"
+            f"Python 3.15 and later; this is Python {platform.python_version()}. Use the loader tensor "
+            "(--data.loader tensor), which augments alike, or Python 3.14 or earlier"
         ) from error
     finally:
         if before is None:
@@ -47,13 +47,11 @@ def make_pipeline(
     *,
     mean: Sequence[float],
     std: Sequence[float],
-    size: int = 32,
     flip_probability: float = 0.5,
 ) -> Any:
-    """Returns the Albumentations pipeline of an augmentation, whose `flip` is replaced by `flip_probability`.
+    """Returns a `Compose` from uint8 (32, 32, 3) to normalised float32 (3, 32, 32).
 
-    Returns:
-        An `albumentations.Compose` from uint8 (size, size, 3) to a normalised float32 tensor (3, size, size).
+    The `flip` of the augmentation is replaced by `flip_probability`.
 
     >>> pipeline = make_pipeline(Augmentation(), mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
     >>> [type(step).__name__ for step in pipeline]
@@ -65,9 +63,9 @@ def make_pipeline(
         import cv2
 
         borders = {"constant": cv2.BORDER_CONSTANT, "reflect": cv2.BORDER_REFLECT_101}
-        side = size + 2 * augmentation.padding
+        side = SIDE + 2 * augmentation.padding
         steps.append(A.PadIfNeeded(side, side, border_mode=borders[augmentation.padding_mode], fill=0))
-        steps.append(A.RandomCrop(size, size))
+        steps.append(A.RandomCrop(SIDE, SIDE))
     if flip_probability > 0:
         steps.append(A.HorizontalFlip(p=flip_probability))
     if augmentation.jitters:

@@ -1,6 +1,6 @@
 """Loading and splitting by Lightning Bolts' CIFAR10DataModule, fed with our arrays."""
 
-import sys
+import platform
 import warnings
 from typing import Any
 
@@ -37,9 +37,8 @@ def import_bolts() -> Any:
             warnings.simplefilter("ignore")
             from pl_bolts.datamodules import CIFAR10DataModule
     except ImportError as error:
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
         raise ImportError(
-            f"the loader bolts needs Lightning Bolts ({error}), on this Python {version}: "
+            f"the loader bolts needs Lightning Bolts ({error}), on this Python {platform.python_version()}: "
             'pip install "cifar-data[bolts]". Or use the loader tensor (--data.loader tensor)'
         ) from error
     return CIFAR10DataModule

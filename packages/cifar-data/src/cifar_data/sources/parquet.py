@@ -18,6 +18,7 @@ from cifar_data.dataset.arrays import SIDE, DataError, Layout, Split, join_split
 from cifar_data.dataset.decode import ProgressBar, decode_exact, decode_images, progress_bar
 from cifar_data.dataset.fingerprint import compose_name
 
+_SPLITS = ("train", "test")
 _NAME = re.compile(r"(train|test)([-. ].*)?\.parquet")
 _SHARD = re.compile(r"(\d+)-of-(\d+)")
 _NUMBER = re.compile(r"(?:(?:train|test|part)-)?(\d+)\.parquet")
@@ -40,13 +41,13 @@ def find_parquet(root: Path) -> Layout | None:
         shards = [folder / file for file in sorted(files) if file.endswith(".parquet")]
         visible = sorted(subfolder for subfolder in subfolders if not subfolder.startswith("."))
         subfolders[:] = [] if depth == _DEPTH else visible
-        if folder.name in ("train", "test") and depth and not visible and shards:
-            found.setdefault((depth - 1, folder.parent), {})[folder.name] = shards
+        if folder.name in _SPLITS and depth and not visible and shards:
+            found.setdefault((depth - 1, folder.parent), {}).setdefault(folder.name, []).extend(shards)
             continue
         for path in shards:
             if match := _NAME.fullmatch(path.name):
                 found.setdefault((depth, folder), {}).setdefault(match[1], []).append(path)
-                subfolders[:] = []
+                subfolders[:] = [subfolder for subfolder in visible if subfolder in _SPLITS]
             else:
                 others.append(path)
     if not found:
@@ -55,10 +56,9 @@ def find_parquet(root: Path) -> Layout | None:
     same = [str(other) for depth, other in found if depth == least]
     if len(same) > 1:
         raise DataError(f"{root} has several Parquet datasets: {', '.join(same)}; give one as the root")
-    train, test = (_complete(folder, found[least, folder], split=split) for split in ("train", "test"))
-    return Layout(
-        "parquet", folder, train, test, left_out=tuple(p for p in others if p.is_relative_to(folder))
-    )
+    train, test = (_complete(folder, found[least, folder], split=split) for split in _SPLITS)
+    left_out = tuple(path for path in others if path.is_relative_to(folder))
+    return Layout("parquet", folder, train, test, left_out=left_out)
 
 
 def read_parquet(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[str, ...]]:

@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from cifar_data.dataset.arrays import SIDE, ImageDataset, Split
 from cifar_data.dataset.fingerprint import describe_dataset
+from cifar_data.validation import check_integer
 
 #: Shapes and textures in the order of the labels. Each looks the same when flipped left to right.
 SYNTHETIC_CLASSES = (
@@ -31,11 +32,9 @@ def make_synthetic(train_size: int = 10_000, test_size: int = 2_000, seed: int =
     >>> dataset.train.images.shape, dataset.train.images.dtype, len(dataset.test)
     ((20, 32, 32, 3), dtype('uint8'), 10)
     """
-    for name, size in (("train_size", train_size), ("test_size", test_size)):
-        if size < len(SYNTHETIC_CLASSES):
-            raise ValueError(f"{name} must be at least {len(SYNTHETIC_CLASSES)}, one per class, got {size}")
-    if seed < 0:
-        raise ValueError(f"seed must be at least 0, got {seed}")
+    check_integer("train_size", train_size, low=len(SYNTHETIC_CLASSES))
+    check_integer("test_size", test_size, low=len(SYNTHETIC_CLASSES))
+    check_integer("seed", seed, low=0)
     train, test = (
         _draw_split(size, np.random.default_rng((seed, split)))
         for split, size in enumerate((train_size, test_size))
