@@ -26,7 +26,17 @@ Rows = list[list[str]]
 HERE = Path(__file__).parent
 
 # The instruction sets that matter for matrix products in float32 and bfloat16, as Linux names them.
-_INSTRUCTIONS = "avx2 fma avx512f avx512_bf16 avx512_vnni amx_tile amx_bf16 asimd bf16".split()
+_INSTRUCTIONS = [
+    "avx2",
+    "fma",
+    "avx512f",
+    "avx512_bf16",
+    "avx512_vnni",
+    "amx_tile",
+    "amx_bf16",
+    "asimd",
+    "bf16",
+]
 
 
 # Reports

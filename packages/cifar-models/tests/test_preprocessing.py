@@ -86,6 +86,11 @@ def test_impossible_values_are_named(key, value):
         InputSpec.from_dict({**CIFAR10.to_dict(), key: value})
 
 
+def test_class_names_may_be_written_with_joiners():
+    names = ("\u0645\u06cc\u200c\u062e", "\U0001f468\u200d\U0001f469")  # Persian, and an emoji of two people
+    assert InputSpec.from_dict({**CIFAR10.to_dict(), "classes": names}).classes == names
+
+
 @pytest.mark.parametrize("values", [{}, {**CIFAR10.to_dict(), "extra": 1}, [], None, "spec"])
 def test_specs_have_exactly_their_keys(values):
     with pytest.raises(ValueError, match="must have exactly the keys"):

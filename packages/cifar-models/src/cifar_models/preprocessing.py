@@ -145,7 +145,11 @@ class InputSpec:
 
 def _checked_classes(classes: object) -> tuple[str, ...]:
     names = tuple(classes) if isinstance(classes, list | tuple) else ()
-    usable = all(isinstance(name, str) and name.strip() and name.isprintable() for name in names)
+    # Persian words and many emoji are written with a joiner, which Python counts among the control characters.
+    joiners = dict.fromkeys(map(ord, "\u200c\u200d"))
+    usable = all(
+        isinstance(name, str) and name.strip() and name.translate(joiners).isprintable() for name in names
+    )
     if not usable or len(names) < 2 or len(set(names)) != len(names):
         raise ValueError(f"classes must be two or more different, printable names, got {classes!r}")
     return names
