@@ -1,5 +1,8 @@
-"""The former home of :func:`~cifar_space.ui.server.start`, which serves the page from Python."""
+"""The former path of `cifar_space.ui.server`, which serves the page from Python."""
 
-from cifar_space.ui.server import start
+from importlib import import_module
+from typing import Any
 
-__all__ = ["start"]
+
+def __getattr__(name: str) -> Any:
+    return getattr(import_module("cifar_space.ui.server"), name)
