@@ -240,7 +240,7 @@ def test_each_kind_of_step_and_each_convolution_is_measured(bench):
 def test_bare_loop_makes_the_steps_of_cifar_train(bench, harness, tmp_path):
     """Otherwise their ratio would compare two different things."""
     from cifar_models import load_weights
-    from cifar_train.cli.main import main
+    from cifar_train.cli import main
 
     # Two steps, each of two micro-batches side by side.
     arguments = [*SMALL, "--model.micro_batch=8", "--model.low_resolution.until=0", "--trainer.max_epochs=1"]

@@ -175,7 +175,7 @@ def test_screenshot_is_of_a_whole_page(root, missing):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A small finished run, and the arguments that it was trained with."""
-    from cifar_train.cli.main import main
+    from cifar_train.cli import main
 
     folder = tmp_path_factory.mktemp("trained")
     arguments = [

@@ -11,7 +11,7 @@ import yaml
 from documents import ASSETS, RESULTS
 
 from cifar_models import read_header
-from cifar_train.cli.main import main as cifar_train
+from cifar_train.cli import main as cifar_train
 
 #: Test accuracy that storing in float16 may cost.
 TOLERANCE = 0.0005

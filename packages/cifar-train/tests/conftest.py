@@ -42,7 +42,7 @@ def cifar_train(monkeypatch, tmp_path, capsys, shared_folder):
     monkeypatch.setenv("CIFAR_CACHE_DIR", str(shared_folder / "cache"))
 
     def call(*args):
-        from cifar_train.cli.main import main
+        from cifar_train.cli import main
 
         capsys.readouterr()
         code = main(list(args))
@@ -58,7 +58,7 @@ def trained_run(shared_folder):
     folder = shared_folder / "trained"
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
-            from cifar_train.cli.main import main
+            from cifar_train.cli import main
 
             folder.mkdir()
             with pytest.MonkeyPatch.context() as patch:

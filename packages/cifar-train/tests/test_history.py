@@ -108,7 +108,7 @@ def test_row_that_was_cut_short_is_left_out_and_the_others_kept(path, torn):
     with path.open("a", newline="") as file:
         file.write(f"{torn}\r\n")
     np.testing.assert_array_equal(read_history(path).step_loss.values, [1.0] * 3)
-    drop_later_rows(path, step=10)
+    drop_later_rows(path, step=10, epoch=9)
     assert rows(path) == before
     log(path, (3, {"epoch": 3, "train_loss_step": 1.0}))
     assert [row["step"] for row in rows(path)] == ["0", "1", "2", "3"]
@@ -117,7 +117,7 @@ def test_row_that_was_cut_short_is_left_out_and_the_others_kept(path, torn):
 @pytest.mark.parametrize("kept", range(len("epoch,step,z\r\n")))
 def test_header_that_was_cut_short_leaves_no_column_behind(path, kept):
     path.write_text("epoch,step,z\r\n"[:kept], newline="")
-    drop_later_rows(path, step=10)
+    drop_later_rows(path, step=10, epoch=9)
     log(path, (0, {"epoch": 0, "z": 1.0}))
     assert rows(path) == [{"epoch": "0", "step": "0", "z": "1.0"}]
 
@@ -153,10 +153,10 @@ def test_full_disk_at_a_new_column_leaves_the_file_as_it_was(path, monkeypatch, 
 
 
 def test_rows_from_a_step_on_are_dropped_and_the_others_kept_to_the_letter(path):
-    drop_later_rows(path, step=4)
+    drop_later_rows(path, step=4, epoch=9)
     assert not path.exists()
     log(path, *((step, {"a": step / 3}) for step in range(6)))
     before = rows(path)
-    drop_later_rows(path, step=4)
+    drop_later_rows(path, step=4, epoch=9)
     assert rows(path) == before[:4]
     assert [file.name for file in path.parent.iterdir()] == ["metrics.csv"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -87,6 +88,8 @@ class CIFAR10DataModule(L.LightningDataModule):
         self.cache_dir = cache_dir
         self.train_limit = train_limit
         check_settings(vars(self))
+        #: An epoch and how many of its first batches are left out: those that a resumed run has trained on.
+        self.skip_batches = (0, 0)
         self._dataset: ImageDataset | None = None
         self._indices: tuple[Indices, Indices] | None = None
 
@@ -151,7 +154,10 @@ class CIFAR10DataModule(L.LightningDataModule):
                 f"data.batch_size must be at most {self.train_size // replicas}, the {self.train_size} images"
                 f" trained on divided among {replicas} processes, got {self.batch_size}"
             )
-        return self._make_loader("train", self.train_indices)
+        batches: Any = self._make_loader("train", self.train_indices)
+        epoch, count = self.skip_batches
+        batches.sampler.skip = epoch, count * self.batch_size
+        return batches
 
     def val_dataloader(self) -> Batches:
         """Returns the images held out, in order; if there are none an empty list, and Lightning does not validate."""

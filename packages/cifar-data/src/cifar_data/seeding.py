@@ -1,5 +1,7 @@
 """Random generators and orders, derived from a seed and a purpose so that no two uses share numbers."""
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, cast
 
 import numpy as np
@@ -30,6 +32,21 @@ def derive_generator(seed: int, purpose: str, *keys: int) -> np.random.Generator
     return np.random.Generator(np.random.PCG64(sequence))
 
 
+class ResumableSampler(DistributedSampler[Any]):
+    """A DistributedSampler that leaves out the start of one epoch, which was trained on before a run was resumed.
+
+    Attributes:
+        skip: The epoch, and how many of its first positions are left out.
+    """
+
+    skip = (0, 0)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yields the positions of the epoch."""
+        epoch, count = self.skip
+        return islice(super().__iter__(), count if self.epoch == epoch else 0, None)
+
+
 def make_sampler(
     count: int,
     *,
@@ -37,8 +54,8 @@ def make_sampler(
     seed: int = 0,
     num_replicas: int = 1,
     rank: int = 0,
-    kind: type[DistributedSampler[Any]] = DistributedSampler,
-) -> DistributedSampler[Any]:
+    kind: type[ResumableSampler] = ResumableSampler,
+) -> ResumableSampler:
     """Returns the order in which process `rank` of `num_replicas` visits the positions 0 to count - 1.
 
     All processes shuffle alike and take turns: together their batches of size b are the batches of size

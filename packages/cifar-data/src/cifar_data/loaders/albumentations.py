@@ -9,11 +9,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torch.utils.data.distributed import DistributedSampler
 
 from cifar_data.augmentation.policy import NO_AUGMENTATION, Augmentation, alternating_flips, mean_colour
 from cifar_data.dataset.arrays import SIDE
-from cifar_data.seeding import derive_generator, make_sampler
+from cifar_data.seeding import ResumableSampler, derive_generator, make_sampler
 
 _UPDATE_CHECK = "NO_ALBUMENTATIONS_UPDATE"
 
@@ -138,8 +137,8 @@ class AlbumentationsDataset(Dataset[tuple[Tensor, int]]):
         ]
 
 
-class EpochSampler(DistributedSampler[tuple[int, int]]):
-    """A DistributedSampler that yields pairs of epoch and position."""
+class EpochSampler(ResumableSampler):
+    """A sampler that yields pairs of epoch and position."""
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Yields pairs of epoch and position."""

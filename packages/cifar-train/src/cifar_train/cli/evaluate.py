@@ -8,6 +8,7 @@ from typing import Any, Literal
 import lightning as L
 import yaml
 from jsonargparse import ArgumentParser
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from cifar_data import CIFAR10DataModule
 from cifar_explain import write_gallery
@@ -91,6 +92,9 @@ def evaluate(
     trainer = L.Trainer(
         # As in a training with the defaults of this machine, so that both give the same numbers.
         precision=quickest_precision(),
+        # One process, also where the variables of a cluster are set.
+        devices=1,
+        plugins=[LightningEnvironment()],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
@@ -126,13 +130,17 @@ def report(data: CIFAR10DataModule, *, run: Path, human: HumanFiles) -> None:
         human: People's answers about the test images.
     """
     place = find_run(run)
-    if not (place.weights.exists() or place.best.exists()):
+    if not (place.weights.exists() or place.trained.exists()):
         raise FileNotFoundError(
             f"{place.path} has no checkpoint yet, so there is nothing to report; train first"
         )
     check_fingerprint(place, data)
     if not weights_are_current(place):
-        print(f"report: {place.weights.name} of the best checkpoint", file=sys.stderr, flush=True)
+        print(
+            f"report: {place.weights.name} of the {place.trained.stem} checkpoint",
+            file=sys.stderr,
+            flush=True,
+        )
         dtype = read_header(place.weights).dtype if place.weights.exists() else "float32"
         write_weights(place, data, dtype=dtype)
     write_results(place, data, people=human.read(data), summary=current_summary(place, data))
@@ -175,13 +183,13 @@ def export(
     Args:
         run: The run directory.
         out: The file to write.
-        checkpoint: The run's best or last checkpoint.
+        checkpoint: The run's best or last checkpoint; the last also if none was validated.
         dtype: Number format of the stored weights; float16 halves the file.
     """
     place = find_run(run)
-    source = place.best if checkpoint == "best" else place.last
+    source = place.trained if checkpoint == "best" else place.last
     # The metrics of the run's weights file belong to the best checkpoint, unless the run was resumed since.
     current = checkpoint == "best" and weights_are_current(place) and place.weights.exists()
     metrics = read_header(place.weights).metrics if current else {}
     export_checkpoint(source, out, recipe=run_recipe(place), metrics=metrics, dtype=dtype)
-    print(f"{out}  {out.stat().st_size / 1e6:.1f} MB  {dtype}")
+    print(f"{out}  {out.stat().st_size / 1e6:.1f} MB  {dtype}, of the {source.stem} checkpoint")

@@ -10,7 +10,8 @@ from typing import Any
 import lightning as L
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, Timer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -84,10 +85,10 @@ def run_of_checkpoint(checkpoint: str, runs: Path) -> RunDirectory | None:
     """
     run: RunDirectory | None = None
     if checkpoint in ("last", "best"):
-        run = find_run(runs / "latest")
+        run = find_run(Path(os.environ.get(RUN_VARIABLE) or runs / "latest"))
         path = run.last if checkpoint == "last" else run.best
     else:
-        path = Path(checkpoint)
+        path = Path(checkpoint).expanduser()
         if path.resolve().parent.name == "checkpoints":
             run = RunDirectory(path.resolve().parent.parent)
     if not path.is_file():
@@ -121,6 +122,18 @@ def _with_current_names(args: Sequence[str]) -> list[str]:
     return current
 
 
+class TimeLimit(Timer):
+    """Lightning's limit of time, of each start of a run anew, which stops after an optimizer step."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Does nothing: the time of earlier starts does not count."""
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any, **kwargs: Any) -> None:
+        """Checks the time, unless gradients are being accumulated, which no checkpoint stores."""
+        if not trainer.fit_loop._should_accumulate():
+            super().on_train_batch_end(trainer, *args, **kwargs)
+
+
 class SaveRunConfig(SaveConfigCallback):
     """Writes `config.yaml` when training starts and points `latest` at the run."""
 
@@ -134,7 +147,12 @@ class SaveRunConfig(SaveConfigCallback):
             text = self.parser.dump(self.config, skip_none=False, skip_link_targets=True, format="yaml")
             kept = {k: v for k, v in yaml.safe_load(text).items() if k not in ("config", "ckpt_path", "runs")}
             write_at_once(self.run.config, yaml.safe_dump(kept, sort_keys=False).encode())
-            point_latest(self.run.path)
+            try:
+                point_latest(self.run.path)
+            except OSError as error:
+                latest = self.run.path.parent / "latest"
+                note = f"{latest} is not this run ({error.strerror}); name {self.run.path} instead"
+                print(note, file=sys.stderr)
 
 
 class TrainCLI(LightningCLI):
@@ -224,7 +242,11 @@ class TrainCLI(LightningCLI):
         if self.config.data.val_size == 0 and given.limit_val_batches is None:
             # Lightning warns of an empty list of loaders.
             kwargs["limit_val_batches"] = 0
-        kwargs.setdefault("plugins", checkpoint_plugins(given.plugins))
+        plugins = checkpoint_plugins(given.plugins)
+        if "SLURM_NTASKS" in os.environ and "SLURM_PROCID" not in os.environ:
+            # A shell of a job, whose tasks srun has not started: Lightning would wait for them.
+            plugins.append(LightningEnvironment())
+        kwargs.setdefault("plugins", plugins)
         kwargs.setdefault("default_root_dir", str(self.run.path))
         if not sys.stderr.isatty():
             # Lightning would add a bar of its own to our lines.
@@ -233,23 +255,41 @@ class TrainCLI(LightningCLI):
             kwargs["enable_model_summary"] = False
         try:
             return super().instantiate_trainer(**kwargs)
-        except BaseException:
+        except BaseException as error:
             remove_if_empty(self.run)
+            if isinstance(error, RuntimeError):  # how Lightning answers settings that do not fit a cluster's
+                raise ValueError(" ".join(str(error).split())) from error  # noqa: TRY004
             raise
 
     def _open_run(self) -> None:
         checkpoint = self.config.ckpt_path
-        resumed = run_of_checkpoint(checkpoint, self.config.runs) if checkpoint else None
+        runs = self.config.runs.expanduser()
+        resumed = run_of_checkpoint(checkpoint, runs) if checkpoint else None
+        name = self.run_prefix + self.config.recipe
+        rank = next(
+            (int(os.environ[n]) for n in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if n in os.environ), 0
+        )
         if inherited := os.environ.get(RUN_VARIABLE):
-            self.run = RunDirectory(Path(inherited))
-        elif int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) > 0:
+            self.run = RunDirectory(Path(inherited).expanduser())
+        elif resumed:
+            self.run = resumed
+        elif int(os.environ.get("SLURM_NTASKS", "1")) > 1 and "SLURM_PROCID" in os.environ:
+            # The tasks of one srun share a directory.
+            step = os.environ.get("SLURM_STEP_ID", "0")
+            self.run = RunDirectory(runs / f"{name}-slurm-{os.environ.get('SLURM_JOB_ID')}.{step}")
+        elif rank > 0:
             raise ValueError(
                 f"this is one of several processes; set {RUN_VARIABLE} to one run directory for all of them"
             )
         else:
-            self.run = resumed or create_run(self.config.runs, self.run_prefix + self.config.recipe)
+            self.run = create_run(runs, name)
+        if rank == 0 and self.run.used and (resumed is None or resumed.path != self.run.path.resolve()):
+            raise ValueError(
+                f"{self.run.path} has a run already; set {RUN_VARIABLE} to a new directory, or resume that run with "
+                f"--ckpt_path {self.run.last}"
+            )
         named = {"last": self.run.last, "best": self.run.best}
-        self.checkpoint = named.get(checkpoint, Path(checkpoint)) if checkpoint else None
+        self.checkpoint = named.get(checkpoint, Path(checkpoint).expanduser()) if checkpoint else None
 
     def check_data(self) -> None:
         """Opens the data and checks model and sizes against it.
@@ -279,6 +319,8 @@ class TrainCLI(LightningCLI):
         given = trainer.callbacks if isinstance(trainer.callbacks, list) else [trainer.callbacks]
         self.throughput = Throughput()
         callbacks: list[L.Callback] = [self.throughput]
+        if trainer.max_time is not None and not _has(given, Timer):
+            callbacks.append(TimeLimit(trainer.max_time))
         if trainer.enable_progress_bar is not False:
             callbacks.append(progress_display(self.throughput))
         if trainer.enable_checkpointing is not False and not _has(given, ModelCheckpoint):

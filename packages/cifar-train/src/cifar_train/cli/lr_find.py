@@ -77,6 +77,8 @@ def find_learning_rate(cli: LearningRateCLI) -> None:
     """
     tested: LearningRateRange = cli.config_init.range
     with shared(cli.run):
+        # As many epochs as the range has steps, however short the run is.
+        cli.trainer.fit_loop.max_epochs = -1
         finder = Tuner(cli.trainer).lr_find(
             cli.model,
             datamodule=cli.datamodule,
@@ -89,6 +91,11 @@ def find_learning_rate(cli: LearningRateCLI) -> None:
         results = {"lr": [], "loss": []} if finder is None else finder.results
         shown = slice(_SKIPPED, -1)
         rates, losses = results["lr"][shown], unbiased(results["loss"])[shown]
+        if len(rates) < 2:
+            raise ValueError(
+                f"the training ended after {len(results['lr'])} of {tested.steps} steps, too few for a suggestion; "
+                "lower range.max_lr if the loss diverges, or raise range.steps"
+            )
         suggestion = steepest_rate(rates, losses)
         if suggestion is None:
             raise ValueError(
@@ -97,7 +104,7 @@ def find_learning_rate(cli: LearningRateCLI) -> None:
             )
         plot, snippet = cli.run.path / "lr_find.png", cli.run.path / "lr_find.yaml"
         _plot(rates, losses, suggestion, plot)
-        snippet.write_text(yaml.safe_dump({"model": {"lr": suggestion}}))
+        snippet.write_text(yaml.safe_dump({"model": {"lr": suggestion}}), encoding="utf-8")
     print(f"suggested model.lr  {suggestion:.3g}")
     print(f"plot                {plot}")
     print(f"to train with it    cifar-train --recipe {cli.config.recipe} --config {snippet}")

@@ -12,7 +12,7 @@ import lightning as L
 
 from cifar_train.cli.lightning_cli import TrainCLI
 from cifar_train.report.report import write_results
-from cifar_train.runs.checkpoint import CHECKPOINT_KEY, read_checkpoint
+from cifar_train.runs.checkpoint import CHECKPOINT_KEY, batches_done, read_checkpoint
 from cifar_train.runs.directory import claim, shared
 from cifar_train.runs.export import write_weights
 from cifar_train.runs.hardware import describe_environment
@@ -25,14 +25,25 @@ from cifar_train.runs.summary import (
     format_times,
     write_summary,
 )
+from cifar_train.training.module import run_settings
 
 
 def fit(cli: TrainCLI) -> None:
     """Trains, then writes the weights file of the best checkpoint."""
     with shared(cli.run):
         _train(cli)
-        if cli.trainer.is_global_zero and cli.run.best.exists():
+        if cli.trainer.is_global_zero and _has_weights(cli):
             write_weights(cli.run, cli.datamodule)
+
+
+def _has_weights(cli: TrainCLI) -> bool:
+    found = cli.run.trained.exists()
+    if not found:
+        print(
+            f"no weights file, since {cli.run.checkpoints} has neither best.ckpt nor last.ckpt",
+            file=sys.stderr,
+        )
+    return found
 
 
 def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
@@ -50,12 +61,12 @@ def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
 def _run(cli: TrainCLI, started: float, command: list[str]) -> None:
     trainer, place, datamodule = cli.trainer, cli.run, cli.datamodule
     if cli.checkpoint is not None and place.summary.exists():
-        refuse_finished(read_checkpoint(cli.checkpoint), trainer.max_epochs)
+        refuse_finished(read_checkpoint(cli.checkpoint), trainer)
     # Before the training, so that a wrong file fails at once.
     people = cli.config_init.human.read(datamodule) if trainer.is_global_zero else None
     _train(cli)
     validation = {name: value for name, value in _metrics(trainer).items() if name.startswith("val")}
-    checkpoint = str(place.best) if place.best.exists() else None
+    checkpoint = str(place.trained) if place.trained.exists() else None
     with _interruptible(trainer):
         trainer.test(
             None if checkpoint else cli.model,
@@ -83,16 +94,16 @@ def _run(cli: TrainCLI, started: float, command: list[str]) -> None:
         command=command,
         steps=trainer.global_step,
     )
-    print(format_rows([*format_metrics(tested), *format_times(summary)]), flush=True)
+    rows = [*format_metrics(tested), *format_times(summary)]
     places = {"run": place.path, "summary": place.summary}
-    if checkpoint:
+    if _has_weights(cli):
         found = write_weights(place, datamodule, tested=tested)
         # The trainer's are those of the last epoch; these are the best checkpoint's.
         validation = {name: found[name] for name in validation if name in found}
         summary = replace(summary, metrics={**validation, **tested})
         places["weights"] = place.weights
     write_summary(place.summary, summary)
-    rows = [*format_metrics(validation), *((label, str(path)) for label, path in places.items())]
+    rows += [*format_metrics(validation), *((label, str(path)) for label, path in places.items())]
     print(format_rows(rows), flush=True)
     if checkpoint and cli.config.report:
         write_results(place, datamodule, people=people, summary=summary)
@@ -117,7 +128,7 @@ def _train(cli: TrainCLI) -> None:
             count = sum(p.numel() for p in model.parameters())
             print(f"{model.architecture}, {count:,} parameters, into {place.path}", file=sys.stderr)
             if resumed is not None:
-                drop_later_rows(place.metrics, step=resumed["global_step"])
+                drop_later_rows(place.metrics, step=resumed["global_step"], epoch=batches_done(resumed)[0])
                 del resumed  # frees its tensors, which the trainer loads again
         try:
             with _interruptible(trainer):
@@ -140,26 +151,44 @@ def _interruptible(trainer: L.Trainer) -> Iterator[None]:
 
 
 def check_resumption(checkpoint: dict[str, Any], cli: TrainCLI) -> None:
-    """Checks that a checkpoint fits the command, before the run's configuration is replaced.
+    """Checks that a checkpoint fits the command, before anything of the run is written.
 
     Raises:
-        ValueError: If the network is another one, or the checkpoint has more epochs or steps than asked for.
+        ValueError: If a setting that defines the run is another, the checkpoint was saved between two optimizer steps,
+            or it has more epochs or steps than asked for.
     """
-    described, model, trainer = checkpoint[CHECKPOINT_KEY], cli.model, cli.trainer
-    stored, asked = (
-        f"{architecture} {json.dumps(arguments, sort_keys=True)}"
-        for architecture, arguments in (
-            (described["architecture"], described["arguments"]),
-            (model.architecture, model.arguments),
-        )
-    )
-    if stored != asked:
+    described, trainer = checkpoint[CHECKPOINT_KEY], cli.trainer
+    asked = run_settings(cli.model, cli.datamodule, trainer)
+    # Checkpoints of earlier versions have no settings.
+    stored = {
+        "model.architecture": described["architecture"],
+        "model.arguments": described["arguments"],
+        "data": described["data_fingerprint"],
+        **described.get("settings", {}),
+    }
+    changed = [
+        f"{name} is {json.dumps(asked[name])} instead of {json.dumps(value)}"
+        for name, value in stored.items()
+        if name in asked and asked[name] != value
+    ]
+    if changed:
         raise ValueError(
-            f"{cli.checkpoint} has the weights of {stored}, and the model asked for is {asked}; leave out the "
-            "fields of the model to resume with the checkpoint's, or --ckpt_path to start a new run"
+            f"{cli.checkpoint} cannot be resumed with other settings: {'; '.join(changed)}; leave out what "
+            "differs to resume, or --ckpt_path to start a new run"
+        )
+    epochs, batches = batches_done(checkpoint)
+    if batches and cli.datamodule.loader != "tensor":
+        raise ValueError(
+            f"{cli.checkpoint} was saved after batch {batches} of an epoch, from where only the loader tensor "
+            "resumes; resume from a checkpoint of the end of an epoch, or leave out --ckpt_path to start a new run"
+        )
+    if batches % trainer.accumulate_grad_batches:
+        raise ValueError(
+            f"{cli.checkpoint} was saved after batch {batches} of an epoch, between two optimizer steps of "
+            f"{trainer.accumulate_grad_batches} batches each; resume from last.ckpt"
         )
     for name, done, limit in (
-        ("max_epochs", checkpoint["epoch"] + 1, trainer.max_epochs),
+        ("max_epochs", epochs + (batches > 0), trainer.max_epochs),
         ("max_steps", checkpoint["global_step"], trainer.max_steps),
     ):
         if limit is not None and 0 < limit < done:
@@ -169,20 +198,17 @@ def check_resumption(checkpoint: dict[str, Any], cli: TrainCLI) -> None:
             )
 
 
-def refuse_finished(checkpoint: dict[str, Any], max_epochs: int | None) -> None:
-    """Raises a ValueError if a tested run has no epoch left: resuming would only evaluate the test set again.
-
-    >>> refuse_finished({"epoch": 3}, 10)
-    >>> refuse_finished({"epoch": 9}, 10)
-    Traceback (most recent call last):
-        ...
-    ValueError: the run is finished: all of its 10 epochs are trained and tested; set trainer.max_epochs to more to ...
-    """
-    if max_epochs is not None and 0 < max_epochs <= checkpoint["epoch"] + 1:
-        raise ValueError(
-            f"the run is finished: all of its {max_epochs} epochs are trained and tested; "
-            "set trainer.max_epochs to more to resume it, or write its report with cifar-train report"
-        )
+def refuse_finished(checkpoint: dict[str, Any], trainer: L.Trainer) -> None:
+    """Raises a ValueError if a tested run is at its end: resuming would only evaluate the test set again."""
+    for name, done, limit in (
+        ("epochs", batches_done(checkpoint)[0], trainer.max_epochs),
+        ("steps", checkpoint["global_step"], trainer.max_steps),
+    ):
+        if limit is not None and 0 < limit <= done:
+            raise ValueError(
+                f"the run is finished: all of its {limit} {name} are trained and tested; "
+                f"set trainer.max_{name} to more to resume it, or write its report with cifar-train report"
+            )
 
 
 def _metrics(trainer: L.Trainer) -> dict[str, float]:

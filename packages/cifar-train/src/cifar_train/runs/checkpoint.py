@@ -11,6 +11,7 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
+from cifar_data import CIFAR10DataModule
 from cifar_models import InputSpec, create_model
 from cifar_models.atomic import write_at_once
 
@@ -40,6 +41,35 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or CHECKPOINT_KEY not in content:
         raise ValueError(f"{path} was not written by cifar-train: it lacks {CHECKPOINT_KEY!r}")
     return content
+
+
+def batches_done(content: dict[str, Any]) -> tuple[int, int]:
+    """Returns how many epochs a checkpoint has finished, and how many batches of the next one."""
+    progress = content["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    if progress["is_last_batch"]:
+        return content["epoch"] + 1, 0
+    return content["epoch"], progress["current"]["processed"]
+
+
+def resume_after_last_batch(content: dict[str, Any], datamodule: CIFAR10DataModule) -> None:
+    """Changes a checkpoint so that Lightning resumes with the batch after the last, wherever it was saved.
+
+    Lightning takes an epoch that a limit of steps or time cut short for a finished one, and trains the first batches
+    of an epoch again if the checkpoint was saved in its middle.
+    """
+    epochs, batches = batches_done(content)
+    loops = content["loops"]["fit_loop"]
+    begun = epochs + (batches > 0)
+    for counts in ("total", "current"):
+        loops["epoch_progress"][counts] = {
+            "ready": begun, "started": begun, "processed": epochs, "completed": epochs,
+        }  # fmt: skip
+    progress = loops["epoch_loop.batch_progress"]
+    progress["is_last_batch"] = False
+    progress["current"] = dict.fromkeys(progress["current"], batches)
+    progress["total"] = dict.fromkeys(progress["total"], progress["total"]["processed"])
+    loops["epoch_loop.state_dict"]["_batches_that_stepped"] = content["global_step"]
+    datamodule.skip_batches = epochs, batches
 
 
 def restore_model(content: dict[str, Any]) -> tuple[nn.Module, InputSpec]:

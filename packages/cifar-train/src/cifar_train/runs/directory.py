@@ -13,7 +13,7 @@ RUN_VARIABLE = "CIFAR_TRAIN_RUN"
 
 
 class RunDirectory:
-    """The paths of one run, `runs/<recipe>-<time>/`; nothing here reads or writes.
+    """The paths of one run, `runs/<recipe>-<time>/`; nothing here opens a file.
 
     >>> RunDirectory(Path("runs/fast")).last.as_posix()
     'runs/fast/checkpoints/last.ckpt'
@@ -39,6 +39,16 @@ class RunDirectory:
         self.figures = self.report / "figures"
         self.gallery = path / "gallery"
 
+    @property
+    def trained(self) -> Path:
+        """The checkpoint that the weights are made of: the best, or the last if none was validated."""
+        return self.best if self.best.exists() else self.last
+
+    @property
+    def used(self) -> bool:
+        """Whether a run has written here already."""
+        return any(path.exists() for path in (self.config, self.metrics, self.checkpoints, self.weights))
+
 
 def create_run(root: Path, recipe: str) -> RunDirectory:
     """Creates an empty directory `<recipe>-<local time>` in `root`, which is created too if missing."""
@@ -55,11 +65,12 @@ def create_run(root: Path, recipe: str) -> RunDirectory:
 
 
 def find_run(path: Path) -> RunDirectory:
-    """Returns the existing run directory at `path`, with links such as `latest` resolved.
+    """Returns the existing run directory at `path`, with `~` and links such as `latest` resolved.
 
     Raises:
         FileNotFoundError: If there is none; the message names the runs beside it.
     """
+    path = path.expanduser()
     if not path.is_dir():
         beside = path.parent.iterdir() if path.parent.is_dir() else ()
         runs = sorted(p.name for p in beside if p.is_dir() and not p.is_symlink())
@@ -69,11 +80,18 @@ def find_run(path: Path) -> RunDirectory:
 
 
 def point_latest(run: Path) -> None:
-    """Replaces the link `latest` beside `run` with one to `run`, in one step."""
+    """Replaces the link `latest` beside `run` with one to `run`, in one step.
+
+    Raises:
+        OSError: If the file system has no symbolic links, or `latest` is a folder.
+    """
     staged = run.parent / f".latest-{os.getpid()}"
-    staged.unlink(missing_ok=True)
-    staged.symlink_to(run.name, target_is_directory=True)
-    staged.replace(run.parent / "latest")
+    try:
+        staged.unlink(missing_ok=True)
+        staged.symlink_to(run.name, target_is_directory=True)
+        staged.replace(run.parent / "latest")
+    finally:
+        staged.unlink(missing_ok=True)
 
 
 def remove_if_empty(run: RunDirectory) -> None:

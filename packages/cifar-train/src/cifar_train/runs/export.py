@@ -55,7 +55,7 @@ def write_weights(
     tested: Mapping[str, float] | None = None,
     dtype: str = "float32",
 ) -> dict[str, Any]:
-    """Writes the weights file of a run's best checkpoint.
+    """Writes the weights file of a run's best checkpoint, or of its last if none was validated.
 
     Args:
         run: The run directory.
@@ -66,8 +66,8 @@ def write_weights(
     Returns:
         The metrics in the file's header.
     """
-    metrics = {**_calibrate(run.best, datamodule), **(tested or {})}
-    export_checkpoint(run.best, run.weights, recipe=run_recipe(run), metrics=metrics, dtype=dtype)
+    metrics = {**_calibrate(run.trained, datamodule), **(tested or {})}
+    export_checkpoint(run.trained, run.weights, recipe=run_recipe(run), metrics=metrics, dtype=dtype)
     return metrics
 
 
@@ -112,11 +112,11 @@ def weights_are_current(run: RunDirectory) -> bool:
     """
     if not run.weights.exists():
         return False
-    if not run.best.exists():
+    if not run.trained.exists():
         return True
     weights = load_weights(run.weights)
     stored = weights.model.state_dict()
-    trained = restore_model(read_checkpoint(run.best))[0].state_dict()
+    trained = restore_model(read_checkpoint(run.trained))[0].state_dict()
     dtype = getattr(torch, weights.dtype)
     return stored.keys() == trained.keys() and all(
         torch.equal(stored[name], value.to(dtype).float() if value.is_floating_point() else value)
@@ -147,8 +147,8 @@ def check_fingerprint(run: RunDirectory, datamodule: CIFAR10DataModule) -> None:
     Raises:
         ValueError: If it was trained on other data.
     """
-    if run.best.exists():
-        found = read_checkpoint(run.best)[CHECKPOINT_KEY].get("data_fingerprint")
+    if run.trained.exists():
+        found = read_checkpoint(run.trained)[CHECKPOINT_KEY].get("data_fingerprint")
     else:
         found = read_header(run.weights).metrics.get("data_fingerprint")
     if found not in (None, datamodule.fingerprint):

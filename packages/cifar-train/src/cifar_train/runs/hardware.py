@@ -54,7 +54,7 @@ def describe_environment() -> dict[str, str | int | dict[str, str]]:
 
 def _processor() -> str:
     listing = Path("/proc/cpuinfo")
-    for line in listing.read_text().splitlines() if listing.exists() else ():
+    for line in listing.read_text(encoding="utf-8").splitlines() if listing.exists() else ():
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.processor() or "unknown"

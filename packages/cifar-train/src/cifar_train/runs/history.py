@@ -58,11 +58,21 @@ class HistoryLogger(Logger):
             file.write(line.getvalue())
 
 
-def drop_later_rows(path: Path, *, step: int) -> None:
-    """Removes the rows at or after an optimizer step, which a run resumed there logs again, and incomplete rows."""
+def drop_later_rows(path: Path, *, step: int, epoch: int) -> None:
+    """Removes incomplete rows and those that a resumed run logs again.
+
+    Args:
+        path: The file.
+        step: The first optimizer step that is made again.
+        epoch: The first epoch that is not finished; what was logged at its end is of a part of it.
+    """
     if path.exists():
         columns, rows = read_rows(path)
-        _write_rows(path, columns, [row for row in rows if int(row["step"]) < step])
+        _write_rows(path, columns, [row for row in rows if int(row["step"]) < step and not _ends(row, epoch)])
+
+
+def _ends(row: Row, epoch: int) -> bool:
+    return int(row.get("epoch") or -1) >= epoch and any(row.get(name) for name in EPOCH_METRICS)
 
 
 def _write_rows(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:

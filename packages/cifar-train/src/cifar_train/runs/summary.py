@@ -80,7 +80,7 @@ def read_summary(path: Path) -> Summary:
         ValueError: If it is not JSON, of another format version, or lacks a field.
     """
     try:
-        fields = json.loads(path.read_text(), parse_constant=lambda _: None)
+        fields = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     found = fields.get("format_version") if isinstance(fields, dict) else None
@@ -122,7 +122,7 @@ def current_summary(run: RunDirectory, datamodule: CIFAR10DataModule) -> Summary
 
 
 def _summarize_checkpoint(run: RunDirectory, datamodule: CIFAR10DataModule) -> Summary:
-    best = read_checkpoint(run.best)
+    best = read_checkpoint(run.trained)
     model, _ = restore_model(best)
     # The best epoch may be an earlier one.
     last = read_checkpoint(run.last) if run.last.exists() else best

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import lightning as L
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 
 from cifar_data import CIFAR10DataModule
 from cifar_models import InputSpec, create_model, fuse_conv_bn, list_models
-from cifar_train.runs.checkpoint import CHECKPOINT_KEY
+from cifar_train.runs.checkpoint import CHECKPOINT_KEY, resume_after_last_batch
 from cifar_train.runs.hardware import describe_environment
 from cifar_train.training.micro_batches import MicroBatches
 from cifar_train.training.progressive_resizing import LowResolution, shrink
@@ -29,6 +30,34 @@ _INITIALIZATION_IMAGES = 5000
 def input_spec(datamodule: CIFAR10DataModule) -> InputSpec:
     """Returns the input specification of a model trained on `datamodule`'s images."""
     return InputSpec(classes=datamodule.classes, mean=datamodule.mean, std=datamodule.std, size=32)
+
+
+def run_settings(model: "LitClassifier", datamodule: CIFAR10DataModule, trainer: L.Trainer) -> dict[str, Any]:
+    """Returns what defines a run besides its length and rates, by field: a resumed run must have the same.
+
+    With other values the optimizer steps, or the images held out, would not be those of the run. All fields that are
+    not here can be changed when a run is resumed.
+    """
+    optimizer = model.make_optimizer()
+    flags = sorted(name for name, value in optimizer.defaults.items() if value is True)
+    return {
+        "model.architecture": model.architecture,
+        "model.arguments": model.arguments,
+        "model.optimizer": " ".join([type(optimizer).__name__, *flags]),
+        "model.micro_batch": model.micro_batch,
+        "seed_everything": datamodule.seed,
+        "data": datamodule.fingerprint,
+        "data.loader": datamodule.loader,
+        "data.split_seed": datamodule.split_seed,
+        "data.val_size": datamodule.val_size,
+        "data.train_limit": datamodule.train_limit,
+        "data.batch_size": datamodule.batch_size,
+        "data.augmentation": asdict(datamodule.augmentation),
+        "trainer.accumulate_grad_batches": trainer.accumulate_grad_batches,
+        "trainer.limit_train_batches": trainer.limit_train_batches,
+        "trainer.overfit_batches": trainer.overfit_batches,  # type: ignore[attr-defined]
+        "trainer.devices": trainer.world_size,
+    }
 
 
 class LitClassifier(L.LightningModule):
@@ -93,6 +122,7 @@ class LitClassifier(L.LightningModule):
         self.arguments = dict(arguments or {})
         self.lr = lr
         self.label_smoothing = label_smoothing
+        self.micro_batch = micro_batch
         self.low_resolution = low_resolution
         self.tta = tta
         self.schedule = schedule
@@ -135,7 +165,8 @@ class LitClassifier(L.LightningModule):
         images, labels = batch
         side = self.low_resolution.side(self._progress())
         if side is not None:
-            images = shrink(images, side)
+            # PyTorch resizes no bfloat16 on a CPU.
+            images = shrink(images.float(), side).to(images.dtype)
         # A GPU is fastest with all images at once.
         if self._micro_batches is not None and images.device.type == "cpu":
             loss, logits = self._micro_batches(images, labels)
@@ -214,14 +245,34 @@ class LitClassifier(L.LightningModule):
                 "arguments": self.arguments,
                 "input_spec": input_spec(datamodule).to_dict(),
                 "data_fingerprint": datamodule.fingerprint,
+                "settings": run_settings(self, datamodule, self.trainer),
                 # A report may be written later, on another machine.
                 "environment": {**describe_environment(), "precision": str(self.trainer.precision)},
             }
 
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Returns the optimizer of all trainable parameters, and the schedule, stepped after each optimizer step."""
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lets a resumed training start with the batch after the checkpoint's last."""
+        if self.trainer.state.fn == "fit":
+            resume_after_last_batch(checkpoint, self.trainer.datamodule)  # type: ignore[attr-defined]
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """Returns the optimizer of all trainable parameters.
+
+        Raises:
+            ValueError: If it is LBFGS, or a value is out of its range.
+        """
         named: Iterable[Any] = [(name, p) for name, p in self.net.named_parameters() if p.requires_grad]
         optimizer = self._make_optimizer(named)
+        if isinstance(optimizer, torch.optim.LBFGS):
+            raise ValueError(  # noqa: TRY004
+                "model.optimizer is LBFGS, which searches along the loss of one batch and cannot follow a schedule; "
+                "use a first-order optimizer such as torch.optim.SGD or torch.optim.Adam"
+            )
+        return optimizer
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Returns the optimizer of all trainable parameters, and the schedule, stepped after each optimizer step."""
+        optimizer = self.make_optimizer()
         total = self.trainer.estimated_stepping_batches
         if not math.isfinite(total):
             raise ValueError("the length of the run is unknown; set trainer.max_epochs or trainer.max_steps")

@@ -30,11 +30,14 @@ class Throughput(Callback):
         """Mean so far; 0 before the first batch."""
         return self.images / self.seconds if self.seconds else 0.0
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Starts the clock, also for an epoch that is resumed in its middle."""
+        self._clock = time.perf_counter()
+        self._first_step = trainer.global_step
+
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the clock."""
         self._clock = time.perf_counter()
-        if self._first_step is None:
-            self._first_step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -65,13 +65,22 @@ class OneCycle:
 
 
 class ResumableCycle(OneCycleLR):
-    """PyTorch's One Cycle, except that a run resumed with more epochs follows the cycle of the longer run."""
+    """PyTorch's One Cycle, except that a resumed run follows the rates, momenta and length that it is started with."""
+
+    def __init__(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
+        super().__init__(optimizer, *args, **kwargs)
+        self._hyperparameters = [
+            {name: value for name, value in group.items() if name != "params"}
+            for group in optimizer.param_groups
+        ]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continues at the saved step of the cycle as built; PyTorch's own restores the former length too.
 
-        The optimizer's state must be loaded already, since its learning rates are set again.
+        The optimizer's state must be loaded already, since its hyperparameters are set again.
         """
+        for group, hyperparameters in zip(self.optimizer.param_groups, self._hyperparameters, strict=True):
+            group.update(hyperparameters)
         self.last_epoch = state_dict["last_epoch"] - 1
         # PyTorch warns if the schedule steps before the optimizer; this step repeats one.
         self._step_count = state_dict["_step_count"] + 1

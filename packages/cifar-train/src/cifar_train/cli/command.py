@@ -1,9 +1,12 @@
 """The command `cifar-train`."""
 
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 _COMMANDS = {
     "run": "train, evaluate the test set, write weights, report and gallery (the default)",
@@ -46,7 +49,63 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # Before the slow imports, which are part of the wall time in the summary.
     started = time.perf_counter()
-    args = list(sys.argv[1:] if argv is None else argv)
+    args = [_expand_home(arg) for arg in (sys.argv[1:] if argv is None else argv)]
+    with _lasting_output():
+        return _dispatch(args, started)
+
+
+def _expand_home(arg: str) -> str:
+    """Expands `~` as in `--runs=~/runs`, which shells leave as it is."""
+    option, equals, value = arg.partition("=")
+    return f"{option}={Path(value).expanduser()}" if equals and value.startswith("~/") else arg
+
+
+class _LastingStream:
+    """A text stream on which no write fails: once it cannot be written to, the rest goes nowhere."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._try(self._stream.write, text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, action: Any, *args: str) -> None:
+        try:
+            action(*args)
+        except (OSError, ValueError):  # a closed pipe, a full disk, a closed file
+            with contextlib.suppress(OSError, ValueError):
+                # What is still buffered would fail again when the process ends.
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, self._stream.fileno())
+                os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def _lasting_output() -> Iterator[None]:
+    """Lets nothing that is printed, also by libraries, end the work: not its characters, not a closed pipe."""
+    before = sys.stdout, sys.stderr
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        lasting = [_LastingStream(stream or nowhere) for stream in before]  # None if closed by the shell
+        for stream in before:
+            if stream is not None and hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")
+        sys.stdout, sys.stderr = lasting
+        try:
+            yield
+        finally:
+            for stream in lasting:
+                stream.flush()
+            sys.stdout, sys.stderr = before
+
+
+def _dispatch(args: list[str], started: float) -> int:
     if args in (["-h"], ["--help"]):
         from cifar_train.recipes import list_recipes
 
@@ -119,6 +178,8 @@ def _quiet() -> None:
     # The tensor loader has no workers by design, and a resumed run keeps its checkpoints.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+    # Our loaders leave out the batches trained on before.
+    warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before the epoch")
     # A short run logs its epochs all the same.
     warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging")
 
