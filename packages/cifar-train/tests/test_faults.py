@@ -292,3 +292,74 @@ def test_header_has_the_metrics_of_the_best_epoch(cifar_train, small, monkeypatc
     assert header["val_accuracy"] == pytest.approx(float(first["val_accuracy"]), abs=1.5 / 100)
     assert header["val_loss"] == pytest.approx(float(first["val_loss"]), rel=1e-4)
     assert read_summary(run.summary).metrics["val_accuracy"] == header["val_accuracy"]
+
+
+def files(run):
+    return {path: path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
+
+
+def test_rates_and_momentum_can_be_changed_when_a_run_is_resumed(cifar_train, small):
+    sgd = ["--model.optimizer=torch.optim.SGD", "--model.optimizer.momentum"]
+    assert cifar_train("fit", *small, sgd[0], f"{sgd[1]}=0.9", "--model.lr=0.1")[0] == 0
+    code, _, err = cifar_train("fit", "--ckpt_path=last", "--model.lr=0.001", f"{sgd[1]}=0.5",
+                               "--trainer.max_epochs=3")  # fmt: skip
+    assert code == 0, err
+    (group,) = read_checkpoint(Path("runs/latest/checkpoints/last.ckpt"))["optimizer_states"][0][
+        "param_groups"
+    ]
+    assert (group["momentum"], group["max_lr"]) == (0.5, 0.001)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    ["data.train_limit=150", "seed_everything=1", "data.augmentation.flip=none", "model.optimizer=torch.optim.Adam"],
+)  # fmt: skip
+def test_setting_that_defines_a_run_is_refused_before_anything_is_written(cifar_train, small, changed):
+    assert cifar_train("fit", *small, "--model.optimizer=torch.optim.SGD")[0] == 0
+    run = Path("runs/latest").resolve()
+    before = files(run)
+    code, _, err = cifar_train("fit", "--ckpt_path=last", "--trainer.max_epochs=3", f"--{changed}")
+    assert code == 2
+    assert len(err.strip().splitlines()) == 1, err
+    assert "cannot be resumed with other settings" in err
+    assert files(run) == before
+
+
+def test_run_cut_short_within_an_epoch_resumes_to_the_same_weights(cifar_train, small, monkeypatch):
+    arguments = ["fit", *small, "--data.batch_size=20", "--trainer.accumulate_grad_batches=2"]
+    assert cifar_train(*arguments)[0] == 0
+    last = Path("runs/latest/checkpoints/last.ckpt")
+    whole = read_checkpoint(last)["state_dict"]
+
+    def stop(self, *_):
+        self.trainer.should_stop = self.trainer.global_step == 7  # five steps an epoch
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LitClassifier, "on_train_batch_end", stop)
+        assert cifar_train(*arguments)[0] == 0
+    assert read_checkpoint(last)["global_step"] == 7
+    code, _, err = cifar_train("fit", "--ckpt_path=last")
+    assert code == 0, err
+    resumed = read_checkpoint(last)["state_dict"]
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+
+
+def test_used_directory_is_refused(cifar_train, small, monkeypatch):
+    monkeypatch.setenv("CIFAR_TRAIN_RUN", "runs/job")
+    assert cifar_train("fit", *small, "--trainer.limit_val_batches=0")[0] == 0
+    before = files(Path("runs/job"))
+    code, _, err = cifar_train("fit", *small)
+    assert code == 2
+    assert "has a run already" in err
+    assert files(Path("runs/job")) == before
+
+
+def test_output_that_cannot_be_written_loses_no_work(cifar_train, small, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.stdout", type("Full", (), {"write": full, "flush": full, "fileno": full})())
+        assert cifar_train(*small)[0] == 0
+    assert Path("runs/latest/model.safetensors").is_file()
+    assert Path("runs/latest/report/summary.json").is_file()

@@ -180,6 +180,8 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     # Our loaders leave out the batches trained on before.
     warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before the epoch")
+    # Then the weights are those of the last checkpoint.
+    warnings.filterwarnings("ignore", message=r".*ModelCheckpoint\(monitor='val_accuracy'\)` could not find")
     # A short run logs its epochs all the same.
     warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging")
 

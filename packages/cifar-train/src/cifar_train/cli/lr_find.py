@@ -77,8 +77,10 @@ def find_learning_rate(cli: LearningRateCLI) -> None:
     """
     tested: LearningRateRange = cli.config_init.range
     with shared(cli.run):
-        # As many epochs as the range has steps, however short the run is.
-        cli.trainer.fit_loop.max_epochs = -1
+        # Epochs for all steps of the range, however short the run is; -1 has no end.
+        epochs = cli.trainer.fit_loop.max_epochs
+        if epochs is not None and 0 < epochs < tested.steps:
+            cli.trainer.fit_loop.max_epochs = tested.steps
         finder = Tuner(cli.trainer).lr_find(
             cli.model,
             datamodule=cli.datamodule,
