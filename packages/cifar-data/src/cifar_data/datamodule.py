@@ -156,7 +156,8 @@ class CIFAR10DataModule(L.LightningDataModule):
             )
         batches: Any = self._make_loader("train", self.train_indices)
         epoch, count = self.skip_batches
-        batches.sampler.skip = epoch, count * self.batch_size
+        if count:
+            batches.sampler.skip = epoch, count * self.batch_size
         return batches
 
     def val_dataloader(self) -> Batches:
