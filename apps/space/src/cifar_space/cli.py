@@ -28,7 +28,7 @@ Run = Annotated[
     ),
 ]
 WeightsFile = Annotated[
-    Path | None, typer.Option("--weights", metavar="FILE", parser=_path, help="Weights file.")
+    Path | None, typer.Option("--weights", metavar="FILE", parser=_path, help="Weights file of cifar-train.")
 ]
 GalleryFolder = Annotated[
     Path | None,
@@ -64,7 +64,9 @@ def main(args: Sequence[str] | None = None) -> int:
 @app.callback(invoke_without_command=True)
 def serve(
     context: typer.Context,
-    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 or :: for all.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 or :: for all interfaces.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen at.")] = 7860,
     run: Run = None,
     weights: WeightsFile = None,
@@ -72,7 +74,7 @@ def serve(
 ) -> None:
     """Serve a page that classifies images, shows where the model looks, and lists its errors.
 
-    The commands below bring it to Hugging Face Spaces.
+    The commands below deploy it to Hugging Face Spaces.
     """
     if context.invoked_subcommand is not None:
         for name in context.params:
@@ -100,7 +102,9 @@ def serve(
 def build(
     out: Annotated[
         Path,
-        typer.Option(metavar="DIR", parser=_path, help="Folder to write; absent, empty or a former bundle."),
+        typer.Option(
+            metavar="DIR", parser=_path, help="Folder to write: new, empty, or written by an earlier build."
+        ),
     ],
     dtype: Annotated[
         Literal["float16", "float32"] | None,

@@ -103,7 +103,7 @@ def test_maps_on_and_off_by_layer_method_and_class(page: Any) -> None:
     layers(page).last.check()
     expect(heat).to_have_count(1)
 
-    page.locator("#options").get_by_label("Show where the model looks").uncheck()
+    page.locator("#options").get_by_label("Show class activation maps").uncheck()
     expect(heat).to_have_count(0)
     expect(page.locator("#layers")).to_be_hidden()
     expect(page.locator("#results .bars li")).to_have_count(3)
@@ -218,7 +218,7 @@ def test_controls_have_names_and_can_be_reached(page: Any, run_service: Service)
     for name in (
         "Classify",
         "Top classes",
-        "Show where the model looks",
+        "Show class activation maps",
         *run_service.layers,
         "Method",
         "Evidence for",

@@ -145,7 +145,7 @@ def test_off_and_on(tab: Any) -> None:
 
 def test_maps_for_both_classes_with_opacity(tab: Any, run_service: Service) -> None:
     fill(tab, "How many", 2)
-    tab.get_by_label("Show where the model looks").last.check()
+    tab.get_by_label("Show class activation maps").last.check()
     heat = tab.locator("#errors .heat")
     expect(heat).to_have_count(4)
     tile = tab.locator("#errors .tile").first

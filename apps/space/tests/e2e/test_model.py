@@ -99,7 +99,7 @@ def test_a_strangers_model_stays_text_and_misses_nothing_else(
     expect(page.locator("#results")).not_to_contain_text("calibrated")
 
     page.get_by_role("tab", name="Misclassified").click()
-    missing = page.get_by_text("This copy has the numbers of all errors, but not their images.")
+    missing = page.get_by_text("The probabilities of all errors are here, but not their images.")
     expect(missing).to_be_visible()
     instead = page.locator("#instead")
     expect(instead).to_contain_text("uv run cifar-train gallery --weights")
@@ -114,7 +114,7 @@ def test_a_strangers_model_stays_text_and_misses_nothing_else(
     page.locator('#matrix button[data-true="0"][data-predicted="-1"]').click()
     expect(page.locator("#errors [role=status]")).to_contain_text(HOSTILE)
     assert page.locator("#errors .tile img").count() == 0
-    expect(page.get_by_label("Show where the model looks").last).to_be_hidden()
+    expect(page.get_by_label("Show class activation maps").last).to_be_hidden()
 
     page.get_by_role("tab", name="Model").click()
     expect(page.locator("#model")).to_contain_text(HOSTILE)

@@ -99,7 +99,7 @@ def classify_controls(
     default, most = Options(), largest_top(classes)
     with gr.Group(elem_id="options"):
         top = gr.Slider(1, most, value=min(default.top, most), step=1, label="Top classes")
-        explain = gr.Checkbox(default.explain, label="Show where the model looks")
+        explain = gr.Checkbox(default.explain, label="Show class activation maps")
         with gr.Column(elem_id="details") as details:
             chosen = gr.CheckboxGroup(list(layers), value=list(layers), label="Layers", elem_id="layers")
             method = _method_control()
@@ -152,7 +152,7 @@ def misclassified_controls(
         with gr.Row():
             true = gr.Dropdown(choices, value=default.true, label="True class", min_width=120)
             predicted = gr.Dropdown(choices, value=default.predicted, label="Predicted as", min_width=120)
-        explain = gr.Checkbox(default.explain, label="Show where the model looks", visible=images)
+        explain = gr.Checkbox(default.explain, label="Show class activation maps", visible=images)
         with gr.Column(visible=False) as details:
             layer = gr.Dropdown(list(layers), value=layers[-1], label="Layer")
             method = _method_control()

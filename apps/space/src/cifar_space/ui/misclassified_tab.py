@@ -23,7 +23,7 @@ from cifar_space.ui.controls import (
 )
 from cifar_space.views.render import maps_note, matrix, missing, notice, tiles
 
-_NO_IMAGES = '<p class="about">This copy has the numbers of all errors, but not their images.</p>'
+_NO_IMAGES = '<p class="about">The probabilities of all errors are here, but not their images.</p>'
 _HIDDEN = "Misclassified images are switched off."
 # Runs in the browser.
 _CHOOSE_CELL = """

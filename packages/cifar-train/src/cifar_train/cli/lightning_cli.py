@@ -202,7 +202,7 @@ class TrainCLI(LightningCLI):
             "--recipe",
             type=str,
             default="custom",
-            help=f"A shipped configuration to start from: {', '.join(list_recipes())}.",
+            help=f"Built-in configuration to start from; fast without it: {', '.join(list_recipes())}.",
         )
         parser.add_argument("--runs", type=Path, default=Path("runs"), help="Directory of all runs.")
         parser.add_argument(
