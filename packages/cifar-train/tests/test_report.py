@@ -231,7 +231,8 @@ def test_bad_input_is_answered_in_one_line(copied_run, cifar_train, tmp_path):
     one_line(cifar_train("report", run, "--human.count", "x.npy"), "did you mean human.counts?")
     one_line(cifar_train("gallery", "--weights", f"{run}/model.safetensors"), "--out is missing")
     (copied_run / "model.safetensors").unlink()
-    (copied_run / "checkpoints" / "best.ckpt").unlink()
+    for name in ("best", "last"):
+        (copied_run / "checkpoints" / f"{name}.ckpt").unlink()
     one_line(cifar_train("report", run), "no checkpoint")
 
 
