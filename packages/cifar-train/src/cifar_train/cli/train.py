@@ -86,8 +86,8 @@ def _run(cli: TrainCLI, started: float, command: list[str]) -> None:
         epochs=trainer.current_epoch,
         metrics={**validation, **tested},
         # Not known for a resumed run, whose earlier starts took time too.
-        wall_seconds=None if cli.checkpoint else round(time.perf_counter() - started, 1),
-        train_seconds=round(cli.throughput.seconds, 1),
+        wall_seconds=None if cli.checkpoint else round(time.perf_counter() - started, 3),
+        train_seconds=round(cli.throughput.seconds, 3),
         images_per_second=round(cli.throughput.images_per_second, 1),
         data=describe_data(datamodule),
         environment={**describe_environment(), "precision": str(trainer.precision)},
