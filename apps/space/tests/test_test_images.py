@@ -1,0 +1,122 @@
+"""CIFAR-10's test images for a gallery without them."""
+
+import dataclasses
+import io
+import os
+import re
+from pathlib import Path
+
+import huggingface_hub
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from cifar_explain import Gallery, read_gallery
+from cifar_space import built_in, example_paths
+from cifar_space.artifacts import test_images
+from cifar_space.artifacts.test_images import TEST_FILE, fetch_test_images, find_test_images
+
+NAME = Path(TEST_FILE).name
+
+
+@pytest.fixture
+def gallery(run_folder: Path) -> Gallery:
+    return read_gallery(run_folder / "gallery")
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine without the file."""
+    monkeypatch.delenv("CIFAR_DATA_DIR", raising=False)
+    monkeypatch.setattr(test_images, "MOUNT", tmp_path / "mount")
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: None)
+
+
+def write(path: Path, gallery: Gallery, *, shift: int = 0, size: int = 32) -> Path:
+    """Writes a test set in which image number n has the colour n, apart from the gallery's own."""
+    rows = []
+    for number in range(len(gallery.labels)):
+        pixels = np.full((size, size, 3), number, np.uint8)
+        if number in gallery.tiles and size == 32:
+            pixels = gallery.image(number)
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "PNG")
+        rows.append({"bytes": file.getvalue(), "path": f"{number}.png"})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"img": rows, "label": np.roll(gallery.labels, shift)}), path)
+    return path
+
+
+@pytest.mark.parametrize("place", ["file", "folder", "CIFAR_DATA_DIR", "mount", "cache"])
+def test_images_are_found_where_they_may_lie(
+    gallery: Gallery, tmp_path: Path, nowhere: None, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    bare = dataclasses.replace(gallery, images=None)
+    assert find_test_images(bare) is None
+    inside = {"file": NAME, "folder": NAME, "CIFAR_DATA_DIR": TEST_FILE, "mount": f"mount/{TEST_FILE}"}
+    file = write(tmp_path / inside.get(place, "blob.parquet"), gallery)
+    if place == "CIFAR_DATA_DIR":
+        monkeypatch.setenv("CIFAR_DATA_DIR", str(tmp_path))
+    if place == "cache":
+        monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: str(file))
+    found = find_test_images(bare, {"file": file, "folder": tmp_path}.get(place))
+    assert np.array_equal(found, gallery.images)
+
+
+def test_other_files_are_rejected(gallery: Gallery, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=re.escape(f"has no {TEST_FILE}")):
+        find_test_images(gallery, tmp_path)
+    broken = tmp_path / "broken.parquet"
+    broken.write_bytes(b"PAR1")
+    columns = tmp_path / "columns.parquet"
+    pq.write_table(pa.table({"label": gallery.labels}), columns)
+    for file, message in (
+        (write(tmp_path / "a.parquet", gallery, shift=1), "has other labels than the gallery"),
+        (write(tmp_path / "b.parquet", gallery, size=16), "images of 16x16 pixels"),
+        (broken, "cannot be read"),
+        (columns, "cannot be read"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            find_test_images(gallery, file)
+
+
+def test_galleries_of_other_data_keep_their_images(gallery: Gallery, tmp_path: Path) -> None:
+    other = dataclasses.replace(gallery, class_names=tuple("abcdefghij"), images=None, human=None)
+    for one in (other, dataclasses.replace(gallery, split="val", images=None)):
+        assert find_test_images(one, tmp_path) is None
+        with pytest.raises(ValueError, match="not of CIFAR-10's test set"):
+            fetch_test_images(one)
+
+
+def test_images_are_fetched_from_the_hub(
+    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def download(repo_id: str, filename: str, *, repo_type: str) -> str:
+        asked.append((repo_id, filename, repo_type))
+        if len(asked) > 1:
+            raise ConnectionError("no network")
+        return str(write(tmp_path / NAME, gallery))
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    bare = dataclasses.replace(gallery, images=None)
+    assert np.array_equal(fetch_test_images(bare), gallery.images)
+    assert asked == [("uoft-cs/cifar10", TEST_FILE, "dataset")]
+    with pytest.raises(OSError, match=r"fetching .* failed: no network"):
+        fetch_test_images(bare)
+
+
+@pytest.mark.data
+def test_the_real_file_has_the_examples_at_their_indices() -> None:
+    gallery = read_gallery(built_in().gallery)
+    wrong = np.eye(10, dtype=np.float32)[(gallery.labels + 1) % 10]  # so that each image is stored
+    images = find_test_images(
+        dataclasses.replace(gallery, probabilities=wrong, human=None), os.environ["CIFAR_DATA_DIR"]
+    )
+    assert images.shape == (10_000, 32, 32, 3)
+    for path in example_paths():
+        with Image.open(path) as image:
+            assert np.array_equal(images[int(path.stem.rpartition("-")[2])], image)
