@@ -1,7 +1,9 @@
-"""Starts `cifar-space` for visitors from outside, on Hugging Face Spaces."""
+"""Starts `cifar-space` on Hugging Face Spaces, at the host and port of Gradio's variables."""
 
+import os
 import sys
 
 from cifar_space.cli import main
 
-raise SystemExit(main(["--host", "0.0.0.0", *sys.argv[1:]]))  # noqa: S104 - the Space's own container
+os.environ.setdefault("GRADIO_SERVER_NAME", "0.0.0.0")  # noqa: S104 - the Space's own container
+raise SystemExit(main(sys.argv[1:]))

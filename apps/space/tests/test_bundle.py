@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import RepoCard
+from packaging.requirements import Requirement
 from PIL import Image
 
 from cifar_explain import read_gallery, write_gallery
@@ -20,7 +22,7 @@ from cifar_models import load_weights
 from cifar_space import ServedFiles, of_run, of_weights
 from cifar_space.publish import bundle
 from cifar_space.publish.bundle import TOP_NAMES, app_text, build_bundle, readme_text
-from cifar_space.publish.requirements import MACHINES, direct_requirements, requirements_text
+from cifar_space.publish.requirements import MACHINES, installed_versions, requirements_text
 
 MEMBER = Path(__file__).parents[1]
 ASSETS = "cifar_space/assets"
@@ -87,10 +89,9 @@ def test_bundle_imports_nothing_that_trains(run: Path, tmp_path: Path) -> None:
         "PIL": "pillow",
         "pytorch_grad_cam": "grad-cam",
         "huggingface_hub": "huggingface-hub",
-        "markupsafe": "jinja2",
     }
     outside = imported - set(sys.stdlib_module_names) - PACKAGES
-    assert {names.get(name, name) for name in outside} <= set(direct_requirements())
+    assert {names.get(name, name) for name in outside} <= set(installed_versions())
 
 
 def test_same_files_give_the_same_bytes(run: Path, tmp_path: Path) -> None:
@@ -225,7 +226,7 @@ def test_an_interrupted_build_keeps_the_former_bundle(
 
 
 @pytest.mark.parametrize("torch", MACHINES)
-def test_requirements_are_exact(torch: str) -> None:
+def test_requirements_pin_every_package(torch: str) -> None:
     lines = [line for line in requirements_text(torch).splitlines() if not line.startswith("#")]
     index = [line for line in lines if line.startswith("-")]
     assert index == (["--extra-index-url https://download.pytorch.org/whl/cpu"] if torch == "cpu" else [])
@@ -233,7 +234,6 @@ def test_requirements_are_exact(torch: str) -> None:
     assert set(lines) - set(index) - {f"{name}=={pinned}" for name, pinned in pins.items()} == (
         {"spaces"} if torch == "zerogpu" else set()
     )
-    assert {"torch", "torchvision", "gradio", "grad-cam", "safetensors", "jinja2", "typer"} <= set(pins)
     for name, pinned in pins.items():
         if torch != "zerogpu" or name not in ("torch", "torchvision"):
             suffix = "+cpu" if torch == "cpu" and name in ("torch", "torchvision") else ""
@@ -241,6 +241,26 @@ def test_requirements_are_exact(torch: str) -> None:
     if torch == "zerogpu":
         # Source: the Hub's documentation of ZeroGPU, 2026-08.
         assert 8 <= int(pins["torch"].split(".")[1]) <= 11
+
+
+def test_the_lock_has_the_same_packages() -> None:
+    lock = MEMBER.parents[1] / "uv.lock"
+    if shutil.which("uv") is None or not lock.is_file():
+        pytest.skip("uv or its lock is not here")
+    command = "uv export --frozen --quiet --package cifar-space --no-emit-workspace --no-hashes --no-header "
+    command += "--no-annotate --no-default-groups"
+    lines = subprocess.run(
+        command.split(), cwd=lock.parent, capture_output=True, text=True, check=True
+    ).stdout
+    space = {"python_version": "3.12", "python_full_version": "3.12.12", "sys_platform": "linux",
+             "platform_machine": "x86_64", "platform_system": "Linux"}  # fmt: skip
+    locked = {
+        one.name
+        for one in map(Requirement, lines.splitlines())
+        if one.marker is None or one.marker.evaluate(space)
+    }
+    cuda = {name for name in locked if name.startswith(("cuda-", "nvidia-", "triton"))}
+    assert set(installed_versions()) == locked - cuda
 
 
 def test_the_sources_app_is_the_bundles() -> None:
@@ -253,31 +273,45 @@ def test_the_sources_app_is_the_bundles() -> None:
 
 
 @pytest.mark.parametrize("torch", MACHINES)
-def test_readme_has_the_machines_front_matter_and_a_model_card(run: Path, tmp_path: Path, torch: str) -> None:
+def test_readme_configures_the_space(run: Path, tmp_path: Path, torch: str) -> None:
     out = tmp_path / "out"
-    build_bundle(of_run(run), out, torch=torch)
-    _, matter, body = (out / "README.md").read_text().split("---\n", 2)
-    lines = matter.splitlines()
-    fields = dict(line.split(": ", 1) for line in lines)
-    assert len(fields) == len(lines)
-    assert fields["sdk"] == "gradio"
-    assert fields["sdk_version"] == importlib.metadata.version("gradio")
-    assert fields["python_version"] == ('"3.12.12"' if torch == "zerogpu" else '"3.12"')
+    build_bundle(of_run(run), out, torch=torch, model_id="user/model")
+    card = RepoCard.load(out / "README.md")
+    fields = card.data.to_dict()
+    assert (fields["sdk"], fields["sdk_version"]) == ("gradio", importlib.metadata.version("gradio"))
+    assert fields["python_version"] == ("3.12.12" if torch == "zerogpu" else "3.12")
     assert (out / fields["app_file"]).is_file()
     assert fields.get("suggested_hardware") == ("zero-a10g" if torch == "zerogpu" else None)
-    assert load_weights(run / "model.safetensors").sha256 in body
-    assert "![" not in body
+    # Source: the Hub's reference of a Space's configuration.
+    colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+    assert {fields["colorFrom"], fields["colorTo"]} <= colours
+    assert len(fields["short_description"]) <= 60
+    assert (fields["models"], fields["datasets"]) == (["user/model"], ["uoft-cs/cifar10"])
+    assert load_weights(run / "model.safetensors").sha256 in card.text
     assert "| test accuracy | 87.50 % |" in (out / "MODEL_CARD.md").read_text()
 
 
-def test_title_names_cifar10_only_for_its_classes(weights_file: Path) -> None:
+def test_readme_is_of_the_very_model(weights_file: Path) -> None:
     weights = load_weights(weights_file)
-    other = dataclasses.replace(weights, spec=dataclasses.replace(weights.spec, classes=("tea", "coffee")))
-    readme, machine = (MEMBER / "README.md").read_text(), MACHINES["cpu"]
-    for one, title in ((weights, "CIFAR-10 classify and explain"), (other, "Classify and explain")):
-        assert f"title: {title}\n" in readme_text(readme, machine=machine, weights=one)
-    with pytest.raises(ValueError, match="no front matter"):
-        readme_text("# cifar-space\n", machine=machine, weights=weights)
+    assert "title: CIFAR-10 classify and explain\n" in readme_text(weights, machine=MACHINES["cpu"])
+    own = dataclasses.replace(
+        weights, spec=dataclasses.replace(weights.spec, classes=('black "tea"', "<b>*coffee*"))
+    )
+    text = readme_text(own, machine=MACHINES["cpu"], gallery=True)
+    assert not re.search("(?i)cifar-?10|airplane|!\\[|datasets:|models:", text)
+    assert 'black "tea", \\<b\\>\\*coffee\\*' in text
+    code = ast.parse(text.partition("```python\n")[2].partition("```")[0])
+    values = {
+        one.arg: ast.literal_eval(one.value)
+        for one in ast.walk(code)
+        if isinstance(one, ast.keyword)
+        and isinstance(one.value, ast.Constant | ast.List)
+        and one.arg != "images"
+    }
+    assert values["top"] == 2
+    assert values["target"] == values["true"] == 'black "tea"'
+    assert values["predicted"] == "<b>*coffee*"
+    assert set(values["layers"]) <= set(weights.model.cam_layers)
 
 
 def test_caches_and_hidden_files_are_left_out(

@@ -23,8 +23,8 @@ from cifar_space.publish import bundle
 def started(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     """The pages that the command starts, without a server."""
     pages: list[SimpleNamespace] = []
-    for variable in ("no_proxy", "GRADIO_TEMP_DIR"):  # which the command sets for its process
-        monkeypatch.setenv(variable, "")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # which the command sets for its process
+    monkeypatch.setattr("signal.signal", lambda *_: None)
 
     def start(service: object, *, host: str, port: int) -> SimpleNamespace:
         url = f"http://{host}:{port}/"
@@ -47,11 +47,15 @@ def test_serves_a_weights_file(
     assert capsys.readouterr().out == f"cifar-space: whitenet from {weights_file} at http://127.0.0.1:7860/\n"
 
 
-def test_serves_a_run(run_folder: Path, started: list[SimpleNamespace]) -> None:
-    assert main(["--run", str(run_folder), "--host", "0.0.0.0", "--port", "65535"]) == 0
-    (page,) = started
-    assert (page.host, page.port) == ("0.0.0.0", 65535)
-    assert page.service.misclassified is not None
+def test_serves_a_run_at_the_address_of_options_or_gradios_variables(
+    run_folder: Path, started: list[SimpleNamespace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_SERVER_NAME", "::")
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "8000")
+    run = ["--run", str(run_folder)]
+    assert main(run) == main([*run, "--host", "0.0.0.0", "--port", "65535"]) == 0
+    assert [(page.host, page.port) for page in started] == [("::", 8000), ("0.0.0.0", 65535)]
+    assert started[0].service.misclassified is not None
 
 
 class Unread(io.StringIO):
@@ -224,7 +228,7 @@ def test_an_address_of_another_machine_is_named(service: Service, launch: None) 
     ],
     ids=str,
 )
-def test_proxies_and_other_peoples_folders_are_not_in_the_way(
+def test_the_process_starts_whatever_the_proxies_and_leaves_nothing_behind(
     weights_file: Path, tmp_path: Path, variables: dict[str, str]
 ) -> None:
     (tmp_path / "gradio").write_text("where Gradio's folder would be")
@@ -234,10 +238,26 @@ def test_proxies_and_other_peoples_folders_are_not_in_the_way(
     command = [sys.executable, "-c", code, "--weights", str(weights_file), "--port", str(port)]
     environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
     environment |= {**variables, "TMPDIR": str(tmp_path), "GRADIO_TEMP_DIR": ""}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        told = process.stdout.readline()
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr.readline() == f"cifar-space: loading {weights_file} ...\n"
+        assert process.stdout.readline().endswith(f"at http://127.0.0.1:{port}/\n")
         process.terminate()
-    assert told.endswith(f"at http://127.0.0.1:{port}/\n")
+    assert process.returncode == 143
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith("torchinductor")] == [
+        "gradio"
+    ]
+
+
+def test_help_that_nobody_reads_is_no_error() -> None:
+    code = "from cifar_space.cli import main; raise SystemExit(main(['--help']))"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 def test_a_folder_that_gradio_cannot_use_is_named(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ import huggingface_hub
 import huggingface_hub.constants
 import pytest
 
-from cifar_space import of_weights
+from cifar_space import of_run, of_weights
 from cifar_space.cli import main
 from cifar_space.publish.bundle import build_bundle
 from cifar_space.publish.deploy import DeployError, deploy, plan_deployment
@@ -37,6 +37,7 @@ class Hub:
     created: list[dict[str, Any]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     refusals: dict[str, int] = field(default_factory=dict)
+    account: dict[str, Any] = field(default_factory=lambda: {"type": "user", "name": "user", "isPro": True})
 
 
 @pytest.fixture
@@ -86,6 +87,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Authorization") != f"Bearer {hub.token}":
             return 401, {"error": "Invalid username or password."}
         match path.split("/")[2:]:
+            case ["whoami-v2"]:
+                return 200, {"auth": {}, "orgs": [{"name": "lab"}], **hub.account}
             case ["repos", "create"]:
                 return self._create(json.loads(body))
             case ["validate-yaml"]:
@@ -153,7 +156,7 @@ def command(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """The command `cifar-space deploy`, which knows no other Hub than the stand-in."""
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: hub.token)
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.url)
-    return lambda *args: main(["deploy", "--repo-id", SPACE, *args])
+    return lambda *args: main(["deploy", *([] if "--repo-id" in args else ["--repo-id", SPACE]), *args])
 
 
 def files_of(bundle: Path) -> dict[str, bytes]:
@@ -275,6 +278,70 @@ def test_a_dry_run_contacts_nobody_and_prints_everything(
         "create_repo(repo_id='user/name', repo_type='space', space_sdk='gradio', exist_ok=True, private=True)"
     )
     assert upload.startswith("upload_folder(repo_id='user/name', repo_type='space', folder_path=")
+
+
+@pytest.mark.parametrize(
+    ("account", "args", "hardware", "line"),
+    [
+        ({"isPro": True}, [], None, "CPU Basic, which needs PRO"),
+        (
+            {"isPro": False},
+            [],
+            "zero-a10g",
+            "verified address and an account older than 30 days, and allows two",
+        ),
+        ({"isPro": False}, ["--torch", "cpu"], None, ""),
+        ({"isPro": False}, ["--repo-id", "lab/name"], None, "CPU Basic"),
+        ({"type": "org", "name": "user"}, [], None, "CPU Basic"),
+    ],
+    ids=["pro", "free", "explicit", "organization", "token of an organization"],
+)
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["deploy", "dry run"])
+def test_the_account_settles_the_machine(
+    weights_file: Path,
+    hub: Hub,
+    command: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    account: dict[str, Any],
+    args: list[str],
+    hardware: str | None,
+    line: str,
+    dry: list[str],
+) -> None:
+    hub.account |= account
+    assert command("--weights", str(weights_file), *args, *dry) == 0
+    said = capsys.readouterr().out
+    assert line in said.splitlines()[0]
+    assert ("space_hardware='zero-a10g'" in said) == (hardware is not None)
+    if dry:
+        assert (hub.created, hub.asked) == ([], [] if "--torch" in args else ["GET /api/whoami-v2"])
+    else:
+        assert hub.created[0].get("hardware") == hardware
+
+
+def test_a_rejected_token_is_told_before_anything_is_built(
+    weights_file: Path, hub: Hub, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.refusals["/api/whoami"] = 401
+    assert command("--weights", str(weights_file)) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"cifar-space: asking {hub.url} for the account failed: ")
+    assert command("--weights", str(weights_file), "--dry-run") == 0
+    assert "shown for CPU Basic" in capsys.readouterr().err
+
+
+def test_a_gallery_without_images_mounts_the_data_set(run_folder: Path, tmp_path: Path, hub: Hub) -> None:
+    bundle = tmp_path / "bundle"
+    build_bundle(of_run(run_folder), bundle)
+    assert "space_volumes" not in plan_deployment(bundle, SPACE).create_repo
+    (bundle / "cifar_space/assets/gallery/gallery.png").unlink()
+    deploy(plan_deployment(bundle, SPACE), endpoint=hub.url, token=hub.token)
+    (volume,) = hub.created[0]["volumes"]
+    assert volume == {
+        "type": "dataset", "source": "uoft-cs/cifar10", "mountPath": "/cifar10", "readOnly": True
+    }  # fmt: skip
+    assert hub.created[0]["variables"] == [{"key": "CIFAR_SPACE_FETCH_IMAGES", "value": "1"}]
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_the_lines_of_code_run(
 ) -> None:
     assert len(USE.splitlines()) == 3
     (tmp_path / "model.safetensors").write_bytes((run_folder / "model.safetensors").read_bytes())
-    (tmp_path / "picture.png").write_bytes(example_paths()[0].read_bytes())
+    (tmp_path / "image.png").write_bytes(example_paths()[0].read_bytes())
     monkeypatch.chdir(tmp_path)
     exec(USE, {})
     (answer,) = run_service.answer(example_paths()[:1], Options(explain=False))

@@ -87,7 +87,9 @@ def test_a_report_has_its_figures_and_its_command(tmp_path: Path) -> None:
     report = read_report(tmp_path)
     assert (report.command, list(report.figures)) == (None, ["curves"])
     assert report.figures["curves"].dark == report.figures["curves"].light
-    (tmp_path / "summary.json").write_text(json.dumps({"command": ["/opt/bin/cifar-train", "a b; c"]}))
+    (tmp_path / "summary.json").write_text(
+        json.dumps({"command": ["/opt/bin/cifar-train", "--report", "false", "a b; c", "--report=false"]})
+    )
     assert read_report(tmp_path).command == "uv run cifar-train 'a b; c'"
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import os
 import re
+import shutil
 from pathlib import Path
 
 import huggingface_hub
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 from cifar_explain import Gallery, read_gallery
-from cifar_space import built_in, example_paths
+from cifar_space import built_in, example_paths, load_service, of_run
 from cifar_space.artifacts import test_images
 from cifar_space.artifacts.test_images import TEST_FILE, fetch_test_images, find_test_images
 
@@ -107,6 +108,31 @@ def test_images_are_fetched_from_the_hub(
     assert asked == [("uoft-cs/cifar10", TEST_FILE, "dataset")]
     with pytest.raises(OSError, match=r"fetching .* failed: no network"):
         fetch_test_images(bare)
+
+
+def test_services_have_the_images_or_say_why_not(
+    run_folder: Path,
+    gallery: Gallery,
+    nowhere: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bare = shutil.copytree(run_folder, tmp_path / "run")
+    (bare / "gallery" / "gallery.png").unlink()
+    files = of_run(bare)
+    assert not load_service(files).misclassified.has_images
+    file = write(tmp_path / "images" / NAME, gallery)
+    assert load_service(dataclasses.replace(files, images=file)).misclassified.has_images
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **__: str(file))
+    fetching = dataclasses.replace(files, fetch_images=True)
+    assert load_service(fetching).misclassified.has_images
+    assert caplog.messages == []
+    write(file, gallery, shift=1)
+    assert not load_service(fetching).misclassified.has_images
+    assert [one for one in caplog.messages if "has other labels than the gallery" in one]
+    with pytest.raises(ValueError, match="has other labels"):
+        load_service(dataclasses.replace(files, images=file))
 
 
 @pytest.mark.data

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -37,6 +38,9 @@ GalleryFolder = Annotated[
     ),
 ]
 Torch = Literal["cpu", "zerogpu", "any"]
+ModelId = Annotated[
+    str | None, typer.Option(metavar="USER/NAME", help="The model's repository on the Hub, to link to.")
+]
 _TORCH_HELP = "; ".join(f"{name}: {machine.about}" for name, machine in MACHINES.items())
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -54,7 +58,9 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         app(args if args is None else list(args), prog_name="cifar-space")
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0
+        # Of `--help | head`, nobody reads the rest.
+        unread = isinstance(end.__context__, BrokenPipeError)
+        return end.code if isinstance(end.code, int) and not unread else 0
     except (ValueError, OSError) as error:
         _say(f"cifar-space: {' '.join(str(error).split())}", "stderr")
         return 2
@@ -65,12 +71,34 @@ def main(args: Sequence[str] | None = None) -> int:
 def serve(
     context: typer.Context,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 or :: for all interfaces.")
+        str,
+        typer.Option(
+            envvar="GRADIO_SERVER_NAME", help="Address to listen on; 0.0.0.0 or :: for all interfaces."
+        ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen at.")] = 7860,
+    port: Annotated[
+        int, typer.Option(envvar="GRADIO_SERVER_PORT", min=1, max=65535, help="Port to listen at.")
+    ] = 7860,
     run: Run = None,
     weights: WeightsFile = None,
     gallery: GalleryFolder = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            parser=_path,
+            help="CIFAR-10's test images, for a gallery without them: a Parquet file or a folder with it."
+            "  [default: looked for in CIFAR_DATA_DIR and the Hugging Face cache]",
+        ),
+    ] = None,
+    fetch_images: Annotated[
+        bool,
+        typer.Option(
+            "--fetch-images",
+            envvar="CIFAR_SPACE_FETCH_IMAGES",
+            help="Fetch them from Hugging Face (24 MB) if they are not here.",
+        ),
+    ] = False,
 ) -> None:
     """Serve a page that classifies images, shows where the model looks, and lists its errors.
 
@@ -83,8 +111,11 @@ def serve(
                 raise typer.BadParameter(f"--{name} must follow `{context.invoked_subcommand}`")
         return
     files = served_files(run, weights, gallery)
-    # Gradio asks only its own address, by a client that obeys proxies and with some cannot even be imported.
-    os.environ["no_proxy"] = "*"
+    files = dataclasses.replace(files, images=images, fetch_images=fetch_images)
+    parts = [name for name in ("gallery", "report") if getattr(files, name) is not None]
+    _say(f"cifar-space: loading {', '.join([str(files.weights), *parts])} ...", "stderr")
+    # Ends as Ctrl-C does, which removes temporary folders.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="cifar-space-", ignore_cleanup_errors=True) as folder:
         # Gradio's own choice is one folder for all users of a machine.
         os.environ["GRADIO_TEMP_DIR"] = os.environ.get("GRADIO_TEMP_DIR") or folder
@@ -117,9 +148,10 @@ def build(
     run: Run = None,
     weights: WeightsFile = None,
     gallery: GalleryFolder = None,
+    model_id: ModelId = None,
 ) -> None:
     """Write everything that a Hugging Face Space needs into a folder."""
-    _write_bundle(served_files(run, weights, gallery), out, torch=torch, dtype=dtype)
+    _write_bundle(served_files(run, weights, gallery), out, torch=torch, dtype=dtype, model_id=model_id)
 
 
 @app.command()
@@ -129,7 +161,7 @@ def deploy(
     ],
     private: Annotated[bool, typer.Option("--private", help="Let only the owner see the Space.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print files and calls, and contact no host.")
+        bool, typer.Option("--dry-run", help="Print files and calls; create and upload nothing.")
     ] = False,
     bundle: Annotated[
         Path | None,
@@ -138,33 +170,59 @@ def deploy(
         ),
     ] = None,
     torch: Annotated[
-        Torch | None, typer.Option(help=f"Machine to build for. {_TORCH_HELP}.  [default: cpu]")
+        Torch | None,
+        typer.Option(
+            help=f"Machine to build for. {_TORCH_HELP}.  [default: zerogpu for a free account, else cpu]"
+        ),
     ] = None,
     run: Run = None,
     weights: WeightsFile = None,
     gallery: GalleryFolder = None,
+    model_id: ModelId = None,
 ) -> None:
     """Upload the app as a Hugging Face Space, which is created if there is none.
 
     Needs a token with write access, from `hf auth login` or in HF_TOKEN.
     """
-    if bundle is not None and (torch, run, weights, gallery) != (None,) * 4:
+    if bundle is not None and (torch, run, weights, gallery, model_id) != (None,) * 5:
         raise typer.BadParameter(
-            "--bundle excludes --torch, --run, --weights and --gallery, which it settles"
+            "--bundle excludes --torch, --run, --weights, --gallery and --model-id, which it settles"
         )
     files = None if bundle is not None else served_files(run, weights, gallery)
-    from cifar_space.publish.deploy import deploy, find_token, plan_deployment
+    from cifar_space.publish import deploy as publish
 
+    if files is not None and not dry_run:
+        publish.find_token()  # before building, which takes a while
     with tempfile.TemporaryDirectory() as folder:
         if files is not None:
-            if not dry_run:
-                find_token()  # before building, which takes a while
             bundle = Path(folder, "bundle")
-            _write_bundle(files, bundle, torch=torch or "cpu", dtype=None)
-        plan = plan_deployment(bundle or folder, repo_id, private=private)
+            torch = torch or _machine_of_account(repo_id, dry_run=dry_run)
+            _write_bundle(files, bundle, torch=torch, dtype=None, model_id=model_id)
+        plan = publish.plan_deployment(bundle or folder, repo_id, private=private)
         _say(plan.describe())
         if not dry_run:
-            _say(deploy(plan))
+            _say(publish.deploy(plan))
+
+
+def _machine_of_account(repo_id: str, *, dry_run: bool) -> Torch:
+    """Returns the machine that the account may use, and says so."""
+    from cifar_space.publish.deploy import DeployError, choose_machine
+
+    try:
+        torch = choose_machine(repo_id)
+    except DeployError as error:
+        if not dry_run:
+            raise
+        _say(f"cifar-space: {error}; shown for CPU Basic", "stderr")
+        return "cpu"
+    if torch == "cpu":
+        _say("cifar-space: CPU Basic, which needs PRO or an organization")
+        return "cpu"
+    _say(
+        "cifar-space: ZeroGPU, since this account is free and CPU Basic needs PRO; the Hub asks for a verified "
+        "address and an account older than 30 days, and allows two such Spaces"
+    )
+    return "zerogpu"
 
 
 def served_files(run: Path | None, weights: Path | None, gallery: Path | None) -> ServedFiles:
@@ -191,10 +249,12 @@ def _say(text: str, stream: str = "stdout") -> None:
         setattr(sys, stream, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
 
 
-def _write_bundle(files: ServedFiles, out: Path, *, torch: str, dtype: str | None) -> None:
+def _write_bundle(
+    files: ServedFiles, out: Path, *, torch: str, dtype: str | None, model_id: str | None
+) -> None:
     from cifar_space.publish.bundle import WEIGHTS_NAME, build_bundle
 
-    build_bundle(files, out, torch=torch, dtype=dtype)
+    build_bundle(files, out, torch=torch, dtype=dtype, model_id=model_id)
     sizes = [path.stat().st_size for path in out.rglob("*") if path.is_file()]
     _say(f"{out}  {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB, for {MACHINES[torch].about}")
     gallery = (out / WEIGHTS_NAME).with_name("gallery")

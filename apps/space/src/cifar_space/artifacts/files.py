@@ -35,11 +35,16 @@ class ServedFiles:
             None without a gallery.
         report: Folder with `summary.json` and `figures/`, in which each figure may be missing; None without a
             report.
+        images: File or folder of CIFAR-10's test images, for a gallery without them; None to look in the default
+            places of `find_test_images`.
+        fetch_images: Whether to fetch them from the Hub if they are not there.
     """
 
     weights: Path
     gallery: Path | None = None
     report: Path | None = None
+    images: Path | None = None
+    fetch_images: bool = False
 
     @property
     def gallery_command(self) -> str | None:
@@ -81,8 +86,9 @@ class Report:
         words = self.summary.get("command")
         if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
             return None
-        # The first word is wherever the command happened to be installed.
-        return shlex.join(["uv", "run", Path(words[0]).name, *words[1:]])
+        # The first word is wherever the command happened to be installed. Who repeats a run wants its report too.
+        command = shlex.join(["uv", "run", Path(words[0]).name, *words[1:]])
+        return re.sub(r" --report[ =]false(?= |$)", "", command)
 
     @property
     def paths(self) -> tuple[Path, ...]:

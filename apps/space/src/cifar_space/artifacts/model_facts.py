@@ -19,11 +19,11 @@ from cifar_explain import (
 from cifar_models import Weights
 from cifar_space.artifacts.files import Report
 
-#: Example of using the weights in Python; `model.safetensors` and `picture.png` are files.
+#: Example of using the weights in Python; `model.safetensors` and `image.png` are files.
 USE = """\
 import cifar_models, PIL.Image
 weights = cifar_models.load_weights("model.safetensors")
-print(weights.spec.classes[weights.model(weights.spec.preprocess(PIL.Image.open("picture.png"))[None]).argmax()])"""
+print(weights.spec.classes[weights.model(weights.spec.preprocess(PIL.Image.open("image.png"))[None]).argmax()])"""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,8 @@
 """CIFAR-10's test images for a gallery that lies there without them, from the data set's Parquet file."""
 
+import dataclasses
 import io
+import logging
 import os
 from pathlib import Path
 
@@ -16,6 +18,32 @@ DATASET, TEST_FILE = "uoft-cs/cifar10", "plain_text/test-00000-of-00001.parquet"
 
 #: Where a deployed Space has the data set.
 MOUNT = Path("/cifar10")
+
+
+def with_test_images(
+    gallery: Gallery, path: str | os.PathLike[str] | None = None, *, fetch: bool = False
+) -> Gallery:
+    """Returns a gallery with the images that `find_test_images` finds, if it has none.
+
+    A file in the default places that is not usable, and a failed fetch, are logged in one line, since all else works.
+
+    Args:
+        gallery: With or without images.
+        path: As for `find_test_images`, and with its errors.
+        fetch: Whether to fetch them if they are not found.
+    """
+    if gallery.images is not None:
+        return gallery
+    try:
+        images = find_test_images(gallery, path)
+        if images is None and fetch and _of_cifar10(gallery):
+            images = fetch_test_images(gallery)
+    except (OSError, ValueError) as error:
+        if path is not None:
+            raise
+        logging.getLogger(__name__).warning("no images of the errors: %s", error)
+        return gallery
+    return dataclasses.replace(gallery, images=images)
 
 
 def find_test_images(
@@ -38,7 +66,7 @@ def find_test_images(
         FileNotFoundError: If `path` has no such file.
         ValueError: If the file is damaged or its labels are not the gallery's.
     """
-    if gallery.split != "test" or gallery.class_names != CIFAR10.classes:
+    if not _of_cifar10(gallery):
         return None
     if path is not None:
         file = _in_folder(Path(path))
@@ -66,13 +94,17 @@ def fetch_test_images(gallery: Gallery) -> NDArray[np.uint8]:
     """
     import huggingface_hub
 
-    if gallery.split != "test" or gallery.class_names != CIFAR10.classes:
+    if not _of_cifar10(gallery):
         raise ValueError("the gallery is not of CIFAR-10's test set, so its images are not those of the Hub")
     try:
         file = huggingface_hub.hf_hub_download(DATASET, TEST_FILE, repo_type="dataset")
     except Exception as error:  # huggingface_hub's own are many, and so are those of its HTTP client
         raise OSError(f"fetching {TEST_FILE} of {DATASET} failed: {error}") from error
     return _read(Path(file), gallery)
+
+
+def _of_cifar10(gallery: Gallery) -> bool:
+    return gallery.split == "test" and gallery.class_names == CIFAR10.classes
 
 
 def _in_folder(path: Path) -> Path | None:

@@ -8,14 +8,18 @@ import os
 import re
 import shutil
 import tempfile
-from importlib.metadata import distribution, metadata, version
+from collections.abc import Mapping
+from importlib.metadata import distribution, version
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import jinja2
 
 from cifar_explain import read_gallery
 from cifar_models import CIFAR10, Weights, load_weights, model_card, save_weights
 from cifar_space.artifacts.files import ServedFiles, read_report
+from cifar_space.artifacts.test_images import DATASET
 from cifar_space.publish.requirements import VENDORED, Machine, find_machine, requirements_text
 
 #: The names at the top of a bundle, and no others.
@@ -30,13 +34,15 @@ TOP_NAMES = (
 #: Where a bundle has its weights; a gallery and a report lie beside them.
 WEIGHTS_NAME = "cifar_space/assets/model.safetensors"
 
-_APP = '''"""Starts `cifar-space` for visitors from outside, on Hugging Face Spaces."""
+_APP = '''"""Starts `cifar-space` on Hugging Face Spaces, at the host and port of Gradio's variables."""
 
+import os
 import sys
 
 from cifar_space.cli import main
 
-raise SystemExit(main(["--host", "0.0.0.0", *sys.argv[1:]]))  # noqa: S104 - the Space's own container
+os.environ.setdefault("GRADIO_SERVER_NAME", "0.0.0.0")  # noqa: S104 - the Space's own container
+raise SystemExit(main(sys.argv[1:]))
 '''
 
 _ZEROGPU = '''import spaces  # before anything that imports torch
@@ -49,13 +55,17 @@ def on_gpu() -> None:
 
 '''
 
-_IMAGE_LINE = re.compile(r"^!\[[^\]]*\]\([^)]*\)\n+", re.MULTILINE)
 # From where an absolute path begins in a text to the text's end.
 _ABSOLUTE_PATH = re.compile(r"(^|[\s=])(?:~?/|[A-Za-z]:[\\/]|\\\\)(?=\S).*", re.DOTALL)
 
 
 def build_bundle(
-    files: ServedFiles, out: str | os.PathLike[str], *, torch: str = "cpu", dtype: str | None = None
+    files: ServedFiles,
+    out: str | os.PathLike[str],
+    *,
+    torch: str = "cpu",
+    dtype: str | None = None,
+    model_id: str | None = None,
 ) -> None:
     """Writes the bundle that serves a model, at once or not at all.
 
@@ -68,6 +78,7 @@ def build_bundle(
         torch: The kind of machine, a key of `cifar_space.publish.requirements.MACHINES`.
         dtype: "float16" or "float32" to store the weights so; None for the file as it is. A gallery belongs to the
             very file that is served, so it is left out if the file changes.
+        model_id: The model's repository on the Hub, to which the Space then links.
 
     Raises:
         FileNotFoundError: If one of the files is missing.
@@ -92,9 +103,13 @@ def build_bundle(
             _copy_gallery(files.gallery, (staged / WEIGHTS_NAME).with_name("gallery"), weights.sha256)
         if files.report is not None:
             _write_report(files.report, (staged / WEIGHTS_NAME).with_name("report"))
-        (staged / "README.md").write_text(
-            readme_text(_app_readme(), machine=machine, weights=served), encoding="utf-8"
+        readme = readme_text(
+            served,
+            machine=machine,
+            gallery=(staged / WEIGHTS_NAME).with_name("gallery").exists(),
+            model_id=model_id,
         )
+        (staged / "README.md").write_text(readme, encoding="utf-8")
         parameters = sum(parameter.numel() for parameter in weights.model.parameters())
         (staged / "MODEL_CARD.md").write_text(model_card(served, parameters=parameters), encoding="utf-8")
         _exchange(staged, target, before)
@@ -105,28 +120,39 @@ def app_text(torch: str) -> str:
     return _APP.replace("from cifar_space", f"{_ZEROGPU}from cifar_space") if torch == "zerogpu" else _APP
 
 
-def readme_text(readme: str, *, machine: Machine, weights: Weights) -> str:
-    """Returns the `README.md` of a bundle: the app's own, with what is true of this copy.
+def readme_text(
+    weights: Weights, *, machine: Machine, gallery: bool = False, model_id: str | None = None
+) -> str:
+    """Returns the `README.md` of a bundle, with the front matter that configures the Space.
 
-    Its front matter gets the version of Gradio that is installed here, and Python and hardware of the machine; its
-    title names CIFAR-10 only for those classes; a last section describes the weights.
-
-    Raises:
-        ValueError: If the README has no front matter.
+    Args:
+        weights: The model, whose classes and layers it names.
+        machine: The machine of the Space.
+        gallery: Whether the bundle has one.
+        model_id: The model's repository on the Hub; None without one.
     """
-    start, _, rest = readme.partition("---\n")
-    matter, end, body = rest.partition("\n---\n")
-    if start or not end:
-        raise ValueError("the app's README.md has no front matter between lines of ---")
-    fields = {"sdk_version": version("gradio"), "python_version": f'"{machine.python_version}"'}
-    if weights.spec.classes != CIFAR10.classes:
-        fields["title"] = "Classify and explain"
-    if machine.hardware:
-        fields["suggested_hardware"] = machine.hardware
-    lines = [line for line in matter.splitlines() if line.partition(":")[0] not in fields]
-    lines += [f"{name}: {value}" for name, value in fields.items()]
-    body = _IMAGE_LINE.sub("", body).rstrip()
-    return "---\n" + "\n".join(lines) + f"\n---\n{body}\n{_about(machine, weights)}"
+    template = package_files("cifar_space.publish") / "space.md.jinja"
+    # Not HTML, so nothing is escaped; names of classes may be anything.
+    environment = jinja2.Environment(  # noqa: S701
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters |= {
+        "json": lambda value: json.dumps(value, ensure_ascii=False),
+        "markdown": lambda text: re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", " ".join(text.split())),
+    }
+    cifar10 = weights.spec.classes == CIFAR10.classes
+    return environment.from_string(template.read_text(encoding="utf-8")).render(
+        title="CIFAR-10 classify and explain" if cifar10 else "Classify and explain",
+        gradio=version("gradio"),
+        machine=machine,
+        cifar10=cifar10,
+        dataset=DATASET,
+        model_id=model_id,
+        gallery=gallery,
+        classes=weights.spec.classes,
+        layers=list(cast(Mapping[str, Any], weights.model.cam_layers)),
+        sha256=weights.sha256,
+    )
 
 
 def _check_replaceable(target: Path) -> None:
@@ -173,15 +199,6 @@ def _package_folder(name: str) -> Path:
     return Path(str(package_files(name.replace("-", "_")))).resolve()
 
 
-def _app_readme() -> str:
-    readme = _package_folder("cifar-space").parents[1] / "README.md"
-    return (
-        readme.read_text(encoding="utf-8")
-        if readme.is_file()
-        else str(metadata("cifar-space").json["description"])
-    )
-
-
 def _write_weights(weights: Weights, source: Path, path: Path, dtype: str | None) -> Weights:
     if dtype is None or dtype == weights.dtype:
         shutil.copyfile(source, path)
@@ -226,19 +243,3 @@ def _relative(value: Any) -> Any:
             lambda found: found[1] + re.split(r"[\\/]", found[0].rstrip("\\/"))[-1], value
         )
     return value
-
-
-def _about(machine: Machine, weights: Weights) -> str:
-    lines = [
-        "",
-        "## This copy",
-        "",
-        f"Built by `cifar-space build` for {machine.about}, from the weights file with the SHA-256",
-        f"`{weights.sha256}`; its [model card](MODEL_CARD.md).",
-    ]
-    if machine.hardware:
-        lines += [
-            "It was tried with Python 3.12 and torch 2.11 on an ordinary machine, where `@spaces.GPU` does nothing;",
-            "on ZeroGPU itself it is untested.",
-        ]
-    return "\n".join(lines) + "\n"

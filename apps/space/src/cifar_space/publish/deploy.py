@@ -1,11 +1,11 @@
 """Uploading a bundle to the Hugging Face Hub as a Space."""
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from cifar_space.artifacts.test_images import DATASET, MOUNT
 from cifar_space.publish.bundle import TOP_NAMES, WEIGHTS_NAME
 
 # Of a bundle's own names: neither what Python leaves there nor what a person hides there.
@@ -45,6 +45,7 @@ def plan_deployment(bundle: str | os.PathLike[str], repo_id: str, *, private: bo
         FileNotFoundError: If it is no bundle.
         ValueError: If `repo_id` is not possible.
     """
+    import huggingface_hub
     import huggingface_hub.utils as hub
 
     if repo_id.count("/") != 1:
@@ -62,11 +63,20 @@ def plan_deployment(bundle: str | os.PathLike[str], repo_id: str, *, private: bo
     create: dict[str, Any] = {**space, "space_sdk": "gradio", "exist_ok": True}
     if private:
         create["private"] = True
-    hardware = re.search(
-        r"^suggested_hardware: (\S+)$", (folder / "README.md").read_text(encoding="utf-8"), re.MULTILINE
-    )
-    if hardware:
-        create["space_hardware"] = hardware[1]
+    front_matter = huggingface_hub.RepoCard.load(folder / "README.md", ignore_metadata_errors=True).data
+    if hardware := front_matter.get("suggested_hardware"):
+        create["space_hardware"] = hardware
+    gallery = (folder / WEIGHTS_NAME).with_name("gallery")
+    if DATASET in front_matter.get("datasets", []) and {path.name for path in gallery.glob("*")} == {
+        "gallery.npz"
+    }:
+        # The test images may not be uploaded; the Space reads or fetches them where they are.
+        create["space_volumes"] = [
+            huggingface_hub.Volume(
+                type="dataset", source=DATASET, mount_path=os.fspath(MOUNT), read_only=True
+            )
+        ]
+        create["space_variables"] = [{"key": "CIFAR_SPACE_FETCH_IMAGES", "value": "1"}]
     upload = {
         **space,
         "folder_path": os.fspath(bundle),
@@ -92,6 +102,30 @@ def find_token() -> str:
     return token
 
 
+def choose_machine(repo_id: str, *, endpoint: str | None = None, token: str | None = None) -> str:
+    """Returns the kind of machine that the account may have a Space on: "cpu", or "zerogpu" for a free account.
+
+    Raises:
+        DeployError: If there is no token, or the Hub cannot be reached or rejects it.
+    """
+    import huggingface_hub
+
+    api = huggingface_hub.HfApi(endpoint=endpoint, token=token or find_token())
+    try:
+        account = api.whoami()
+    except (_transport_error(), OSError, RuntimeError) as error:
+        raise DeployError(f"asking {api.endpoint} for the account failed: {error}") from error
+    own = account["type"] == "user" and repo_id.split("/")[0].lower() == account["name"].lower()
+    return "zerogpu" if own and not account.get("isPro") else "cpu"
+
+
+def _transport_error() -> type[Exception]:
+    """Returns the base of the Hub client's errors: huggingface_hub has changed its HTTP library more than once."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return cast(type[Exception], HfHubHTTPError.__bases__[0])
+
+
 def deploy(plan: Plan, *, endpoint: str | None = None, token: str | None = None) -> str:
     """Creates the Space if there is none, uploads the bundle, and returns the Space's address.
 
@@ -105,18 +139,15 @@ def deploy(plan: Plan, *, endpoint: str | None = None, token: str | None = None)
             is asked for and there is a public one of that name.
     """
     import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError
 
     api = huggingface_hub.HfApi(endpoint=endpoint, token=token or find_token())
     space = plan.create_repo["repo_id"]
-    # The base of its client's errors: huggingface_hub has changed its HTTP library more than once.
-    transport_error = cast(type[Exception], HfHubHTTPError.__bases__[0])
     try:
         address = api.create_repo(**plan.create_repo)
         public = plan.create_repo.get("private") and not api.repo_info(space, repo_type="space").private
         if not public:
             api.upload_folder(**plan.upload_folder)
-    except (transport_error, OSError, RuntimeError) as error:
+    except (_transport_error(), OSError, RuntimeError) as error:
         raise DeployError(f"deploying {space} to {api.endpoint} failed: {error}") from error
     if public:
         raise DeployError(

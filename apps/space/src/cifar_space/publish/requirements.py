@@ -1,8 +1,10 @@
 """The machines that a bundle can be built for: hardware, Python and exact versions of packages."""
 
-import re
 from dataclasses import dataclass
-from importlib.metadata import requires, version
+from importlib.metadata import PackageNotFoundError, distribution
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 #: The distributions whose sources a bundle holds.
 VENDORED = ("cifar-models", "cifar-explain", "cifar-space")
@@ -31,36 +33,63 @@ MACHINES = {
 # The newest torch that ZeroGPU lists, and the torchvision that is built for it.
 _ZEROGPU_VERSIONS = {"torch": "2.11.0", "torchvision": "0.26.0"}
 
+# The machine of a Space, for which the packages' own requirements are evaluated.
+_SPACE = {
+    "python_version": "3.12",
+    "python_full_version": "3.12.12",
+    "implementation_name": "cpython",
+    "platform_python_implementation": "CPython",
+    "os_name": "posix",
+    "sys_platform": "linux",
+    "platform_system": "Linux",
+    "platform_machine": "x86_64",
+}
 
-def direct_requirements() -> dict[str, str]:
-    """Returns the installed version of each distribution that the vendored sources import, by name.
+# Each build of torch pins its own.
+_CUDA = ("cuda-", "nvidia-", "triton")
 
-    torchvision is among them, since grad-cam imports it and it must be of the same build as torch.
 
-    >>> list(direct_requirements())
-    ['grad-cam', 'gradio', ..., 'torch', 'torchvision', 'typer']
+def installed_versions() -> dict[str, str]:
+    """Returns the installed version of each distribution that the vendored sources need, directly or not, by name.
+
+    Packages that only a Space's Python would have are missing. So are those of CUDA.
+
+    >>> list(installed_versions())[:2]
+    ['annotated-doc', 'annotated-types']
     """
-    names = {"torchvision"}
-    for vendored in VENDORED:
-        for line in requires(vendored) or ():
-            requirement, _, marker = line.partition(";")
-            if "extra" not in marker:
-                names.add(re.split(r"[^\w.-]", requirement.strip(), maxsplit=1)[0].lower())
-    # A local part such as +cpu names the build of this machine, not of the one to come.
-    return {name: version(name).partition("+")[0] for name in sorted(names - set(VENDORED))}
+    found: dict[str, str] = {}
+    seen: set[tuple[str, str]] = set()
+    # grad-cam imports torchvision, which must be of the same build as torch.
+    waiting = [(name, "") for name in (*VENDORED, "torchvision")]
+    while waiting:
+        name, extra = one = waiting.pop()
+        if one in seen or name.startswith(_CUDA):
+            continue
+        seen.add(one)
+        try:
+            installed = distribution(name)
+        except PackageNotFoundError:
+            continue
+        # A local part such as +cpu names the build of this machine, not of the one to come.
+        found[name] = installed.version.partition("+")[0]
+        for requirement in map(Requirement, installed.requires or ()):
+            if requirement.marker is None or requirement.marker.evaluate({**_SPACE, "extra": extra}):
+                needed = canonicalize_name(requirement.name)
+                waiting += [(needed, wanted) for wanted in ("", *requirement.extras)]
+    return {name: found[name] for name in sorted(found.keys() - set(VENDORED))}
 
 
 def requirements_text(torch: str) -> str:
-    """Returns the `requirements.txt` of a bundle for a machine of this name.
+    """Returns the `requirements.txt` of a bundle for a machine of this name: the exact version of every package.
 
     Raises:
         ValueError: If there is no such kind.
 
-    >>> requirements_text("zerogpu").splitlines()[-4:]
-    ['torch==2.11.0', 'torchvision==0.26.0', 'typer==...', 'spaces']
+    >>> requirements_text("zerogpu").splitlines()[-1]
+    'spaces'
     """
     machine = find_machine(torch)
-    pins = direct_requirements()
+    pins = installed_versions()
     lines = [f"# For {machine.about}. Python {machine.python_version}."]
     if torch == "cpu":
         lines.append(f"--extra-index-url {_CPU_INDEX}")

@@ -10,6 +10,7 @@ from cifar_explain import Gallery, read_gallery
 from cifar_models import Weights, load_weights
 from cifar_space.artifacts.files import Report, ServedFiles, of_weights, read_report
 from cifar_space.artifacts.model_facts import gather_facts
+from cifar_space.artifacts.test_images import with_test_images
 from cifar_space.service.engine import Engine
 from cifar_space.service.misclassified import Misclassified
 from cifar_space.service.requests import (
@@ -155,9 +156,10 @@ def load_service(files: ServedFiles | str | os.PathLike[str], *, limits: Limits 
     """
     served = files if isinstance(files, ServedFiles) else of_weights(files)
     weights = load_weights(served.weights)
+    gallery = read_gallery(served.gallery, weights_sha256=weights.sha256) if served.gallery else None
     service = Service(
         weights,
-        gallery=read_gallery(served.gallery, weights_sha256=weights.sha256) if served.gallery else None,
+        gallery=gallery and with_test_images(gallery, served.images, fetch=served.fetch_images),
         report=read_report(served.report) if served.report else None,
         gallery_command=served.gallery_command,
         limits=limits,

@@ -12,6 +12,7 @@ import gradio as gr
 from cifar_models import CIFAR10
 from cifar_space.artifacts.files import Example, built_in_examples, write_examples
 from cifar_space.service.service import Service
+from cifar_space.ui import without_proxies
 from cifar_space.ui.page import build_page
 from cifar_space.views.render import STYLE_SHEET
 
@@ -39,23 +40,24 @@ def start(service: Service, *, host: str, port: int | None) -> gr.Blocks:
     try:
         page = build_page(service, examples)
         weakref.finalize(page, shutil.rmtree, folder, ignore_errors=True)
-        page.launch(
-            server_name=f"[{host}]" if ":" in host else host,
-            server_port=port,
-            prevent_thread_lock=True,
-            quiet=True,
-            share=False,
-            ssr_mode=False,
-            run_history=False,
-            enable_monitoring=False,
-            # An exception's own words instead of nothing: so a program learns why its file was rejected.
-            show_error=True,
-            footer_links=["api"],
-            max_file_size=service.limits.file_bytes,
-            allowed_paths=[str(path) for path in (*(example.path for example in examples), *figures)],
-            theme=make_theme(),
-            css_paths=STYLE_SHEET,
-        )
+        with without_proxies():
+            page.launch(
+                server_name=f"[{host}]" if ":" in host else host,
+                server_port=port,
+                prevent_thread_lock=True,
+                quiet=True,
+                share=False,
+                ssr_mode=False,
+                run_history=False,
+                enable_monitoring=False,
+                # An exception's own words instead of nothing: so a program learns why its file was rejected.
+                show_error=True,
+                footer_links=["api"],
+                max_file_size=service.limits.file_bytes,
+                allowed_paths=[str(path) for path in (*(example.path for example in examples), *figures)],
+                theme=make_theme(),
+                css_paths=STYLE_SHEET,
+            )
     except Exception as error:  # Gradio's own are many, and so are those of its HTTP client
         raise OSError(_why_not(host, port, error)) from error
     return page
