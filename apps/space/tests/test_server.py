@@ -256,7 +256,9 @@ def test_a_model_without_errors_offers_nothing_to_choose_from(run_service: Servi
     )
     with serve(Service(run_service.weights, gallery=gallery)) as page:
         assert "every image is classified correctly" in parts_of(page)["errors"].value
-        (count,) = (part for part in page.blocks.values() if getattr(part, "label", None) == "How many")
+        (count,) = (
+            part for part in page.blocks.values() if getattr(part, "label", None) == "Number of errors"
+        )
         around = count
         while around.visible and around.parent is not None:
             around = around.parent

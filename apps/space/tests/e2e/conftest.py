@@ -75,7 +75,7 @@ def open_page(browser: Any, url: str) -> Iterator[Open]:
             lambda request: hosts.add(request.url.partition("://")[2].partition("/")[0].partition(":")[0]),
         )
         page.goto(f"{address}?__theme={theme}")
-        page.locator("#results .notice").wait_for()
+        page.locator("#results :is(.notice, .card)").first.wait_for()
         # The page's scripts are there once the place for pictures takes some.
         page.locator("#pictures input[type=file]").first.wait_for(state="attached")
         return page

@@ -43,12 +43,12 @@ def pictures(tmp_path: Path) -> list[Path]:
 
 
 def test_an_example_is_classified_and_explained(page: Any) -> None:
-    expect(page.locator("#results .notice")).to_contain_text("Add an image")
+    expect(page.locator("#results")).to_contain_text("An example.")
     take_example(page)
     expect(page.locator("#results .bars li")).to_have_count(3)
     expect(page.locator("#results .heat")).to_have_count(layers(page).count())
     expect(page.locator("#results figcaption").first).to_have_text("input 32x32")
-    expect(page.locator("#results .card")).to_contain_text("calibrated")
+    expect(page.locator("#results .card")).to_contain_text("before calibration")
     # Another example takes the place of the first.
     before = page.locator("#results h3").inner_text()
     page.locator("#examples .grid-container button").nth(1).click()
@@ -90,7 +90,7 @@ def test_maps_on_and_off_by_layer_method_and_class(page: Any) -> None:
 
     choose(page, "Method", "LayerCAM")
     expect(heat.first).not_to_have_attribute("src", first)
-    choose(page, "Evidence for", "ship")
+    choose(page, "Class to explain", "ship")
     expect(page.locator("#results .card header")).to_contain_text("evidence for ship")
 
     layers(page).first.uncheck()
@@ -130,7 +130,7 @@ def test_several_pictures_of_which_some_are_explained(page: Any, pictures: list[
     upload(page, *pictures)
     expect(page.locator("#results .card")).to_have_count(3)
     expect(page.locator("#results .card:has(.heat)")).to_have_count(3)
-    page.get_by_label("number input for Images to explain").fill("1")
+    page.get_by_label("number input for Number of images to explain").fill("1")
     page.keyboard.press("Tab")
     expect(page.locator("#results .card:has(.heat)")).to_have_count(1)
     expect(page.locator("#results .card").first.locator(".heat").first).to_be_visible()
@@ -189,7 +189,7 @@ def test_clipboard_and_webcam(page: Any) -> None:
     page.locator("#pictures").get_by_label("Paste from clipboard").click()
     expect(page.locator("#results .card")).to_have_count(1)
     page.locator("#pictures").get_by_label("Clear").click()
-    expect(page.locator("#results .notice")).to_be_visible()
+    expect(page.locator("#results")).to_contain_text("An example.")
     page.locator("#pictures").get_by_label("Capture from camera").click()
     page.get_by_text("Click to Access Webcam").click()
     # There is a picture to take once the camera runs.
@@ -221,7 +221,7 @@ def test_controls_have_names_and_can_be_reached(page: Any, run_service: Service)
         "Show class activation maps",
         *run_service.layers,
         "Method",
-        "Evidence for",
+        "Class to explain",
         "Opacity",
     ):
         assert re.search(name, told), f"{name} cannot be reached: {sorted(reached)}"

@@ -97,7 +97,7 @@ def test_order_count_and_pages(tab: Any, run_service: Service) -> None:
     expect(tab.locator("#errors .said dd:nth-of-type(3)").first).to_have_text(f"{losses[0]:.2f}")
     assert numbers(tab) != first
 
-    tab.get_by_label("at random").check()
+    tab.get_by_label("random", exact=True).check()
     seed = tab.get_by_label("Seed of the random order")
     expect(seed).to_be_visible()
     drawn = numbers(tab)
@@ -107,7 +107,7 @@ def test_order_count_and_pages(tab: Any, run_service: Service) -> None:
     expect(tab.locator("#errors .tile figcaption").first).not_to_have_text(drawn[0])
 
     total = len(run_service.misclassified.errors)
-    fill(tab, "How many", total)
+    fill(tab, "Number of errors", total)
     pages = -(-total // PAGE_SIZE)
     expect(tab.get_by_label(f"Page 1 of {pages}")).to_have_value("1")
     expect(tab.get_by_role("button", name="Previous")).to_be_disabled()
@@ -115,9 +115,7 @@ def test_order_count_and_pages(tab: Any, run_service: Service) -> None:
     for number in range(2, pages + 1):
         tab.get_by_role("button", name="Next").click()
         expect(tab.get_by_label(f"Page {number} of {pages}")).to_have_value(str(number))
-        expect(tab.locator("#errors [role=status]")).to_contain_text(
-            f"Images {(number - 1) * PAGE_SIZE + 1} to"
-        )
+        expect(tab.locator("#errors [role=status]")).to_contain_text(f"{(number - 1) * PAGE_SIZE + 1} to")
         seen |= set(numbers(tab))
     assert len(seen) == total
     expect(tab.get_by_role("button", name="Next")).to_be_disabled()
@@ -127,10 +125,8 @@ def test_order_count_and_pages(tab: Any, run_service: Service) -> None:
         box.fill(typed)
         box.press("Enter")
         expect(tab.get_by_label(f"Page {number} of {pages}")).to_have_value(str(number))
-        expect(tab.locator("#errors [role=status]")).to_contain_text(
-            f"Images {(number - 1) * PAGE_SIZE + 1} to"
-        )
-    fill(tab, "How many", 3)
+        expect(tab.locator("#errors [role=status]")).to_contain_text(f"{(number - 1) * PAGE_SIZE + 1} to")
+    fill(tab, "Number of errors", 3)
     expect(tab.locator("#errors .tile")).to_have_count(3)
     expect(tab.get_by_role("button", name="Next")).to_be_hidden()
 
@@ -144,7 +140,7 @@ def test_off_and_on(tab: Any) -> None:
 
 
 def test_maps_for_both_classes_with_opacity(tab: Any, run_service: Service) -> None:
-    fill(tab, "How many", 2)
+    fill(tab, "Number of errors", 2)
     tab.get_by_label("Show class activation maps").last.check()
     heat = tab.locator("#errors .heat")
     expect(heat).to_have_count(4)

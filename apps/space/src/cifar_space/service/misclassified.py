@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_explain import METHODS, Errors, Gallery, confusion_matrix
+from cifar_explain import METHODS, Errors, Gallery, apply_temperature, confusion_matrix
 from cifar_space.service.engine import Engine
 from cifar_space.service.requests import (
     ANY,
@@ -36,7 +36,6 @@ class Misclassified:
 
     Attributes:
         errors: All errors.
-        has_images: Whether the gallery has the images.
         matrix: Number of images by true class (row) and predicted class (column), `(K, K)`.
     """
 
@@ -47,12 +46,20 @@ class Misclassified:
             )
         self.gallery = gallery
         self.errors = gallery.errors
-        self.has_images = gallery.images is not None
         self.matrix = confusion_matrix(
             gallery.labels, gallery.probabilities.argmax(axis=1), classes=len(engine.classes)
         )
         self._engine = engine
         self._limits = limits
+
+    @property
+    def has_images(self) -> bool:
+        """Whether the gallery has the images."""
+        return self.gallery.images is not None
+
+    def add_images(self, images: NDArray[np.uint8]) -> None:
+        """Adds the images that the gallery lacks, those of its `tiles`."""
+        self.gallery = dataclasses.replace(self.gallery, images=images)
 
     def page(self, options: MisclassifiedOptions, *, progress: Progress | None = None) -> MisclassifiedPage:
         """Returns one page of the requested errors; maps are computed for its images only.
@@ -132,6 +139,10 @@ class Misclassified:
         names, human = self._engine.classes, self.gallery.human
         index, label = int(errors.indices[number]), int(errors.labels[number])
         position = int(np.searchsorted(self.errors.indices, index))
+        calibrated = None
+        if (detector := self._engine.ood_detector) is not None:
+            row = apply_temperature(self.gallery.probabilities[index][None], detector.temperature)[0]
+            calibrated = (float(row[int(errors.predictions[number])]), float(row[label]))
         votes = None
         if human is not None and human.votes is not None:
             shares = human.votes[position]
@@ -148,4 +159,5 @@ class Misclassified:
             votes=votes,
             verdict=None if human is None else human.verdicts[position],
             recheck=None if human is None else human.rechecks[position],
+            calibrated=calibrated,
         )

@@ -161,6 +161,7 @@ class MisclassifiedImage:
         verdict: One of `cifar_explain.VERDICTS`; None if nobody was asked.
         recheck: Result of re-checking the label; None if it was not re-checked.
         maps: Evidence for the predicted and for the true class, `(2, size, size)` in [0, 1]; None without maps.
+        calibrated: The two probabilities, calibrated; None if no temperature is known.
     """
 
     index: int
@@ -174,6 +175,7 @@ class MisclassifiedImage:
     verdict: str | None
     recheck: Recheck | None
     maps: NDArray[np.float32] | None = None
+    calibrated: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -91,6 +91,7 @@ def _described(image: MisclassifiedImage, opacity: float) -> dict[str, Any]:
         "image": None if seen is None else png_uri(seen),
         "votes": None if image.votes is None else dict(image.votes),
         "recheck": None if image.recheck is None else asdict(image.recheck),
+        "calibrated": None if image.calibrated is None else list(image.calibrated),
         "maps": None
         if maps is None
         else {

@@ -93,7 +93,7 @@ def picture_controls(
 
 
 def classify_controls(
-    classes: Sequence[str], layers: Sequence[str], limits: Limits, *, note: str
+    classes: Sequence[str], layers: Sequence[str], limits: Limits, *, opacity: gr.Slider, note: str
 ) -> Controls:
     """Returns the controls of the answers, with a note on maps. Call it within `gr.Blocks`."""
     default, most = Options(), largest_top(classes)
@@ -106,18 +106,25 @@ def classify_controls(
             target = gr.Dropdown(
                 [("the predicted class", PREDICTED), *((name, name) for name in classes)],
                 value=default.target,
-                label="Evidence for",
+                label="Class to explain",
             )
             explained = gr.Slider(
-                1, limits.pictures, value=default.explained, step=1, label="Images to explain"
+                1, limits.pictures, value=default.explained, step=1, label="Number of images to explain"
             )
-            opacity = _opacity_control(note)
+            gr.HTML(note, elem_classes=["paper", "note"])
     of = {"top": top, "explain": explain, "layers": chosen, "method": method, "target": target}
     return Controls({**of, "explained": explained}, opacity, details)
 
 
 def misclassified_controls(
-    classes: Sequence[str], layers: Sequence[str], *, errors: int, images: bool, page: gr.Number, note: str
+    classes: Sequence[str],
+    layers: Sequence[str],
+    *,
+    errors: int,
+    images: bool,
+    page: gr.Number,
+    opacity: gr.Slider,
+    note: str,
 ) -> tuple[gr.Checkbox, Controls]:
     """Returns the switch of the misclassified images, and their controls. Call it within `gr.Blocks`.
 
@@ -127,6 +134,7 @@ def misclassified_controls(
         errors: Number of errors.
         images: Whether their images are there; without them there are no maps either.
         page: The control of the page, which stands elsewhere.
+        opacity: That of the maps, which stands beside them.
         note: HTML on maps.
     """
     default = MisclassifiedOptions()
@@ -135,13 +143,13 @@ def misclassified_controls(
         shown = gr.Checkbox(True, label="Show misclassified images")
         # A slider needs two values, even where there is one error or none.
         count = gr.Slider(
-            1, max(errors, 2), value=max(1, min(default.count, errors)), step=1, label="How many"
+            1, max(errors, 2), value=max(1, min(default.count, errors)), step=1, label="Number of errors"
         )
         order = gr.Radio(
             [
                 ("most confident first", "confidence"),
                 ("greatest loss first", "loss"),
-                ("at random", "chance"),
+                ("random", "chance"),
             ],
             value=default.order,
             label="Order",
@@ -156,9 +164,16 @@ def misclassified_controls(
         with gr.Column(visible=False) as details:
             layer = gr.Dropdown(list(layers), value=layers[-1], label="Layer")
             method = _method_control()
-            opacity = _opacity_control(note)
+            gr.HTML(note, elem_classes=["paper", "note"])
     of = {"count": count, "page": page, "order": order, "seed": seed, "true": true, "predicted": predicted}
     return shown, Controls({**of, "explain": explain, "layer": layer, "method": method}, opacity, details)
+
+
+def opacity_control(*, visible: bool = True) -> gr.Slider:
+    """Returns the control of the maps' opacity, which stays in view beside them. Call it within `gr.Blocks`."""
+    return gr.Slider(
+        0, 1, value=0.5, step=0.05, label="Opacity of the maps", elem_classes="opacity", visible=visible
+    )
 
 
 def endpoint(
@@ -264,9 +279,3 @@ def clamped(bounds: Mapping[int, tuple[int, int, int]]) -> str:
 
 def _method_control() -> gr.Dropdown:
     return gr.Dropdown(_METHOD_CHOICES, value=Options().method, label="Method")
-
-
-def _opacity_control(note: str) -> gr.Slider:
-    opacity = gr.Slider(0, 1, value=0.5, step=0.05, label="Opacity of the maps")
-    gr.HTML(note, elem_classes=["paper", "note"])
-    return opacity

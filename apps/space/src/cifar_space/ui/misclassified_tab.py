@@ -6,6 +6,8 @@ from typing import Any
 
 import gradio as gr
 
+from cifar_models import CIFAR10
+from cifar_space.artifacts.test_images import fetch_test_images
 from cifar_space.service.misclassified import Misclassified
 from cifar_space.service.requests import ANY, LARGEST_SEED, MisclassifiedOptions, RequestError
 from cifar_space.service.serialize import describe_misclassified
@@ -18,6 +20,7 @@ from cifar_space.ui.controls import (
     endpoint,
     keep_whole,
     misclassified_controls,
+    opacity_control,
     set_style,
     show_while,
 )
@@ -25,7 +28,12 @@ from cifar_space.views.render import maps_note, matrix, missing, notice, tiles
 
 _NO_IMAGES = '<p class="about">The probabilities of all errors are here, but not their images.</p>'
 _HIDDEN = "Misclassified images are switched off."
-# Runs in the browser.
+# These run in the browser.
+_TO_TOP = """() => {
+  const errors = document.querySelector('#errors');
+  const { top } = errors.getBoundingClientRect();
+  if (top < 0 || top > innerHeight) errors.scrollIntoView({block: 'start'});
+}"""
 _CHOOSE_CELL = """
 element.addEventListener('click', (event) => {
   const cell = event.target.closest('button[data-true]');
@@ -49,14 +57,14 @@ element.addEventListener('keydown', (event) => {
 """
 
 
-def misclassified_tab(service: Service) -> None:
+def misclassified_tab(service: Service, blocks: gr.Blocks) -> None:
     """Builds the tab and connects it; its endpoint is `/misclassified`. Call it within a `gr.Tab`."""
     known = service.misclassified
     if known is None:
         html = missing("gallery", service.gallery_command, service.report, service.classes)
         gr.HTML(html, elem_classes="paper")
         with gr.Column(visible=False):
-            _connect_api(service, _controls(service, _page_control())[1])
+            _connect_api(service, _controls(service, _page_control(), opacity_control())[1])
         return
     options = MisclassifiedOptions()
     first = known.page(dataclasses.replace(options, count=max(1, min(options.count, len(known.errors)))))
@@ -72,31 +80,72 @@ def misclassified_tab(service: Service) -> None:
                 elem_classes="paper",
                 js_on_load=_CHOOSE_CELL,
             )
-        # Without errors there is nothing to choose from.
-        with gr.Column(elem_classes="asked", visible=bool(known.errors)):
-            shown, controls = _controls(service, page)
         with gr.Column(elem_classes="found"):
             no_images = gr.HTML(_NO_IMAGES, elem_classes="paper", visible=not known.has_images)
+            fetch = gr.Button(
+                "Show the images (24 MB from Hugging Face)",
+                elem_id="fetch",
+                visible=not known.has_images
+                and known.gallery.split == "test"
+                and service.classes == CIFAR10.classes,
+            )
+            opacity = opacity_control(visible=False)
             results = gr.HTML(tiles(first), elem_id="errors", elem_classes="paper")
             with gr.Row(elem_id="pager", visible=first.pages > 1) as pager:
                 back = gr.Button("Previous", size="md", interactive=False)
                 page.render()  # type: ignore[no-untyped-call]
                 forward = gr.Button("Next", size="md")
             figure = gr.HTML(substitute, elem_id="instead", elem_classes="paper", visible=bool(substitute))
-    # Nothing of the errors is left when they are switched off.
-    for part in (no_images, figure):
-        if part.visible:
-            show_while(shown, part)
+        # Without errors there is nothing to choose from.
+        with gr.Column(elem_classes="asked", visible=bool(known.errors)):
+            shown, controls = _controls(service, page, opacity)
     show_while(controls.of["explain"], controls.details)
+    show_while(controls.of["explain"], opacity)
     keep_whole(controls.of["count"], controls.of["seed"])
     set_style(controls.opacity, "--tile-opacity")
     order, seed = controls.of["order"], controls.of["seed"]
     order.change(lambda order: gr.update(visible=order == "chance"), inputs=order, outputs=seed, **QUIET)  # type: ignore[attr-defined]
-    _connect_page(service, known, shown, controls, (table, results, pager, back, forward))
+    begin = _connect_page(service, known, shown, controls, (table, results, pager, back, forward))
+    if not known.has_images:
+        _connect_images(known, shown, controls, (no_images, fetch, figure), begin, blocks)
     _connect_api(service, controls)
 
 
-def _controls(service: Service, page: gr.Number) -> tuple[gr.Checkbox, Controls]:
+def _connect_images(
+    known: Misclassified,
+    shown: gr.Checkbox,
+    controls: Controls,
+    substitutes: tuple[gr.HTML, gr.Button, gr.HTML],
+    begin: dict[str, Any],
+    blocks: gr.Blocks,
+) -> None:
+    """Lets the images appear once they are fetched, also for visitors who come later."""
+    parts = [part for part in substitutes if part.visible]
+
+    def update(on: bool) -> list[Any]:
+        there = known.has_images
+        return [gr.update(visible=there), *(gr.update(visible=on and not there) for _ in parts)]
+
+    def fetch(
+        on: bool,
+        progress: gr.Progress = gr.Progress(track_tqdm=True),  # noqa: B008 - Gradio finds it as this default
+    ) -> list[Any]:
+        try:
+            if not known.has_images:
+                known.add_images(fetch_test_images(known.gallery))
+        except (OSError, ValueError) as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        return update(on)
+
+    outputs = [controls.of["explain"], *parts]
+    substitutes[1].click(
+        fetch, inputs=shown, outputs=outputs, concurrency_limit=1, api_visibility="private"
+    ).success(**begin)
+    shown.change(update, inputs=shown, outputs=outputs, **QUIET)
+    blocks.load(update, inputs=shown, outputs=outputs, **QUIET).then(**begin)
+
+
+def _controls(service: Service, page: gr.Number, opacity: gr.Slider) -> tuple[gr.Checkbox, Controls]:
     known = service.misclassified
     return misclassified_controls(
         service.classes,
@@ -104,6 +153,7 @@ def _controls(service: Service, page: gr.Number) -> tuple[gr.Checkbox, Controls]
         errors=len(known.errors) if known else 0,
         images=known is not None and known.has_images,
         page=page,
+        opacity=opacity,
         note=maps_note(judged=service.report is not None and "faithfulness" in service.report.figures),
     )
 
@@ -122,7 +172,8 @@ def _connect_page(
     shown: gr.Checkbox,
     controls: Controls,
     filled: tuple[gr.HTML, gr.HTML, gr.Row, gr.Button, gr.Button],
-) -> None:
+) -> dict[str, Any]:
+    """Connects the controls; returns the event's arguments that show the first page of what they ask for."""
     table, results, pager, back, forward = filled
     of = controls.of
     inputs: list[Any] = [shown, *controls.inputs(MisclassifiedOptions).values()]
@@ -175,16 +226,22 @@ def _connect_page(
     triggers = [control.change for control in inputs if control not in (of["page"], *classes)]
     gr.on([*triggers, *(control.input for control in classes)], begin, trigger_mode="always_last", **asked)
     of["page"].submit(showing(lambda page: page), **asked)  # type: ignore[attr-defined]
-    back.click(showing(lambda page: page - 1), **asked)
-    forward.click(showing(lambda page: page + 1), **asked)
+    back.click(showing(lambda page: page - 1), **asked).then(None, js=_TO_TOP)
+    forward.click(showing(lambda page: page + 1), **asked).then(None, js=_TO_TOP)
 
-    def choose(true: str, predicted: str, event: gr.SelectData) -> tuple[str, str]:
+    def choose(true: str, predicted: str, count: int | None, event: gr.SelectData) -> tuple[str, str, int]:
         names = [*service.classes, ANY]
         clicked = (names[event.index[0]], names[event.index[1]])
+        count = count or default.count
         # A second click on the same cell releases it.
-        return (ANY, ANY) if clicked == (true, predicted) else clicked
+        if clicked == (true, predicted):
+            return ANY, ANY, count
+        wanted = [None if name == ANY else name for name in clicked]
+        return *clicked, max(count, len(known.errors.filtered(true=wanted[0], predicted=wanted[1])))
 
-    table.select(choose, inputs=classes, outputs=classes, **QUIET).then(begin, **asked)
+    chosen = [*classes, of["count"]]
+    table.select(choose, inputs=chosen, outputs=chosen, **QUIET).then(begin, **asked).then(None, js=_TO_TOP)
+    return {"fn": begin, **asked}
 
 
 def _connect_api(service: Service, controls: Controls) -> None:

@@ -35,7 +35,7 @@ def build_page(service: Service, examples: Sequence[Example]) -> gr.Blocks:
             with gr.Tab("Classify", id="classify"):
                 classify_tab(service, examples)
             with gr.Tab("Misclassified", id="misclassified"):
-                misclassified_tab(service)
+                misclassified_tab(service, page)
             with gr.Tab("Model", id="model"):
                 gr.HTML(model_page(service.facts, service.report), elem_id="model", elem_classes="paper")
                 endpoint(

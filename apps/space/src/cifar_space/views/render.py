@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cifar_explain import VERDICTS, OODDetector, heat_colours, upsample_map
 from cifar_models import CIFAR10
+from cifar_models.weights.card import TEST_ACCURACIES
 from cifar_space.artifacts.files import Report
 from cifar_space.artifacts.model_facts import USE, Facts
 from cifar_space.service.requests import ANY, PAGE_SIZE, Answer, MisclassifiedPage, RejectedFile
@@ -26,9 +27,7 @@ _WORDS = dict(enumerate(["two", "three", "four", "five", "six", "seven", "eight"
 
 # Titles of the metrics of `cifar-train`; others are shown under their own names.
 _METRICS = {
-    "test_accuracy": "test accuracy",
-    "test_accuracy_flip": "with TTA: flip",
-    "test_accuracy_tta": "with TTA: flip and shifts",
+    **TEST_ACCURACIES,
     "test_loss": "test loss",
     "val_accuracy": "validation accuracy",
     "val_loss": "validation loss",
@@ -95,9 +94,15 @@ def maps_note(*, judged: bool) -> str:
     return _render("notes.html", ood_detector=None, judged=judged)
 
 
-def cards(outcomes: Sequence[Answer | RejectedFile], *, no_layer: bool = False) -> str:
-    """Returns the answers, a card for each image in their order; with `no_layer` under a request for a layer."""
-    return _render("cards.html", outcomes=outcomes, no_layer=no_layer)
+def cards(outcomes: Sequence[Answer | RejectedFile], *, no_layer: bool = False, example: bool = False) -> str:
+    """Returns the answers, a card for each image in their order.
+
+    Args:
+        outcomes: The answers.
+        no_layer: Whether to ask for a layer.
+        example: Whether they are of an example that nobody chose.
+    """
+    return _render("cards.html", outcomes=outcomes, no_layer=no_layer, example=example)
 
 
 def matrix(counts: NDArray[np.int64], names: Sequence[str], *, true: str = ANY, predicted: str = ANY) -> str:
