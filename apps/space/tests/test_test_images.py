@@ -15,7 +15,16 @@ import pytest
 from PIL import Image
 
 from cifar_explain import Gallery, read_gallery
-from cifar_space import built_in, example_paths, load_service, of_run
+from cifar_models import load_weights
+from cifar_space import (
+    MisclassifiedOptions,
+    RequestError,
+    Service,
+    built_in,
+    example_paths,
+    load_service,
+    of_run,
+)
 from cifar_space.artifacts import test_images
 from cifar_space.artifacts.test_images import TEST_FILE, fetch_test_images, find_test_images
 
@@ -146,3 +155,17 @@ def test_the_real_file_has_the_examples_at_their_indices() -> None:
     for path in example_paths():
         with Image.open(path) as image:
             assert np.array_equal(images[int(path.stem.rpartition("-")[2])], image)
+
+
+def test_images_added_later_are_shown_and_explained(gallery: Gallery, run_folder: Path) -> None:
+    weights = load_weights(run_folder / "model.safetensors")
+    service = Service(weights, gallery=dataclasses.replace(gallery, images=None))
+    options = MisclassifiedOptions(count=2, explain=True)
+    with pytest.raises(RequestError, match="no images"):
+        service.misclassified_page(options)
+    assert gallery.images is not None
+    service.misclassified.add_images(gallery.images)
+    whole = Service(weights, gallery=gallery).misclassified_page(options)
+    for got, expected in zip(service.misclassified_page(options).images, whole.images, strict=True):
+        assert np.array_equal(got.seen, expected.seen)
+        assert np.array_equal(got.maps, expected.maps)

@@ -55,6 +55,26 @@ def test_an_example_is_classified_and_explained(page: Any) -> None:
     expect(page.locator("#results h3")).not_to_have_text(before)
 
 
+def test_a_bar_chooses_the_class_of_the_maps(page: Any) -> None:
+    expect(page.locator("#results .card")).to_have_count(1)
+    bar = page.locator("#results .bars button").nth(1)
+    name = bar.get_attribute("data-class")
+    bar.click()
+    expect(page.locator("#results header")).to_contain_text(f"evidence for {name}")
+    expect(bar).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_label("Class to explain")).to_have_value(name)
+
+
+@pytest.mark.parametrize(("width", "height", "theme"), [(1366, 650, "light"), (390, 664, "dark")])
+def test_opacity_stays_in_view_beside_the_maps(open_page: Any, width: int, height: int, theme: str) -> None:
+    page = open_page(width=width, height=height, theme=theme)
+    heat = page.locator("#results .heat").last
+    heat.evaluate("element => element.scrollIntoView({block: 'center'})")
+    expect(heat).to_be_in_viewport()
+    expect(page.get_by_label("range slider for Opacity of the maps").first).to_be_in_viewport()
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
 def test_top_classes_are_1_to_10_and_never_11(page: Any) -> None:
     take_example(page)
     number = page.get_by_label("number input for Top classes")
@@ -118,7 +138,7 @@ def test_opacity_changes_the_picture_and_asks_nobody(page: Any) -> None:
     page.on("request", lambda request: asked.append(request.url) if request.url.startswith("http") else None)
     seen = [stack.screenshot()]
     for value in ("0", "1"):
-        page.locator("#options").get_by_label("number input for Opacity").fill(value)
+        page.locator(".found").get_by_label("number input for Opacity").first.fill(value)
         page.keyboard.press("Tab")
         expect(page.locator("#results .heat").last).to_have_css("opacity", value)
         seen.append(stack.screenshot())

@@ -1,10 +1,13 @@
 """The second tab, as a visitor uses it."""
 
+import dataclasses
 import re
 from typing import Any
 
 import pytest
 
+from cifar_explain import Gallery, read_gallery
+from cifar_models import load_weights
 from cifar_space import PAGE_SIZE, MisclassifiedOptions, Service
 
 expect = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed").expect
@@ -184,3 +187,35 @@ def test_people_and_verdicts(tab: Any, run_service: Service) -> None:
     cell(tab, int(errors.labels[index]), int(errors.predictions[index])).click()
     tile = tab.locator(f"#errors .tile:has-text('no. {errors.indices[index]}')").first
     expect(tile).to_contain_text("Label re-checked: 1 of 5 people")
+
+
+def test_images_appear_at_a_press_and_for_later_visitors(
+    open_page: Any, serve: Any, run_folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = read_gallery(run_folder / "gallery")
+    weights = load_weights(run_folder / "model.safetensors")
+    answers: list[Any] = [OSError("no network"), gallery.images]
+
+    def fetch(_: Gallery) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("cifar_space.ui.misclassified_tab.fetch_test_images", fetch)
+    with serve(Service(weights, gallery=dataclasses.replace(gallery, images=None))) as served:
+        page = open_page(served.local_url)
+        page.get_by_role("tab", name="Misclassified").click()
+        press = page.get_by_role("button", name="Show the images (24 MB from Hugging Face)")
+        press.click()
+        expect(page.get_by_text("no network")).to_be_visible()
+        assert page.locator("#errors .photo").count() == 0
+        press.click()
+        expect(page.locator("#errors .photo")).to_have_count(PAGE_SIZE)
+        expect(press).to_be_hidden()
+        page.get_by_label("Show class activation maps").last.check()
+        expect(page.locator("#errors .heat")).to_have_count(2 * PAGE_SIZE)
+        later = open_page(served.local_url, theme="dark")
+        later.get_by_role("tab", name="Misclassified").click()
+        expect(later.locator("#errors .photo")).to_have_count(PAGE_SIZE)
+        assert answers == []
