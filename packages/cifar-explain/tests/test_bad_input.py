@@ -24,7 +24,9 @@ NAN[1, 2, 3, 4] = torch.nan
         (GOOD[0], r"\(N, C, H, W\).* got \(3, 8, 8\)"),
         (GOOD.to(torch.uint8), "floating point.*uint8"),
         (GOOD.bool().numpy(), "floating point.*bool"),
-        ([[0.0]], "tensor or an array.*list"),
+        ([[0.0]], "dense tensor or array.*list"),
+        (GOOD.to_sparse(), "dense tensor or array.*sparse_coo"),
+        (np.ma.masked_greater(GOOD.numpy(), 0), "dense tensor or array.*MaskedArray"),
         (np.full((1, 3, 8, 8), None), "floating point.*object"),
     ],
 )
@@ -94,10 +96,18 @@ LOST.cam_layers = {"conv": LOST.conv, "lost": LOST.conv.forward}
 @pytest.mark.parametrize(
     ("model", "layers", "message"),
     [
-        (Shaped(lambda x: x), "conv", r"logits \(2, K\), but returns \(2, 4, 6, 6\)"),
-        (Shaped(lambda x: x.mean()), "conv", r"logits \(2, K\), but returns \(\)"),
-        (Shaped(lambda x: x.mean((0, 2, 3))[None]), "conv", r"logits \(2, K\), but returns \(1, 4\)"),
-        (Shaped(lambda x: x.mean((2, 3))[:, :0]), "conv", r"logits \(2, K\), but returns \(2, 0\)"),
+        (Shaped(lambda x: x), "conv", r"logits \(2, K\) and nothing else, but returns \(2, 4, 6, 6\)"),
+        (Shaped(lambda x: x.mean()), "conv", r"logits \(2, K\) and nothing else, but returns \(\)"),
+        (
+            Shaped(lambda x: x.mean((0, 2, 3))[None]),
+            "conv",
+            r"logits \(2, K\) and nothing else, but returns \(1, 4\)",
+        ),
+        (
+            Shaped(lambda x: x.mean((2, 3))[:, :0]),
+            "conv",
+            r"logits \(2, K\) and nothing else, but returns \(2, 0\)",
+        ),
         (Shaped(lambda x: (x.mean((2, 3)), x)), "conv", "but returns tuple"),
         (Shaped(lambda x: x.mean((2, 3)) / 0), "conv", "finite floating-point logits"),
         (Shaped(lambda x: x.mean((2, 3)).long()), "conv", "finite floating-point logits"),

@@ -1,6 +1,7 @@
 """The private view keeps what models do outside the registered tree."""
 
 import types
+from collections import deque
 from functools import partial
 
 import numpy as np
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.numeric
 
 def test_view_shares_every_weight_and_gives_the_same_output(model, images, assert_close):
     view, copies = private_view(model)
-    assert {id(module) for module in model.modules()} == set(copies)
+    assert {id(module) for module in model.modules()} <= set(copies)
     for ours, theirs in zip(view.parameters(), model.parameters(), strict=True):
         assert ours.data_ptr() == theirs.data_ptr()
         assert not ours.requires_grad
@@ -57,6 +58,33 @@ class Head:
     __call__ = run
 
 
+class Quiet:
+    """Cannot be called, and holds the model only within a container."""
+
+    def __init__(self, held):
+        self.held = held
+
+    def run(self, x):
+        held = self.held
+        while not isinstance(held, nn.Module):
+            held = (
+                held.held if isinstance(held, Quiet) else held["net"] if isinstance(held, dict) else held[0]
+            )
+        return tail(held, x)
+
+
+class Holder(Quiet):
+    __call__ = Quiet.run
+
+
+def annotated(net):
+    def head(x):
+        return tail(head.net, x)
+
+    head.net = net
+    return head
+
+
 @pytest.mark.parametrize(
     "head",
     [
@@ -72,7 +100,14 @@ class Head:
         pytest.param(lambda net: partial(tail, net), id="partial"),
         pytest.param(lambda net: partial(lambda f, x: f(x), Head(net).run), id="partial of a method"),
         pytest.param(Head, id="object"),
-        pytest.param(lambda net: {"run": Head(net).run}["run"], id="method of an object"),
+        pytest.param(lambda net: Head(net).run, id="method"),
+        pytest.param(lambda net: Holder({"net": [net]}), id="dict in an object"),
+        pytest.param(lambda net: Holder([Holder((net,))]), id="objects within each other"),
+        pytest.param(lambda net: partial(partial(tail), net), id="partial of a partial"),
+        pytest.param(lambda net: partial(Quiet.run, Quiet(deque([net]))), id="deque"),
+        pytest.param(lambda net: (lambda run: lambda x: run(x))(Quiet([net]).run), id="lambda of a method"),
+        pytest.param(lambda net: types.MethodType(tail, net), id="function as a method"),
+        pytest.param(annotated, id="attribute of a function"),
     ],
 )
 def test_whatever_holds_the_model_points_into_the_view(head, model, images, assert_close):
@@ -84,6 +119,37 @@ def test_whatever_holds_the_model_points_into_the_view(head, model, images, asse
     assert_close(explain(model.train(), images), expected)
     view, _ = private_view(model)
     assert view.parts[0] is view.stem
+
+
+class Slots:
+    __slots__ = ("net",)
+
+    def __init__(self, net):
+        self.net = net
+
+    def __call__(self, x):
+        return tail(self.net, x)
+
+
+@pytest.mark.parametrize("call", [predict_logits, partial(explain, layers="stem")])
+def test_dropout_that_cannot_be_put_into_evaluation_mode_is_rejected(call, model, images, assert_close):
+    expected = call(model, images)
+    model.head = Slots(model)
+    model.forward = lambda x: model.head(model.middle(model.stem(x)))
+    assert_close(call(model, images), expected)
+    with pytest.raises(ValueError, match="dropout runs in training mode"):
+        call(model.train(), images)
+
+
+def test_module_that_is_not_registered_is_put_into_evaluation_mode(model, images, assert_close):
+    expected = explain(model, images)
+    model.parts = [nn.Sequential(nn.BatchNorm2d(8), nn.Dropout(0.9))]
+    model.forward = types.MethodType(
+        lambda self, x: tail(self, self.parts[0](self.middle(self.stem(x)))), model
+    )
+    assert_close(explain(model, images), expected)
+    assert model.parts[0].training
+    assert model.parts[0][0].num_batches_tracked == 0
 
 
 def test_hooks_of_the_model_write_where_they_wrote_before(model, images):

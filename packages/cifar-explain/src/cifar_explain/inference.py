@@ -2,7 +2,7 @@
 
 import copy
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 #: Called with the number of steps done and the number of all steps; an exception that it raises ends the work.
 Progress: TypeAlias = Callable[[int, int], None]
@@ -21,6 +22,9 @@ BATCH_SIZE = 100
 # torch numbers hooks with one counter for the process, whose increment is not atomic; two hooks with the same
 # number on one layer would replace each other.
 _HOOK_NUMBERS = threading.Lock()
+
+# Containers that may hold modules.
+_MAPPINGS, _SEQUENCES, _FIXED = (dict, OrderedDict, defaultdict), (list, deque), (tuple, set, frozenset)
 
 
 @contextmanager
@@ -38,7 +42,8 @@ def private_view(model: nn.Module) -> tuple[nn.Module, dict[int, Any]]:
 
     The copy is in evaluation mode and none of its parameters requires a gradient. Hooks and modes of the copy
     leave the model alone, so that many threads can look into one model at once. Hooks that the model already
-    has run in the copy too. A compiled model is viewed through the module it wraps.
+    has run in the copy too, and so do modules that it holds without having them registered. A compiled model is
+    viewed through the module it wraps.
 
     >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Dropout()).train()
     >>> view, copies = private_view(model)
@@ -47,16 +52,17 @@ def private_view(model: nn.Module) -> tuple[nn.Module, dict[int, Any]]:
     >>> view[0].weight.data_ptr() == model[0].weight.data_ptr(), view[0].weight.requires_grad
     (True, False)
     """
-    originals = list(check_module(model).modules())
-    copies: dict[int, Any] = {id(module): object.__new__(type(module)) for module in originals}
-    for module in originals:
-        wrapped = module._modules.get("_orig_mod")
-        if wrapped is not None:
-            copies[id(module)] = copies[id(wrapped)]
-    for module in originals:
-        if "_orig_mod" not in module._modules:
-            copies[id(module)].__dict__.update(_copied_state(module, copies))
-    return copies[id(model)], copies
+    copier = _Copier()
+    view = copier.copy(check_module(model))
+    for original, module in copier.modules:  # which grows meanwhile
+        module.__dict__.update(copier.state(original))
+    return view, copier.copies
+
+
+def run(view: nn.Module, images: torch.Tensor) -> Any:
+    """Returns a view's output, if no dropout or batch normalisation runs in training mode meanwhile."""
+    with _EvaluationMode():
+        return view(images)
 
 
 def check_module(model: Any) -> nn.Module:
@@ -75,80 +81,141 @@ def as_inputs_of(view: nn.Module, images: torch.Tensor) -> torch.Tensor:
     return _ordinary(images if weight is None else images.to(weight.device, weight.dtype))
 
 
-def _copied_state(module: nn.Module, copies: dict[int, Any]) -> dict[str, Any]:
-    # `dict()` and `list()` copy at once, so that another thread may set attributes or hooks meanwhile.
-    state = {name: _rebound(value, copies, fresh=True) for name, value in dict(module.__dict__).items()}
-    # What `module.compile()` leaves behind would call the original.
-    state.pop("_compiled_call_impl", None)
-    state["_parameters"] = {
-        # A detached alias: no gradient of it can be computed, and `.grad` of the original is out of reach.
-        name: tensor if tensor is None else nn.Parameter(_ordinary(tensor.detach()), requires_grad=False)
-        for name, tensor in module._parameters.items()
-    }
-    state["_buffers"] = {
-        name: tensor if tensor is None else _ordinary(tensor) for name, tensor in module._buffers.items()
-    }
-    state["training"] = False
-    return state
+class _EvaluationMode(TorchFunctionMode):
+    """Ends a pass that reaches modules in training mode, which are out of the view's reach."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        options = kwargs or {}
+        # Batch normalisation without running statistics is the same in both modes, as is dropout of nothing.
+        same = args[1] is None if func is nn.functional.batch_norm else options.get("p") == 0
+        if options.get("training") and not same:
+            raise ValueError(
+                f"{func.__name__} runs in training mode although the model is in evaluation mode; call eval() on "
+                "the module that runs it, or pass training=self.training"
+            )
+        return func(*args, **options)
 
 
-def _rebound(value: Any, copies: dict[int, Any], *, fresh: bool = False) -> Any:
-    """Returns the value with every module in it replaced by its copy, or the value itself if it holds none.
+class _Copier:
+    """Copies modules and what holds them: containers, functions, methods, partials and other objects."""
 
-    Looks into containers, functions, methods, partials and other objects with modules as attributes. A container
-    that is `fresh` is copied in any case.
-    """
-    if id(value) in copies:
-        return copies[id(value)]
-    if isinstance(value, FunctionType):
-        return _rebound_function(value, copies)
-    parts: list[Any]
-    if type(value) in (list, tuple):
-        parts = list(value)
-    elif type(value) in (dict, OrderedDict):
-        parts = list(value.items())
-    elif isinstance(value, MethodType):
-        parts, fresh = [value.__func__, value.__self__], False
-    elif type(value) is partial:
-        parts, fresh = [value.func, value.args, value.keywords], False
-    elif not isinstance(value, type | ModuleType) and any(
-        id(part) in copies for part in list(getattr(value, "__dict__", {}).values())
-    ):
-        other = copies[id(value)] = copy.copy(value)
-        vars(other).update(_rebound(vars(value), copies, fresh=True))
+    def __init__(self) -> None:
+        self.copies: dict[int, Any] = {}
+        self.modules: list[tuple[nn.Module, Any]] = []
+
+    def copy(self, value: Any, near: bool = True) -> Any:
+        """Returns the value with every module in it replaced by its copy, or the value itself if it holds none."""
+        if id(value) in self.copies:
+            return self.copies[id(value)]
+        if isinstance(value, nn.Module):
+            wrapped = value._modules.get("_orig_mod")
+            copied = object.__new__(type(value)) if wrapped is None else self.copy(wrapped)
+            self.copies[id(value)] = copied
+            if wrapped is None:
+                self.modules.append((value, copied))
+            return copied
+        if not _holds_module(value, near, set()):
+            return value
+        if isinstance(value, FunctionType):
+            return self._function(value)
+        if isinstance(value, MethodType):
+            return MethodType(self.copy(value.__func__), self.copy(value.__self__))
+        if type(value) is partial:
+            return partial(self.copy(value.func), *self.copy(value.args), **self.copy(value.keywords))
+        if type(value) in _FIXED:
+            return type(value)([self.copy(part, near) for part in value])
+        # Noted before its parts are looked into, since a list or an object may hold itself.
+        other = self.copies[id(value)] = copy.copy(value)
+        if type(value) in _MAPPINGS:
+            other.update({key: self.copy(part, near) for key, part in list(other.items())})
+        elif type(value) in _SEQUENCES:
+            for place, part in enumerate(list(other)):
+                other[place] = self.copy(part, near)
+        elif other is not value:
+            vars(other).update({name: self.copy(part, False) for name, part in vars(value).items()})
         return other
-    else:
-        return value
-    found = [_rebound(part, copies, fresh=fresh) for part in parts]
-    if not fresh and all(one is part for one, part in zip(found, parts, strict=True)):
-        return value
+
+    def state(self, module: nn.Module) -> dict[str, Any]:
+        """Returns a module's attributes for its copy: containers of its own, shared weights, evaluation mode."""
+        # `dict()` and `copy()` are done at once, so that another thread may set attributes or hooks meanwhile.
+        state = {name: self.copy(value, near=False) for name, value in dict(module.__dict__).items()}
+        for name, value in state.items():
+            if value is module.__dict__.get(name) and type(value) in (*_MAPPINGS, list, set):
+                state[name] = copy.copy(value)
+        # What `module.compile()` leaves behind would call the original.
+        state.pop("_compiled_call_impl", None)
+        # A detached alias: no gradient of it can be computed, and `.grad` of the original is out of reach.
+        state["_parameters"] = {
+            name: tensor if tensor is None else nn.Parameter(_ordinary(tensor.detach()), requires_grad=False)
+            for name, tensor in module._parameters.items()
+        }
+        state["_buffers"] = {
+            name: tensor if tensor is None else _ordinary(tensor) for name, tensor in module._buffers.items()
+        }
+        state["training"] = False
+        return state
+
+    def _function(self, function: FunctionType) -> FunctionType:
+        cells, scope = function.__closure__ or (), function.__globals__
+        if any(_holds_module(value, True, set()) for value in _globals(function).values()):
+            scope = dict(scope)
+        closure = tuple(CellType() for _ in cells)
+        other = FunctionType(function.__code__, scope, function.__name__, None, closure)
+        self.copies[id(function)] = other
+        other.__defaults__ = self.copy(function.__defaults__)
+        other.__kwdefaults__ = self.copy(function.__kwdefaults__)
+        vars(other).update(self.copy(vars(function)))
+        if scope is not function.__globals__:
+            scope.update({name: self.copy(value) for name, value in _globals(function).items()})
+        for cell, original in zip(closure, cells, strict=True):
+            with suppress(ValueError):  # of an empty cell
+                cell.cell_contents = self.copy(original.cell_contents)
+        return other
+
+
+def _holds_module(value: Any, near: bool, seen: set[int]) -> bool:
+    if isinstance(value, nn.Module):
+        return True
+    parts, near = _parts(value, near)
+    if not parts or id(value) in seen:
+        return False
+    seen.add(id(value))
+    return any(_holds_module(part, near, seen) for part in parts)
+
+
+def _parts(value: Any, near: bool) -> tuple[list[Any], bool]:
+    """Returns what a value holds that may be or hold a module, and whether that is near to a function."""
+    if isinstance(value, FunctionType):
+        cells = []
+        for cell in value.__closure__ or ():
+            with suppress(ValueError):  # of an empty cell
+                cells.append(cell.cell_contents)
+        named = _globals(value).values()
+        return [*cells, *named, value.__defaults__, value.__kwdefaults__, vars(value)], True
+    if isinstance(value, MethodType):
+        return [value.__func__, value.__self__], True
     if type(value) is partial:
-        return partial(found[0], *found[1], **found[2])
-    return MethodType(*found) if isinstance(value, MethodType) else type(value)(found)
+        return [value.func, value.args, value.keywords], True
+    if type(value) in (*_FIXED, *_SEQUENCES):
+        return list(value), near
+    if type(value) in _MAPPINGS:
+        return list(value.values()), near
+    if isinstance(value, type | ModuleType | torch.Tensor):
+        return [], False
+    held = list(getattr(value, "__dict__", {}).values())
+    # Other objects, such as a trainer, lead far away.
+    inside = near or callable(value) or any(isinstance(part, nn.Module) for part in held)
+    return held if inside else [], False
 
 
-def _rebound_function(function: FunctionType, copies: dict[int, Any]) -> FunctionType:
-    code, cells, scope = function.__code__, function.__closure__ or (), dict(function.__globals__)
-    closure = tuple(CellType() for _ in cells)
-    other = FunctionType(code, scope, function.__name__, None, closure)
-    # Noted before its parts are looked into, since a function may hold itself.
-    copies[id(function)] = other
-    other.__defaults__ = _rebound(function.__defaults__, copies)
-    other.__kwdefaults__ = _rebound(function.__kwdefaults__, copies)
-    found = [(other.__defaults__, function.__defaults__), (other.__kwdefaults__, function.__kwdefaults__)]
-    for name in scope.keys() & _names(code):
-        value = scope[name]
-        # Functions of other files are libraries, which do not know the model.
-        if not isinstance(value, FunctionType) or value.__globals__ is function.__globals__:
-            scope[name] = _rebound(value, copies)
-            found.append((scope[name], value))
-    for cell, original in zip(closure, cells, strict=True):
-        with suppress(ValueError):  # of an empty cell
-            cell.cell_contents = _rebound(original.cell_contents, copies)
-            found.append((cell.cell_contents, original.cell_contents))
-    if all(new is old or new is other for new, old in found):
-        copies[id(function)] = function
-    return copies[id(function)]
+def _globals(function: FunctionType) -> dict[str, Any]:
+    """Returns the globals that a function uses, but for functions of other files: libraries, which know no model."""
+    scope = function.__globals__
+    return {
+        name: scope[name]
+        for name in scope.keys() & _names(function.__code__)
+        if not isinstance(scope[name], FunctionType) or scope[name].__globals__ is scope
+    }
 
 
 def _names(code: CodeType) -> set[str]:

@@ -50,8 +50,13 @@ def check_number(argument: str, value: Any, words: str, fits: Callable[[float], 
 
 def as_images(images: Any) -> torch.Tensor:
     """Returns finite floating-point images `(N, C, H, W)` as a tensor without a graph."""
-    if not isinstance(images, torch.Tensor | np.ndarray):
-        raise ValueError(f"images must be a tensor or an array (N, C, H, W), got {type(images).__name__}")  # noqa: TRY004
+    got = type(images).__name__
+    dense = isinstance(images, np.ndarray) and not isinstance(images, np.ma.MaskedArray)
+    if isinstance(images, torch.Tensor):
+        dense = images.layout == torch.strided and not images.is_meta and not images.is_nested
+        got = f"{images.layout} on {images.device}"
+    if not dense:
+        raise ValueError(f"images must be a dense tensor or array (N, C, H, W), got {got}")
     shape = tuple(images.shape)
     if len(shape) != 4 or 0 in shape:
         raise ValueError(f"images must have the shape (N, C, H, W) with at least one of each, got {shape}")
@@ -83,7 +88,7 @@ def as_logits(logits: Any, count: int) -> torch.Tensor:
     """Returns a model's output for `count` images if it is finite logits `(count, K)`."""
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != count or 0 in logits.shape:
         got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise ValueError(f"the model must return logits ({count}, K), but returns {got}")
+        raise ValueError(f"the model must return logits ({count}, K) and nothing else, but returns {got}")
     if not logits.is_floating_point() or not logits.isfinite().all():
         raise ValueError("the model must return finite floating-point logits, but does not for these images")
     return logits

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cifar_explain.cam.targets import Classes, Layer, Score, Versus, find_layers, resolve_target
-from cifar_explain.inference import Progress, as_inputs_of, hooked, private_view
+from cifar_explain.inference import Progress, as_inputs_of, hooked, private_view, run
 from cifar_explain.validation import as_images, as_logits, check_choice
 
 # The names of the methods, and the classes of pytorch_grad_cam that compute them.
@@ -108,7 +108,7 @@ def run_layers(
         return record
 
     with torch.set_grad_enabled(with_graph), hooked({layer: recorder(layer) for layer in runs}):
-        logits = view(images)
+        logits = run(view, images)
     outputs = {name: _spatial(name, runs[layer], len(images)) for name, layer in layers.items()}
     return as_logits(logits, len(images)), outputs
 
