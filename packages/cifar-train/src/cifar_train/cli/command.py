@@ -1,6 +1,7 @@
 """The command `cifar-train`."""
 
 import contextlib
+import difflib
 import os
 import sys
 import time
@@ -55,9 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _expand_home(arg: str) -> str:
-    """Expands `~` as in `--runs=~/runs`, which shells leave as it is."""
-    option, equals, value = arg.partition("=")
-    return f"{option}={Path(value).expanduser()}" if equals and value.startswith("~/") else arg
+    """Expands `~` where shells leave it as it is: in `--runs=~/runs`, in quotes and on Windows."""
+    option, equals, value = arg.rpartition("=")
+    return f"{option}{equals}{Path(value).expanduser()}" if value.startswith(("~/", "~\\")) else arg
 
 
 class _LastingStream:
@@ -114,7 +115,9 @@ def _dispatch(args: list[str], started: float) -> int:
         return 0
     command = args.pop(0) if args and not args[0].startswith("-") else "run"
     if command not in _COMMANDS:
-        return _fail(f"there is no command {command!r}; the commands are {', '.join(_COMMANDS)}")
+        near = difflib.get_close_matches(command, _COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(_COMMANDS)}"
+        return _fail(f"there is no command {command!r}; {hint}")
     try:
         return _guarded(command, args, started)
     except KeyboardInterrupt:
@@ -130,6 +133,8 @@ def _guarded(command: str, args: list[str], started: float) -> int:
     except (ValueError, OSError, FloatingPointError, ImportError, ArgumentError) as error:
         if os.environ.get("CIFAR_DEBUG"):
             raise
+        if isinstance(error, OSError) and error.filename is not None:
+            return _fail(f"{error.filename}: {error.strerror}")
         return _fail(str(error))
     except MisconfigurationException as error:
         if os.environ.get("CIFAR_DEBUG"):
@@ -153,13 +158,13 @@ def _run(command: str, args: list[str], started: float) -> None:
         from cifar_train.cli import lr_find
 
         _quiet()
-        lr_find.find_learning_rate(lr_find.LearningRateCLI(args, description=about))
+        lr_find.find_learning_rate(lr_find.LearningRateCLI(command, args, description=about))
     else:
         from cifar_train.cli import train
         from cifar_train.cli.lightning_cli import TrainCLI
 
         _quiet()
-        cli = TrainCLI(args, description=about)
+        cli = TrainCLI(command, args, description=about)
         if command == "fit":
             train.fit(cli)
         else:

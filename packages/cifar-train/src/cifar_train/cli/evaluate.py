@@ -9,6 +9,7 @@ import lightning as L
 import yaml
 from jsonargparse import ArgumentParser
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
 from cifar_data import CIFAR10DataModule
 from cifar_explain import write_gallery
@@ -31,6 +32,11 @@ from cifar_train.training.module import LitClassifier
 
 _LATEST = Path("runs/latest")
 
+# Settings that the test set does not depend on; a report takes those of the run.
+_OF_TRAINING: set[str | int] = {
+    "loader", "batch_size", "val_size", "split_seed", "seed", "num_workers", "augmentation", "train_limit",
+}  # fmt: skip
+
 
 def run_command(command: str, args: Sequence[str], *, description: str) -> None:
     """Parses the arguments of `test`, `report`, `gallery` or `export`, and runs it.
@@ -45,26 +51,29 @@ def run_command(command: str, args: Sequence[str], *, description: str) -> None:
         "gallery": gallery,
         "export": export,
     }
-    function = functions[command]
+    # `--run RUN` is RUN.
+    args = [arg.removeprefix("--run=") for arg in args if arg != "--run"]
     parser = ArgumentParser(
         prog=f"cifar-train {command}", description=description, exit_on_error=False, allow_abbrev=False
     )
-    if command == "report":
-        parser.add_argument(
-            "run", type=Path, nargs="?", default=_LATEST, metavar="RUN", help="A run directory."
-        )
+    parser.add_argument("run", type=Path, nargs="?", default=_LATEST, metavar="RUN", help="A run directory.")
     if command == "test":
         parser.add_argument(
             "--record", action="store_true", help="Write the metrics into the weights file's header."
         )
-    own: dict[str, set[str | int]] = {"report": {"data", "run"}, "test": {"data", "record"}}
-    parser.add_function_arguments(function, as_group=False, skip=own.get(command, {"data"}))
+    parser.add_function_arguments(functions[command], as_group=False, skip={"run", "data", "record"})
     if command != "export":
-        parser.add_class_arguments(CIFAR10DataModule, "data")
-    if command == "report":
-        # Parsed twice: the run may be named anywhere among the arguments, and its settings are the defaults.
-        parser.set_defaults(_settings(find_run(parse(parser, args).run)))
-    function(**vars(parser.instantiate_classes(parse(parser, args))))
+        parser.add_class_arguments(CIFAR10DataModule, "data", skip=_OF_TRAINING)
+    if command != "report":
+        functions[command](**vars(parser.instantiate_classes(parse(parser, args))))
+        return
+    # Parsed twice: the run may be named anywhere among the arguments, and its settings are the defaults.
+    settings = _settings(find_run(parse(parser, args).run))
+    shown = {key: value for key, value in settings["data"].items() if key not in _OF_TRAINING}
+    parser.set_defaults({**settings, "data": shown})
+    given = parse(parser, args)
+    given.data = CIFAR10DataModule(**{**settings["data"], **vars(given.data)})
+    report(**vars(parser.instantiate_classes(given)))
 
 
 def _settings(run: RunDirectory) -> dict[str, Any]:
@@ -74,6 +83,15 @@ def _settings(run: RunDirectory) -> dict[str, Any]:
     if not isinstance(config, dict) or not isinstance(config.get("data"), dict):
         raise ValueError(f"{run.config} is no configuration of a run: it has no section 'data'")  # noqa: TRY004
     return {key: config[key] for key in ("data", "human") if isinstance(config.get(key), dict)}
+
+
+def _weights_file(weights: Path | None, run: Path) -> Path:
+    path = weights or find_run(run).weights
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no weights file {path}; name one with --weights, or let cifar-train report RUN write a run's"
+        )
+    return path
 
 
 def evaluate(
@@ -87,7 +105,7 @@ def evaluate(
         run: A run directory.
         record: Whether to write the metrics into the file's header, which changes its SHA-256.
     """
-    path = weights or find_run(run).weights
+    path = _weights_file(weights, run)
     loaded = load_weights(path)
     trainer = L.Trainer(
         # As in a training with the defaults of this machine, so that both give the same numbers.
@@ -144,6 +162,7 @@ def report(data: CIFAR10DataModule, *, run: Path, human: HumanFiles) -> None:
         dtype = read_header(place.weights).dtype if place.weights.exists() else "float32"
         write_weights(place, data, dtype=dtype)
     write_results(place, data, people=human.read(data), summary=current_summary(place, data))
+    print(f"to see it in the app: uv run cifar-space --run {run}")
 
 
 def gallery(
@@ -165,11 +184,19 @@ def gallery(
     """
     if weights is not None and out is None:
         raise ValueError("--out is missing: name the folder to write the gallery of --weights into")
-    loaded = load_weights(weights or find_run(run).weights)
+    loaded = load_weights(_weights_file(weights, run))
     folder = out or find_run(run).gallery
-    made = make_test_gallery(evaluate_test_set(loaded, data)[0], data, loaded, people=human.read(data))
+    people = human.read(data)
+    with Tqdm(desc="test images", disable=None, leave=False, dynamic_ncols=True) as bar:
+        test, _ = evaluate_test_set(loaded, data, progress=lambda done, count: _advance(bar, done, count))
+    made = make_test_gallery(test, data, loaded, people=people)
     write_gallery(made, folder)
     print(f"{folder}  {len(made.errors):,} errors of {len(made.labels):,} test images")
+
+
+def _advance(bar: Any, done: int, count: int) -> None:
+    bar.total = count
+    bar.update(done - bar.n)
 
 
 def export(

@@ -16,6 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from cifar_data import CIFAR10DataModule
+from cifar_models import CIFAR10
 from cifar_models.atomic import write_at_once
 from cifar_train.recipes import list_recipes, recipe_path
 from cifar_train.report.analysis import HumanFiles
@@ -32,6 +33,26 @@ from cifar_train.runs.hardware import quickest_precision
 from cifar_train.runs.history import HistoryLogger
 from cifar_train.training.module import LitClassifier, input_spec
 from cifar_train.training.progress import Throughput, progress_display
+
+#: In this order at the top of the help; a text replaces the library's.
+_CHANGED_MOST = {
+    "recipe": None,
+    "data.root": None,
+    "trainer.max_epochs": "Epochs to train.",
+    "model.lr": None,
+    "data.batch_size": None,
+    "model.architecture": None,
+    "model.arguments": None,
+    "model.tta": None,
+    "data.val_size": None,
+    "data.train_limit": None,
+    "seed_everything": None,
+    "trainer.accelerator": "cpu, gpu, mps, ...; auto takes the fastest of this machine.",
+    "trainer.precision": "Number format, such as 32-true or bf16-mixed. If not given: bf16-mixed where the processor "
+    "computes with it natively, else 32-true.",
+    "runs": None,
+    "ckpt_path": None,
+}
 
 
 def parse(parser: ArgumentParser, args: Sequence[str]) -> Any:
@@ -54,8 +75,8 @@ def parse(parser: ArgumentParser, args: Sequence[str]) -> Any:
         raise ValueError(" ".join(str(error).split())) from error
 
 
-def complete_arguments(args: Sequence[str]) -> list[str]:
-    """Puts the configuration to start from before the arguments.
+def starting_point(args: Sequence[str]) -> Path | None:
+    """Returns the configuration to start from.
 
     That is the recipe's (by default `fast`), or none if there is a `--config`, or the run's own if a run is resumed
     without naming either.
@@ -64,17 +85,17 @@ def complete_arguments(args: Sequence[str]) -> list[str]:
         ValueError: If there is no such recipe.
         FileNotFoundError: If there is no run to resume.
 
-    >>> Path(complete_arguments(["--recipe", "era"])[1]).name
+    >>> starting_point(["--recipe", "era"]).name
     'era.yaml'
     """
     recipe = _option(args, "--recipe")
     if recipe is None and (_option(args, "--config") or _option(args, "-c")):
-        return list(args)
+        return None
     if recipe is None and (checkpoint := _option(args, "--ckpt_path")):
         run = run_of_checkpoint(checkpoint, Path(_option(args, "--runs") or "runs"))
         if run is not None and run.config.exists():
-            return ["--config", str(run.config), *args]
-    return ["--config", str(recipe_path(recipe or "fast")), *args]
+            return run.config
+    return recipe_path(recipe or "fast")
 
 
 def run_of_checkpoint(checkpoint: str, runs: Path) -> RunDirectory | None:
@@ -96,6 +117,21 @@ def run_of_checkpoint(checkpoint: str, runs: Path) -> RunDirectory | None:
     return run
 
 
+def _put_first(parser: ArgumentParser, fields: dict[str, str | None]) -> None:
+    """Moves fields to the top of the help, some with another text."""
+    groups = [*parser._action_groups]
+    first = parser.add_argument_group("fields that are changed most")
+    parser._action_groups = [first, *groups]
+    actions = {action.dest: action for action in parser._actions}
+    for field, text in fields.items():
+        action = actions[field]
+        for group in groups:
+            if action in group._group_actions:
+                group._group_actions.remove(action)
+        first._group_actions.append(action)
+        action.help = text or action.help
+
+
 def _option(args: Sequence[str], name: str) -> str | None:
     for position, arg in enumerate(args):
         if arg == name and position + 1 < len(args):
@@ -105,19 +141,23 @@ def _option(args: Sequence[str], name: str) -> str | None:
     return None
 
 
-def _with_current_names(args: Sequence[str]) -> list[str]:
-    """Replaces configuration files of earlier versions by their content with the present field names."""
+def _for_command(args: Sequence[str], command: str) -> list[str]:
+    """Replaces configuration files by their content: present field names, and only those that the command has."""
     current = list(args)
     for position, arg in enumerate(args):
         option, equals, value = arg.partition("=")
         value = value if equals else "".join(args[position + 1 : position + 2])
         if option in ("--config", "-c") and Path(value).is_file():
             config = yaml.safe_load(Path(value).read_text(encoding="utf-8"))
-            model = config.get("model") if isinstance(config, dict) else None
-            if isinstance(model, dict) and "test_views" in model:
-                former = model.pop("test_views")
-                model["tta"] = "none" if former == "plain" else former
-                text = yaml.safe_dump(config, sort_keys=False)
+            if not isinstance(config, dict):
+                continue
+            others = {"report", "human"} & config.keys() if command != "run" else set()
+            kept = {key: part for key, part in config.items() if key not in others}
+            former = None
+            if isinstance(model := kept.get("model"), dict) and (former := model.pop("test_views", None)):
+                model["tta"] = "none" if former == "plain" else former  # of earlier versions
+            if others or former:
+                text = yaml.safe_dump(kept, sort_keys=False)
                 current[position if equals else position + 1] = f"{option}={text}" if equals else text
     return current
 
@@ -159,6 +199,7 @@ class TrainCLI(LightningCLI):
     """Parses the fields of model, data and trainer and creates all three; runs nothing.
 
     Args:
+        command: `run`, `fit` or `lr-find`.
         args: The command line after the command's name.
         description: Of the command, for `--help`.
 
@@ -175,16 +216,29 @@ class TrainCLI(LightningCLI):
     checkpoint: Path | None
     throughput: Throughput
 
-    def __init__(self, args: Sequence[str], *, description: str) -> None:
+    def __init__(self, command: str, args: Sequence[str], *, description: str) -> None:
+        self.command = command
+        start = starting_point(args)
+        # A recipe's values are the defaults, also in the help; a run's own may have names of earlier versions.
+        is_recipe = start is not None and start.parent == recipe_path("fast").parent
         super().__init__(
             LitClassifier,
             CIFAR10DataModule,
             save_config_callback=SaveRunConfig,
-            args=_with_current_names(complete_arguments(args)),
+            args=_for_command(
+                args if start is None or is_recipe else ["--config", str(start), *args], command
+            ),
             run=False,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
-            parser_kwargs={"description": description, "exit_on_error": False, "allow_abbrev": False},
+            parser_kwargs={
+                "prog": f"cifar-train {command}",
+                "usage": f"cifar-train {command} [--FIELD VALUE ...]",
+                "description": description,
+                "default_config_files": [str(start)] if is_recipe else None,
+                "exit_on_error": False,
+                "allow_abbrev": False,
+            },
         )
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -202,7 +256,7 @@ class TrainCLI(LightningCLI):
             "--recipe",
             type=str,
             default="custom",
-            help=f"Built-in configuration to start from; fast without it: {', '.join(list_recipes())}.",
+            help=f"Built-in configuration to start from: {', '.join(list_recipes())}.",
         )
         parser.add_argument("--runs", type=Path, default=Path("runs"), help="Directory of all runs.")
         parser.add_argument(
@@ -211,11 +265,13 @@ class TrainCLI(LightningCLI):
             default=None,
             help="Checkpoint to resume from: last or best of the latest run, or a path.",
         )
-        parser.add_argument(
-            "--report", type=bool, default=True, help="Whether to write report and gallery (command run)."
-        )
-        parser.add_class_arguments(HumanFiles, "human")
+        if self.command == "run":
+            parser.add_argument(
+                "--report", type=bool, default=True, help="Whether to write report and gallery."
+            )
+            parser.add_class_arguments(HumanFiles, "human")
         parser.link_arguments("seed_everything", "data.seed")
+        _put_first(parser, _CHANGED_MOST)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses; Lightning's own warns if `args` are given."""
@@ -292,15 +348,17 @@ class TrainCLI(LightningCLI):
         self.checkpoint = named.get(checkpoint, Path(checkpoint).expanduser()) if checkpoint else None
 
     def check_data(self) -> None:
-        """Opens the data and checks model and sizes against it.
+        """Opens the data, fits the configuration to it and checks model and sizes.
 
         Raises:
             ValueError: If something does not fit; the message has all of it.
         """
         self.datamodule.prepare_data()
-        checks: tuple[Callable[[], None], ...] = (
+        self._fit_to_data()
+        checks: tuple[Callable[[], Any], ...] = (
             lambda: self.model.check_classes(self.datamodule.classes),
             lambda: self.datamodule.setup("fit"),
+            self.model.make_optimizer,
         )
         complaints = []
         for check in checks:
@@ -312,6 +370,30 @@ class TrainCLI(LightningCLI):
             raise ValueError("; and ".join(complaints))
         # Checks the class names, which would otherwise fail at the first checkpoint.
         input_spec(self.datamodule)
+
+    def _fit_to_data(self) -> None:
+        """Sets the number of classes, and a validation split of at most a fifth, unless the user has."""
+        config, data = self.config, self.datamodule
+        classes, images = len(data.classes), len(data.dataset.train)
+        fitted = []
+        if classes != len(CIFAR10.classes) and "num_classes" not in (config.model.arguments or {}):
+            config.model.arguments = {**(config.model.arguments or {}), "num_classes": classes}
+            fitted.append(f"model.arguments.num_classes is {classes}")
+        if (
+            config.data.val_size > images / 5
+            and config.data.val_size == self.parser.get_defaults().data.val_size
+        ):
+            config.data.val_size = max(1, images // 10)
+            fitted.append(
+                f"data.val_size is {config.data.val_size}, a tenth of the {images:,} training images"
+            )
+        if fitted:
+            if self.trainer.is_global_zero:
+                print(f"to fit the data, {' and '.join(fitted)}", file=sys.stderr)
+            # The weights are those of a run that is started with these values.
+            L.seed_everything(config.seed_everything, workers=True, verbose=False)
+            self.config_init = self.parser.instantiate_classes(config)
+            self.model, self.datamodule = self.config_init.model, self.config_init.data
 
     def default_callbacks(self) -> list[L.Callback]:
         """Returns the callbacks that the configuration does not replace."""

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -29,11 +30,13 @@ from cifar_train.training.module import run_settings
 
 
 def fit(cli: TrainCLI) -> None:
-    """Trains, then writes the weights file of the best checkpoint."""
+    """Trains, writes the weights file of the best checkpoint and prints its validation accuracy."""
     with shared(cli.run):
-        _train(cli)
+        _train(cli, _check(cli))
         if cli.trainer.is_global_zero and _has_weights(cli):
-            write_weights(cli.run, cli.datamodule)
+            metrics = write_weights(cli.run, cli.datamodule)
+            print(format_rows([*format_metrics(metrics), ("weights", str(cli.run.weights))]))
+            print(f"to test it and write its report: uv run cifar-train report {_shown(cli)}")
 
 
 def _has_weights(cli: TrainCLI) -> bool:
@@ -44,6 +47,12 @@ def _has_weights(cli: TrainCLI) -> bool:
             file=sys.stderr,
         )
     return found
+
+
+def _shown(cli: TrainCLI) -> Path:
+    """Returns the shortest path of the run, `runs/latest` if that is it."""
+    latest = cli.run.path.parent / "latest"
+    return latest if latest.resolve() == cli.run.path.resolve() else cli.run.path
 
 
 def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
@@ -59,12 +68,15 @@ def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
 
 
 def _run(cli: TrainCLI, started: float, command: list[str]) -> None:
-    trainer, place, datamodule = cli.trainer, cli.run, cli.datamodule
-    if cli.checkpoint is not None and place.summary.exists():
-        refuse_finished(read_checkpoint(cli.checkpoint), trainer)
+    trainer, place = cli.trainer, cli.run
+    resumed = _check(cli)
+    if resumed is not None and place.summary.exists():
+        refuse_finished(resumed, trainer)
+    datamodule = cli.datamodule
     # Before the training, so that a wrong file fails at once.
     people = cli.config_init.human.read(datamodule) if trainer.is_global_zero else None
-    _train(cli)
+    _train(cli, resumed)
+    del resumed
     validation = {name: value for name, value in _metrics(trainer).items() if name.startswith("val")}
     checkpoint = str(place.trained) if place.trained.exists() else None
     with _interruptible(trainer):
@@ -107,36 +119,53 @@ def _run(cli: TrainCLI, started: float, command: list[str]) -> None:
     print(format_rows(rows), flush=True)
     if checkpoint and cli.config.report:
         write_results(place, datamodule, people=people, summary=summary)
+        print(f"to see it in the app: uv run cifar-space --run {_shown(cli)}")
+    elif checkpoint:
+        print(f"to write its report and gallery: uv run cifar-train report {_shown(cli)}")
 
 
-def _train(cli: TrainCLI) -> None:
+def _check(cli: TrainCLI) -> dict[str, Any] | None:
+    """Returns the checkpoint to resume, if any.
+
+    Raises:
+        ValueError: If data, model or checkpoint do not fit together.
+    """
+    cli.check_data()
+    if cli.checkpoint is None:
+        return None
+    try:
+        resumed = read_checkpoint(cli.checkpoint)
+    except ValueError as error:
+        others = {cli.run.last, cli.run.best} - {cli.checkpoint}
+        names = " or ".join(sorted(str(path) for path in others if path.is_file()))
+        hint = f"resume {names}" if names else "start a new run, without --ckpt_path"
+        raise ValueError(f"{error}; {hint}") from error
+    check_resumption(resumed, cli)
+    return resumed
+
+
+def _train(cli: TrainCLI, resumed: dict[str, Any] | None) -> None:
     """Trains; if that is cut short, prints the command that resumes it.
 
     Raises:
-        ValueError: If data, model or checkpoint do not fit together, or another process is training this run; nothing
-            is written then.
+        ValueError: If another process is training this run; nothing is written then.
     """
-    datamodule, model, trainer, place = cli.datamodule, cli.model, cli.trainer, cli.run
+    model, trainer, place = cli.model, cli.trainer, cli.run
     finished = False
     with contextlib.ExitStack() as stack:
         if trainer.is_global_zero:
-            cli.check_data()
-            resumed = None if cli.checkpoint is None else read_checkpoint(cli.checkpoint)
-            if resumed is not None:
-                check_resumption(resumed, cli)
             stack.enter_context(claim(place))
             count = sum(p.numel() for p in model.parameters())
             print(f"{model.architecture}, {count:,} parameters, into {place.path}", file=sys.stderr)
             if resumed is not None:
                 drop_later_rows(place.metrics, step=resumed["global_step"], epoch=batches_done(resumed)[0])
-                del resumed  # frees its tensors, which the trainer loads again
         try:
             with _interruptible(trainer):
-                trainer.fit(model, datamodule=datamodule, ckpt_path=cli.checkpoint, weights_only=True)
+                trainer.fit(model, datamodule=cli.datamodule, ckpt_path=cli.checkpoint, weights_only=True)
             finished = True
         finally:
             if not finished and trainer.is_global_zero and place.last.exists():
-                print(f"to resume: cifar-train --ckpt_path {place.last}", file=sys.stderr)
+                print(f"to resume: uv run cifar-train --ckpt_path {place.last}", file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -25,5 +25,5 @@ def recipe_path(name: str) -> Path:
     """
     names = list_recipes()
     if name not in names:
-        raise ValueError(f"recipe is {name!r}; the recipes are {', '.join(names)}")
+        raise ValueError(f"there is no recipe {name!r}; choose one of {', '.join(names)}")
     return Path(__file__).parent / f"{name}.yaml"

@@ -257,16 +257,20 @@ def analyze(
 
 
 def evaluate_test_set(
-    weights: Weights, datamodule: CIFAR10DataModule
+    weights: Weights, datamodule: CIFAR10DataModule, *, progress: Callable[[int, int], None] | None = None
 ) -> tuple[Evaluation, NDArray[np.float64]]:
     """Returns the model's evaluation on the test set and its logits ``(N, K)``.
+
+    ``progress`` is called with the images done and all images.
 
     Raises:
         ValueError: If classes or normalisation of model and data differ.
     """
     check_weights(weights, datamodule)
     test, spec = datamodule.dataset.test, weights.spec
-    logits = predict_logits(fuse_conv_bn(weights.model), test.images, preprocess=spec.normalize)
+    logits = predict_logits(
+        fuse_conv_bn(weights.model), test.images, preprocess=spec.normalize, progress=progress
+    )
     return _evaluation(logits, test.labels, spec.classes), logits
 
 

@@ -73,7 +73,7 @@ def find_run(path: Path) -> RunDirectory:
     path = path.expanduser()
     if not path.is_dir():
         beside = path.parent.iterdir() if path.parent.is_dir() else ()
-        runs = sorted(p.name for p in beside if p.is_dir() and not p.is_symlink())
+        runs = sorted(p.name for p in beside if RunDirectory(p).config.is_file() and not p.is_symlink())
         hint = f"{path.parent} has {', '.join(runs[-5:])}" if runs else "train one first with cifar-train"
         raise FileNotFoundError(f"there is no run directory {path}; {hint}")
     return RunDirectory(path.resolve())
@@ -129,6 +129,10 @@ def claim(run: RunDirectory) -> Iterator[None]:
             f"another process is training in {run.path}; wait until it ends, or leave out --ckpt_path to start "
             "a new run"
         ) from None
+    except (OSError, NotImplementedError) as error:
+        raise ValueError(
+            f"{run.path} cannot be locked ({error}); name a directory on a local file system with --runs"
+        ) from error
     try:
         for stale in run.checkpoints.glob(".*.tmp"):  # of a process that was killed while it wrote
             stale.unlink()

@@ -78,8 +78,8 @@ class LitClassifier(L.LightningModule):
         micro_batch: Images that one core of the processor works on at a time, at least 1. Micro-batches run side by
             side, and batch norm sees one of them. By default, and always on a GPU, the whole batch at once.
         low_resolution: The first part of the training on smaller images.
-        tta: Test-time augmentation of the test set: none; flip, the image and its mirror image; flip_and_shift, two
-            shifted copies as well, as in the public speed records.
+        tta: Test-time augmentation of the test set: none; flip, the image and its mirror image; flip_and_shift, also
+            two shifted copies and their mirror images; their mean counts half.
         channels_last: Whether the weights lie channels-last in memory, which is the fast layout of CPUs.
 
     Raises:
@@ -189,7 +189,7 @@ class LitClassifier(L.LightningModule):
         loss = self.trainer.callback_metrics.get("train_loss_epoch")
         if loss is not None and not torch.isfinite(loss):
             raise FloatingPointError(
-                f"the training loss became {float(loss)} in epoch {self.current_epoch}; "
+                f"the training loss became {float(loss)} in epoch {self.current_epoch + 1}; "
                 f"lower model.lr (now {self.lr}) or raise model.schedule.div"
             )
 

@@ -63,18 +63,33 @@ class Throughput(Callback):
 
 
 class RunProgressBar(TQDMProgressBar):
-    """Lightning's progress bar of the epoch with images/s and the time left of the whole run."""
+    """Lightning's progress bar of the epoch, with the time left of the whole run first; it fits 80 columns."""
+
+    BAR_FORMAT = "{desc}{percentage:3.0f}%{postfix} |{bar}|"
 
     def __init__(self, throughput: Throughput) -> None:
         super().__init__(refresh_rate=5)
         self.throughput = throughput
 
+    def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
+        """Starts the bar of the epoch, counted from 1."""
+        super().on_train_epoch_start(trainer, *args)
+        self.train_progress_bar.set_description(_epoch(trainer))
+
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
-        """Returns the logged metrics, images/s and the time left."""
-        metrics = super().get_metrics(trainer, pl_module)
-        metrics.pop("v_num", None)
-        running = self.throughput.images and trainer.training
-        return {**metrics, **self.throughput.describe(trainer)} if running else metrics
+        """Returns the time left, the losses and accuracies in short, and images/s."""
+        logged = super().get_metrics(trainer, pl_module)
+        names = {"train_loss_step": "loss", "val_accuracy": "val"}
+        metrics = {short: f"{logged[name]:.3f}" for name, short in names.items() if name in logged}
+        if not (self.throughput.images and trainer.training):
+            return metrics
+        pace = self.throughput.describe(trainer)
+        return {"left": pace["time left"], **metrics, "images/s": pace["images/s"]}
+
+
+def _epoch(trainer: L.Trainer) -> str:
+    of_all = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
+    return f"epoch {trainer.current_epoch + 1}{of_all}"
 
 
 class EpochLines(Callback):
@@ -90,8 +105,7 @@ class EpochLines(Callback):
             names = [name for name in EPOCH_METRICS if name in logged]
             metrics = [f"{name.removesuffix('_epoch')} {float(logged[name]):.4f}" for name in names]
             pace = [f"{name} {value}" for name, value in self.throughput.describe(trainer).items()]
-            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            print("  ".join([epoch, *metrics, *pace]), file=sys.stderr, flush=True)
+            print("  ".join([_epoch(trainer), *metrics, *pace]), file=sys.stderr, flush=True)
 
 
 def progress_display(throughput: Throughput) -> Callback:
