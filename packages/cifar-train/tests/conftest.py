@@ -21,6 +21,13 @@ SMALL = [
 
 @pytest.fixture
 def small():
+    """Arguments of a command that trains."""
+    return SMALL
+
+
+@pytest.fixture
+def small_run():
+    """Arguments of a training that is tested, without a report."""
     return [*SMALL, "--report=false"]
 
 
@@ -48,6 +55,30 @@ def cifar_train(monkeypatch, tmp_path, capsys, shared_folder):
         code = main(list(args))
         printed = capsys.readouterr()
         return code, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def succeed(cifar_train):
+    """Call the command, which must succeed; returns stdout and stderr."""
+
+    def call(*args):
+        code, out, err = cifar_train(*args)
+        assert code == 0, err
+        return out, err
+
+    return call
+
+
+@pytest.fixture
+def refuse(cifar_train):
+    """Call the command, which must fail with one line; returns it."""
+
+    def call(*args):
+        code, out, err = cifar_train(*args)
+        assert (code, out, len(err.strip().splitlines())) == (2, "", 1), err
+        return err
 
     return call
 

@@ -1,5 +1,6 @@
 """A run that is killed, or whose disk is full, keeps what it has and is resumed from there."""
 
+import contextlib
 import csv
 import errno
 import os
@@ -24,8 +25,11 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def kill_at(monkeypatch):
-    def arrange(step):
+def killed_at(monkeypatch):
+    """A block in which the training is killed at a step."""
+
+    @contextlib.contextmanager
+    def block(step):
         original = LitClassifier.training_step
 
         def training_step(self, batch, batch_idx):
@@ -33,145 +37,15 @@ def kill_at(monkeypatch):
                 raise Killed
             return original(self, batch, batch_idx)
 
-        monkeypatch.setattr(LitClassifier, "training_step", training_step)
-        return lambda: monkeypatch.setattr(LitClassifier, "training_step", original)
+        with monkeypatch.context() as patched, pytest.raises(Killed):
+            patched.setattr(LitClassifier, "training_step", training_step)
+            yield
 
-    return arrange
-
-
-def rows():
-    with Path("runs/latest/metrics.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+    return block
 
 
-def weights():
-    return load_weights(Path("runs/latest/model.safetensors")).model.state_dict()
-
-
-def test_run_killed_within_an_epoch_resumes_to_the_same_weights(cifar_train, small, kill_at):
-    assert cifar_train("fit", *small, "--trainer.max_epochs=3")[0] == 0
-    whole = weights()
-
-    restore = kill_at(3)  # two steps an epoch: in the middle of the second
-    with pytest.raises(Killed):
-        cifar_train("fit", *small, "--trainer.max_epochs=3")
-    restore()
-    killed = Path("runs/latest").resolve()
-    assert read_checkpoint(killed / "checkpoints/last.ckpt")["epoch"] == 0
-    before = [row for row in rows() if row["val_accuracy"]]
-    logged = [(row["epoch"], row["step"]) for row in rows() if row["train_loss_step"]]
-    assert ("1", "2") in logged, "the step after the checkpoint was logged too, and will be again"
-
-    code, _, err = cifar_train("fit", "--ckpt_path=last")
-    assert code == 0, err
-    assert Path("runs/latest").resolve() == killed
-    resumed = weights()
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    after = [row for row in rows() if row["val_accuracy"]]
-    assert after[: len(before)] == before
-    assert [row["epoch"] for row in after] == ["0", "1", "2"]
-    logged = [(row["epoch"], row["step"]) for row in rows() if row["train_loss_step"]]
-    assert logged == sorted(set(logged), key=lambda row: int(row[1])), "no step is logged twice"
-
-
-def test_run_of_an_earlier_version_is_resumed(cifar_train, small):
-    assert cifar_train("fit", *small, "--model.tta=none")[0] == 0
-    config = Path("runs/latest/config.yaml")
-    text = config.read_text()
-    assert "class_path: cifar_train.Muon\n" in text
-    former = text.replace("cifar_train.Muon", "cifar_train.muon.Muon").replace(
-        "tta: none", "test_views: plain"
-    )
-    config.write_text(former)
-    code, _, err = cifar_train("fit", "--ckpt_path=last", "--trainer.max_epochs=3")
-    assert code == 0, err
-    assert "tta: none" in config.read_text()
-    Path("former.yaml").write_text(former)
-    assert cifar_train("fit", "--config=former.yaml", "--trainer.max_epochs=1")[0] == 0
-
-
-def test_full_disk_at_a_checkpoint_leaves_the_previous_one(cifar_train, small, monkeypatch):
-    flush = os.fsync
-    full = False
-
-    def fsync(descriptor):
-        if full:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        flush(descriptor)
-
-    validate = LitClassifier.on_train_epoch_end
-
-    def on_train_epoch_end(self):
-        nonlocal full
-        full = self.current_epoch == 1
-        validate(self)
-
-    with monkeypatch.context() as patched:
-        patched.setattr("cifar_models.atomic.os.fsync", fsync)
-        patched.setattr(LitClassifier, "on_train_epoch_end", on_train_epoch_end)
-        code, _, err = cifar_train("fit", *small, "--trainer.max_epochs=3")
-    assert code == 2
-    assert "No space left" in err
-    assert "--ckpt_path" in err
-    good = read_checkpoint(Path("runs/latest/checkpoints/last.ckpt"))
-    assert good["epoch"] == 0
-    assert sorted(path.name for path in Path("runs/latest/checkpoints").iterdir()) == [
-        "best.ckpt",
-        "last.ckpt",
-    ]
-
-    code, _, err = cifar_train("fit", "--ckpt_path=runs/latest/checkpoints/last.ckpt")
-    assert code == 0, err
-
-
-def test_run_that_fails_at_once_leaves_no_directory(cifar_train, small):
-    code, _, _ = cifar_train("fit", *small, "--data.root=nowhere", "--data.source=auto")
-    assert code == 2
-    assert list(Path("runs").iterdir()) == []
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_finished_run_that_is_resumed_and_killed_is_reported_as_it_is_now(
-    cifar_train, small, kill_at, monkeypatch, dtype
-):
-    reported = []
-    monkeypatch.setattr(commands, "write_results", lambda *_, **kw: reported.append(kw["summary"]))
-    # Without a validation split each epoch's checkpoint is the best one.
-    arguments = [*small, "--data.val_size=0"]
-    assert cifar_train(*arguments)[0] == 0
-    run = RunDirectory(Path("runs/latest").resolve())
-    assert cifar_train("export", f"--out={run.weights}", f"--dtype={dtype}")[0] == 0
-    finished = run.weights.read_bytes()
-    assert weights_are_current(run)
-    assert cifar_train("report")[0] == 0
-    assert run.weights.read_bytes() == finished, "a file of the best checkpoint stays as it is"
-    assert reported.pop() == read_summary(run.summary)
-
-    restore = kill_at(7)  # two steps an epoch: in the fourth
-    with pytest.raises(Killed):
-        cifar_train("--ckpt_path=last", "--trainer.max_epochs=4")
-    restore()
-    assert run.weights.read_bytes() == finished
-    assert not weights_are_current(run)
-    # Metrics of other weights are not passed on.
-    assert cifar_train("export", "--out=apart.safetensors")[0] == 0
-    assert set(read_header(Path("apart.safetensors")).metrics) == {"data_fingerprint"}
-
-    code, _, err = cifar_train("report")
-    assert code == 0, err
-    assert "model.safetensors of the best checkpoint" in err
-    assert read_header(run.weights).dtype == dtype
-    assert "test_accuracy" not in read_header(run.weights).metrics
-    stored, best = weights(), restore_model(read_checkpoint(run.best))[0].state_dict()
-    for name, value in best.items():
-        torch.testing.assert_close(stored[name], value, rtol=1e-3, atol=1e-6)
-    (summary,) = reported
-    assert (summary.epochs, summary.steps) == (3, 6)
-    assert summary.wall_seconds is None
-    assert "test_accuracy" not in summary.metrics
-
-
-def let_the_first_epoch_be_the_best(monkeypatch):
+@pytest.fixture
+def first_epoch_is_best(monkeypatch):
     validate = LitClassifier._log_metrics
 
     def worse_than_the_first(self, stage, logits, labels):
@@ -182,53 +56,188 @@ def let_the_first_epoch_be_the_best(monkeypatch):
     monkeypatch.setattr(LitClassifier, "_log_metrics", worse_than_the_first)
 
 
-def test_last_checkpoint_is_of_the_last_epoch_also_if_another_was_better(
-    cifar_train, small, kill_at, monkeypatch
+def latest():
+    return RunDirectory(Path("runs/latest").resolve())
+
+
+def rows():
+    with latest().metrics.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def files(run):
+    return {path: path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
+
+
+def assert_same_weights(one, other):
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_run_killed_within_an_epoch_resumes_to_the_same_weights(cifar_train, succeed, small, killed_at):
+    def logged():
+        return [(row["epoch"], row["step"]) for row in rows() if row["train_loss_step"]]
+
+    succeed("fit", *small, "--trainer.max_epochs=3")
+    whole = load_weights(latest().weights).model.state_dict()
+    with killed_at(3):  # two steps an epoch: in the middle of the second
+        cifar_train("fit", *small, "--trainer.max_epochs=3")
+    killed = latest()
+    assert read_checkpoint(killed.last)["epoch"] == 0
+    before = [row for row in rows() if row["val_accuracy"]]
+    assert ("1", "2") in logged(), "the step after the checkpoint was logged too, and will be again"
+
+    succeed("fit", "--ckpt_path=last")
+    assert latest().path == killed.path
+    assert_same_weights(whole, load_weights(killed.weights).model.state_dict())
+    after = [row for row in rows() if row["val_accuracy"]]
+    assert after[: len(before)] == before
+    assert [row["epoch"] for row in after] == ["0", "1", "2"]
+    assert logged() == sorted(set(logged()), key=lambda row: int(row[1])), "no step is logged twice"
+
+
+def test_run_cut_short_within_an_epoch_resumes_to_the_same_weights(succeed, small, monkeypatch):
+    arguments = ["fit", *small, "--data.batch_size=20", "--trainer.accumulate_grad_batches=2"]
+    succeed(*arguments)
+    whole = read_checkpoint(latest().last)["state_dict"]
+
+    def stop(self, *_):
+        self.trainer.should_stop = self.trainer.global_step == 7  # five steps an epoch
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LitClassifier, "on_train_batch_end", stop)
+        succeed(*arguments)
+    assert read_checkpoint(latest().last)["global_step"] == 7
+    succeed("fit", "--ckpt_path=last")
+    assert_same_weights(whole, read_checkpoint(latest().last)["state_dict"])
+
+
+def test_run_of_an_earlier_version_is_resumed(succeed, small):
+    succeed("fit", *small, "--model.tta=none")
+    config = latest().config
+    text = config.read_text()
+    assert "class_path: cifar_train.Muon\n" in text
+    former = text.replace("cifar_train.Muon", "cifar_train.muon.Muon").replace(
+        "tta: none", "test_views: plain"
+    )
+    config.write_text(former)
+    succeed("fit", "--ckpt_path=last", "--trainer.max_epochs=3")
+    assert "tta: none" in config.read_text()
+    Path("former.yaml").write_text(former)
+    succeed("fit", "--config=former.yaml", "--trainer.max_epochs=1")
+
+
+def test_full_disk_at_a_checkpoint_leaves_the_previous_one(cifar_train, succeed, small, monkeypatch):
+    flush, finish = os.fsync, LitClassifier.on_train_epoch_end
+    full = False
+
+    def fsync(descriptor):
+        if full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        flush(descriptor)
+
+    def on_train_epoch_end(self):
+        nonlocal full
+        full = self.current_epoch == 1
+        finish(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("cifar_models.atomic.os.fsync", fsync)
+        patched.setattr(LitClassifier, "on_train_epoch_end", on_train_epoch_end)
+        code, _, err = cifar_train("fit", *small, "--trainer.max_epochs=3")
+    assert code == 2
+    assert "No space left" in err
+    assert f"--ckpt_path {latest().last.relative_to(Path.cwd())}" in err
+    assert read_checkpoint(latest().last)["epoch"] == 0
+    assert sorted(path.name for path in latest().checkpoints.iterdir()) == ["best.ckpt", "last.ckpt"]
+    succeed("fit", f"--ckpt_path={latest().last}")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_finished_run_that_is_resumed_and_killed_is_reported_as_it_is_now(
+    cifar_train, succeed, small_run, killed_at, monkeypatch, dtype
 ):
-    let_the_first_epoch_be_the_best(monkeypatch)
-    restore = kill_at(5)  # two steps an epoch: in the third
-    with pytest.raises(Killed):
-        cifar_train(*small, "--trainer.max_epochs=3")
-    restore()
-    run = RunDirectory(Path("runs/latest").resolve())
-    assert read_checkpoint(run.best)["epoch"] == 0
-    assert read_checkpoint(run.last)["epoch"] == 1
+    reported = []
+    monkeypatch.setattr(commands, "write_results", lambda *_, **kw: reported.append(kw["summary"]))
+    # Without a validation split each epoch's checkpoint is the best one.
+    succeed(*small_run, "--data.val_size=0")
+    run = latest()
+    succeed("export", f"--out={run.weights}", f"--dtype={dtype}")
+    finished = run.weights.read_bytes()
+    assert weights_are_current(run)
+    succeed("report")
+    assert run.weights.read_bytes() == finished, "a file of the best checkpoint stays as it is"
+    assert reported.pop() == read_summary(run.summary)
 
-    before = rows()
-    code, _, err = cifar_train("--ckpt_path=last")
-    assert code == 0, err
-    assert [row for row in rows() if row["epoch"] in ("0", "1")] == [
-        {**dict.fromkeys(rows()[0], ""), **row} for row in before if row["epoch"] in ("0", "1")
-    ]
-    assert (read_checkpoint(run.best)["epoch"], read_checkpoint(run.last)["epoch"]) == (0, 2)
+    with killed_at(7):  # two steps an epoch: in the fourth
+        cifar_train("--ckpt_path=last", "--trainer.max_epochs=4")
+    assert run.weights.read_bytes() == finished
+    assert not weights_are_current(run)
+    # Metrics of other weights are not passed on.
+    succeed("export", "--out=apart.safetensors")
+    assert set(read_header(Path("apart.safetensors")).metrics) == {"data_fingerprint"}
 
-    code, _, err = cifar_train("--ckpt_path=last")
-    assert code == 2, "the test set was evaluated again"
-    assert "the run is finished" in err
+    _, err = succeed("report")
+    assert "model.safetensors of the best checkpoint" in err
+    assert read_header(run.weights).dtype == dtype
+    assert "test_accuracy" not in read_header(run.weights).metrics
+    stored = load_weights(run.weights).model.state_dict()
+    for name, value in restore_model(read_checkpoint(run.best))[0].state_dict().items():
+        torch.testing.assert_close(stored[name], value, rtol=1e-3, atol=1e-6)
+    (summary,) = reported
+    assert (summary.epochs, summary.steps, summary.wall_seconds) == (3, 6, None)
+    assert "test_accuracy" not in summary.metrics
 
 
-def test_moved_run_keeps_its_best_checkpoint(cifar_train, small, kill_at, monkeypatch):
-    let_the_first_epoch_be_the_best(monkeypatch)
-    restore = kill_at(3)
-    with pytest.raises(Killed):
-        cifar_train(*small, "--trainer.max_epochs=2")
-    restore()
+@pytest.mark.usefixtures("first_epoch_is_best")
+def test_last_checkpoint_is_of_the_last_epoch_and_header_and_summary_of_the_best(
+    cifar_train, succeed, refuse, small_run, killed_at
+):
+    def epochs():
+        return read_checkpoint(latest().best)["epoch"], read_checkpoint(latest().last)["epoch"]
+
+    with killed_at(5):  # two steps an epoch: in the third
+        cifar_train(*small_run, "--trainer.max_epochs=3", "--trainer.precision=32-true")
+    assert epochs() == (0, 1)
+    before = [row for row in rows() if row["epoch"] in ("0", "1")]
+
+    succeed("--ckpt_path=last")
+    columns = dict.fromkeys(rows()[0], "")
+    assert [row for row in rows() if row["epoch"] in ("0", "1")] == [{**columns, **row} for row in before]
+    assert epochs() == (0, 2)
+    first = next(row for row in rows() if row["val_accuracy"])
+    header = read_header(latest().weights).metrics
+    assert header["val_accuracy"] == pytest.approx(float(first["val_accuracy"]), abs=1.5 / 100)
+    assert header["val_loss"] == pytest.approx(float(first["val_loss"]), rel=1e-4)
+    assert read_summary(latest().summary).metrics["val_accuracy"] == header["val_accuracy"]
+    # The test set would be evaluated again.
+    assert "the run is finished" in refuse("--ckpt_path=last")
+
+
+@pytest.mark.usefixtures("first_epoch_is_best")
+def test_moved_run_keeps_its_best_checkpoint(cifar_train, succeed, small, killed_at):
+    with killed_at(3):
+        cifar_train("fit", *small, "--trainer.max_epochs=2")
     shutil.move("runs", "moved")
     best = RunDirectory(Path("moved/latest").resolve()).best
     content = best.read_bytes()
-    code, _, err = cifar_train("--ckpt_path=moved/latest/checkpoints/last.ckpt", "--runs=moved")
-    assert code == 0, err
+    succeed("fit", "--ckpt_path=moved/latest/checkpoints/last.ckpt", "--runs=moved")
     assert best.read_bytes() == content
     assert not Path("runs").exists()
 
 
-def test_copied_last_checkpoint_starts_a_run_with_its_own_best(cifar_train, small, monkeypatch):
-    let_the_first_epoch_be_the_best(monkeypatch)
-    assert cifar_train("fit", *small)[0] == 0
-    shutil.copy("runs/latest/checkpoints/last.ckpt", "apart.ckpt")
-    code, _, err = cifar_train("fit", *small, "--ckpt_path=apart.ckpt", "--trainer.max_epochs=3")
-    assert code == 0, err
-    assert read_checkpoint(Path("runs/latest/checkpoints/best.ckpt"))["epoch"] == 2
+@pytest.mark.usefixtures("first_epoch_is_best")
+def test_copied_last_checkpoint_starts_a_run_with_its_own_best(succeed, small, copied_run):
+    shutil.copy(copied_run / "checkpoints" / "last.ckpt", "apart.ckpt")
+    succeed("fit", *small, "--ckpt_path=apart.ckpt", "--trainer.max_epochs=3")
+    assert read_checkpoint(latest().best)["epoch"] == 2
+
+
+def test_rates_and_momentum_can_be_changed_when_a_run_is_resumed(succeed, small):
+    momentum = "--model.optimizer.momentum"
+    succeed("fit", *small, "--model.optimizer=torch.optim.SGD", f"{momentum}=0.9", "--model.lr=0.1")
+    succeed("fit", "--ckpt_path=last", "--model.lr=0.001", f"{momentum}=0.5", "--trainer.max_epochs=3")
+    (group,) = read_checkpoint(latest().last)["optimizer_states"][0]["param_groups"]
+    assert (group["momentum"], group["max_lr"]) == (0.5, 0.001)
 
 
 @pytest.mark.parametrize(
@@ -238,33 +247,62 @@ def test_copied_last_checkpoint_starts_a_run_with_its_own_best(cifar_train, smal
         (["--trainer.max_steps=3"], "trainer.max_steps is 3, but"),
         (['--model.arguments={"widths": [8, 8, 16]}'], "model.arguments is"),
         (["--model.architecture=resnet9", "--model.arguments={}"], 'model.architecture is "resnet9" instead'),
+        (["--data.train_limit=150"], "data.train_limit is 150 instead of 200"),
+        (["--seed_everything=1"], "seed_everything is 1"),
+        (["--data.augmentation.flip=none"], "data.augmentation is"),
+        (["--model.optimizer=torch.optim.Adam"], "model.optimizer is"),
     ],
 )
-def test_checkpoint_that_does_not_fit_leaves_its_run_as_it_was(cifar_train, small, arguments, wanted):
-    assert cifar_train("fit", *small)[0] == 0
-    config = Path("runs/latest/config.yaml").read_text()
-    before = rows()
-    code, _, err = cifar_train("fit", "--ckpt_path=last", *arguments)
-    assert code == 2, err
-    assert wanted in err
-    assert len(err.strip().splitlines()) == 1, err
-    assert Path("runs/latest/config.yaml").read_text() == config
-    assert rows() == before
+def test_resumption_that_does_not_fit_leaves_the_run_as_it_was(refuse, copied_run, arguments, wanted):
+    before = files(copied_run)
+    last = copied_run / "checkpoints" / "last.ckpt"
+    assert wanted in refuse("fit", f"--ckpt_path={last}", "--trainer.max_epochs=3", *arguments)
+    assert files(copied_run) == before
 
 
-def test_second_process_in_a_run_directory_is_rejected(cifar_train, small):
-    assert cifar_train("fit", *small)[0] == 0
-    run = RunDirectory(Path("runs/latest").resolve())
-    arguments = ("fit", "--ckpt_path=last", "--trainer.max_epochs=3")
+def test_half_a_checkpoint_is_named_with_the_one_to_resume_instead(refuse, copied_run):
+    last, best = copied_run / "checkpoints" / "last.ckpt", copied_run / "checkpoints" / "best.ckpt"
+    last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
+    err = refuse("fit", f"--ckpt_path={last}", "--trainer.max_epochs=3")
+    assert f"{last} is not a checkpoint that can be read safely" in err
+    assert err.endswith(f"; resume {best}\n")
+
+
+def test_second_process_in_a_run_directory_is_rejected(refuse, succeed, copied_run):
+    run = RunDirectory(copied_run)
+    arguments = ("fit", f"--ckpt_path={run.last}", "--trainer.max_epochs=3")
     with claim(run):
         (run.checkpoints / ".last.ckpt.0.tmp").touch()
-        code, _, err = cifar_train(*arguments)
-        assert code == 2
-        assert f"another process is training in {run.path}" in err
+        assert f"another process is training in {run.path}" in refuse(*arguments)
         assert (run.checkpoints / ".last.ckpt.0.tmp").exists(), "it may be the other's"
-    code, _, err = cifar_train(*arguments)
-    assert code == 0, err
+    succeed(*arguments)
     assert sorted(path.name for path in run.checkpoints.iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("no flock")]
+)
+def test_file_system_without_locks_is_named_with_the_way_out(refuse, small, monkeypatch, error):
+    def acquire(self):
+        raise error
+
+    monkeypatch.setattr("filelock.FileLock.acquire", acquire)
+    err = refuse("fit", *small)
+    assert "cannot be locked" in err
+    assert "--runs" in err
+    assert list(Path("runs").iterdir()) == []
+
+
+def test_run_is_found_by_its_path_where_links_are_not_allowed(succeed, small, monkeypatch):
+    def denied(*_, **__):
+        raise PermissionError(errno.EPERM, "A required privilege is not held by the client")
+
+    monkeypatch.setattr(Path, "symlink_to", denied)
+    out, err = succeed("fit", *small)
+    (run,) = Path("runs").iterdir()
+    assert f"runs/latest is not this run (A required privilege is not held by the client); name {run}" in err
+    assert f"cifar-train report {run}\n" in out
+    assert (run / "model.safetensors").is_file()
 
 
 @pytest.mark.parametrize("stage", ["training_step", "test_step"])
@@ -282,84 +320,36 @@ def test_interruption_ends_with_code_130(cifar_train, small, monkeypatch, stage)
     assert err.strip().splitlines()[-1] == "cifar-train: interrupted"
 
 
-def test_header_has_the_metrics_of_the_best_epoch(cifar_train, small, monkeypatch):
-    let_the_first_epoch_be_the_best(monkeypatch)
-    assert cifar_train(*small, "--trainer.max_epochs=3", "--trainer.precision=32-true")[0] == 0
-    run = RunDirectory(Path("runs/latest").resolve())
-    assert read_checkpoint(run.best)["epoch"] < 2
-    first = next(row for row in rows() if row["val_accuracy"])
-    header = read_header(run.weights).metrics
-    assert header["val_accuracy"] == pytest.approx(float(first["val_accuracy"]), abs=1.5 / 100)
-    assert header["val_loss"] == pytest.approx(float(first["val_loss"]), rel=1e-4)
-    assert read_summary(run.summary).metrics["val_accuracy"] == header["val_accuracy"]
-
-
-def files(run):
-    return {path: path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
-
-
-def test_rates_and_momentum_can_be_changed_when_a_run_is_resumed(cifar_train, small):
-    sgd = ["--model.optimizer=torch.optim.SGD", "--model.optimizer.momentum"]
-    assert cifar_train("fit", *small, sgd[0], f"{sgd[1]}=0.9", "--model.lr=0.1")[0] == 0
-    code, _, err = cifar_train("fit", "--ckpt_path=last", "--model.lr=0.001", f"{sgd[1]}=0.5",
-                               "--trainer.max_epochs=3")  # fmt: skip
-    assert code == 0, err
-    (group,) = read_checkpoint(Path("runs/latest/checkpoints/last.ckpt"))["optimizer_states"][0][
-        "param_groups"
-    ]
-    assert (group["momentum"], group["max_lr"]) == (0.5, 0.001)
-
-
 @pytest.mark.parametrize(
-    "changed",
-    ["data.train_limit=150", "seed_everything=1", "data.augmentation.flip=none", "model.optimizer=torch.optim.Adam"],
-)  # fmt: skip
-def test_setting_that_defines_a_run_is_refused_before_anything_is_written(cifar_train, small, changed):
-    assert cifar_train("fit", *small, "--model.optimizer=torch.optim.SGD")[0] == 0
-    run = Path("runs/latest").resolve()
-    before = files(run)
-    code, _, err = cifar_train("fit", "--ckpt_path=last", "--trainer.max_epochs=3", f"--{changed}")
-    assert code == 2
-    assert len(err.strip().splitlines()) == 1, err
-    assert "cannot be resumed with other settings" in err
-    assert files(run) == before
+    ("arguments", "epoch"),
+    [
+        (["--trainer.max_steps=3", "--trainer.check_val_every_n_epoch=2"], 1),
+        (["--trainer.enable_checkpointing=false"], None),
+    ],
+)
+def test_run_without_validation_has_the_last_weights_or_says_why_none(succeed, small, arguments, epoch):
+    _, err = succeed("fit", *small, *arguments)
+    assert latest().weights.exists() == (epoch is not None)
+    assert ("no weights file, since" in err) == (epoch is None)
+    if epoch is not None:
+        assert not latest().best.exists()
+        assert read_checkpoint(latest().last)["epoch"] == epoch
+        assert weights_are_current(latest())
 
 
-def test_run_cut_short_within_an_epoch_resumes_to_the_same_weights(cifar_train, small, monkeypatch):
-    arguments = ["fit", *small, "--data.batch_size=20", "--trainer.accumulate_grad_batches=2"]
-    assert cifar_train(*arguments)[0] == 0
-    last = Path("runs/latest/checkpoints/last.ckpt")
-    whole = read_checkpoint(last)["state_dict"]
-
-    def stop(self, *_):
-        self.trainer.should_stop = self.trainer.global_step == 7  # five steps an epoch
-
-    with monkeypatch.context() as patched:
-        patched.setattr(LitClassifier, "on_train_batch_end", stop)
-        assert cifar_train(*arguments)[0] == 0
-    assert read_checkpoint(last)["global_step"] == 7
-    code, _, err = cifar_train("fit", "--ckpt_path=last")
-    assert code == 0, err
-    resumed = read_checkpoint(last)["state_dict"]
-    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+def test_used_directory_is_refused(succeed, refuse, copied_run, small, monkeypatch):
+    monkeypatch.setenv("CIFAR_TRAIN_RUN", str(copied_run))
+    before = files(copied_run)
+    assert "has a run already" in refuse("fit", *small)
+    assert files(copied_run) == before
 
 
-def test_used_directory_is_refused(cifar_train, small, monkeypatch):
-    monkeypatch.setenv("CIFAR_TRAIN_RUN", "runs/job")
-    assert cifar_train("fit", *small, "--trainer.limit_val_batches=0")[0] == 0
-    before = files(Path("runs/job"))
-    code, _, err = cifar_train("fit", *small)
-    assert code == 2
-    assert "has a run already" in err
-    assert files(Path("runs/job")) == before
-
-
-def test_output_that_cannot_be_written_loses_no_work(cifar_train, small, monkeypatch):
+def test_output_that_cannot_be_written_loses_no_work(cifar_train, small_run, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
         patched.setattr("sys.stdout", type("Full", (), {"write": full, "flush": full, "fileno": full})())
-        assert cifar_train(*small)[0] == 0
-    assert Path("runs/latest/model.safetensors").is_file()
-    assert Path("runs/latest/report/summary.json").is_file()
+        assert cifar_train(*small_run)[0] == 0
+    assert latest().weights.is_file()
+    assert latest().summary.is_file()

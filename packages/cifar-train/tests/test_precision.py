@@ -44,10 +44,10 @@ def rows_of_the_test(output):
     return dict(re.findall(r"^ *(test \w+|with TTA .+?) {2,}(\S+)", output, flags=re.MULTILINE))
 
 
-def test_command_test_prints_the_metrics_of_the_run(monkeypatch, cifar_train, small):
+def test_command_test_prints_the_metrics_of_the_run(monkeypatch, cifar_train, small_run):
     for module in ("cli.lightning_cli", "cli.evaluate"):
         monkeypatch.setattr(f"cifar_train.{module}.quickest_precision", lambda *_: "bf16-mixed")
-    code, out, _ = cifar_train(*small, "--model.tta=flip_and_shift")
+    code, out, _ = cifar_train(*small_run, "--model.tta=flip_and_shift")
     assert code == 0
     trained = rows_of_the_test(out)
     code, out, _ = cifar_train("test", "--data.source=synthetic")

@@ -243,7 +243,7 @@ def test_other_data_is_rejected(copied_run, cifar_train, monkeypatch):
 
 @pytest.mark.usefixtures("quick_report")
 def test_run_without_validation_gets_a_report(cifar_train, small, tmp_path):
-    code, _, err = cifar_train(*small, "--data.val_size=0", "--report=true", "--trainer.max_epochs=1")
+    code, _, err = cifar_train(*small, "--data.val_size=0", "--trainer.max_epochs=1")
     assert code == 0, err
     run = tmp_path / "runs" / "latest"
     assert "familiarity" not in load_weights(run / "model.safetensors").metrics

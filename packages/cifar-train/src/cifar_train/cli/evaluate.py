@@ -72,8 +72,8 @@ def run_command(command: str, args: Sequence[str], *, description: str) -> None:
     shown = {key: value for key, value in settings["data"].items() if key not in _OF_TRAINING}
     parser.set_defaults({**settings, "data": shown})
     given = parse(parser, args)
-    given.data = CIFAR10DataModule(**{**settings["data"], **vars(given.data)})
-    report(**vars(parser.instantiate_classes(given)))
+    people = parser.instantiate_classes(given).human
+    report(CIFAR10DataModule(**{**settings["data"], **vars(given.data)}), run=given.run, human=people)
 
 
 def _settings(run: RunDirectory) -> dict[str, Any]:

@@ -33,10 +33,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             # torch warns of a foreign pickle before it refuses it.
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
     except Exception as error:
-        # The unpickler raises almost anything for other bytes.
+        # The unpickler raises almost anything for other bytes, and OSError for half a file.
         raise ValueError(f"{path} is not a checkpoint that can be read safely: {error!r}") from error
     if not isinstance(content, dict) or CHECKPOINT_KEY not in content:
         raise ValueError(f"{path} was not written by cifar-train: it lacks {CHECKPOINT_KEY!r}")
