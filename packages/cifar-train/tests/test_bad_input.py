@@ -92,9 +92,10 @@ def test_own_classes_set_their_number_and_a_fitting_validation_split(succeed, ow
     assert read_header(run / "model.safetensors").metrics == fitted.metrics
 
 
-def test_all_that_does_not_fit_own_images_is_in_one_message(refuse, own):
+def test_all_that_does_not_fit_own_images_is_in_one_message(cifar_train, own):
     given = ["--model.arguments.num_classes=3", "--data.val_size=6"]
-    err = refuse(*own("cat", "dog", images=3), *given, "--model.optimizer=torch.optim.LBFGS")
+    code, _, err = cifar_train(*own("cat", "dog", images=3), *given, "--model.optimizer=torch.optim.LBFGS")
+    assert code == 2
     for wanted in (
         "num_classes to 2",
         "data.val_size must be a whole number from 0 to 5",

@@ -172,7 +172,7 @@ def test_help_documents_every_field(cifar_train, capsys):
     from cifar_train.cli.lightning_cli import TrainCLI
 
     with pytest.raises(SystemExit):
-        TrainCLI(["--help"], description="x")
+        TrainCLI("run", ["--help"], description="x")
     text = capsys.readouterr().out
     options = [line.split() for line in text.splitlines() if line.strip().startswith(("--data.", "--model."))]
     assert len(options) > 20
