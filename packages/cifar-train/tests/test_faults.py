@@ -37,9 +37,10 @@ def killed_at(monkeypatch):
                 raise Killed
             return original(self, batch, batch_idx)
 
-        with monkeypatch.context() as patched, pytest.raises(Killed):
+        with monkeypatch.context() as patched:
             patched.setattr(LitClassifier, "training_step", training_step)
-            yield
+            with pytest.raises(Killed):
+                yield
 
     return block
 
