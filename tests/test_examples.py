@@ -61,8 +61,7 @@ def test_own_classes_are_trained_served_and_built(place):
         one.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{one.getsockname()[1]}"
     command = [BIN / serve[0], *serve[1:], "--port", url.rpartition(":")[2]]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen(command, cwd=place, **pipes) as server:
+    with subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, text=True) as server:
         try:
             # Printed once the server answers.
             assert url in (line := server.stdout.readline()), line
