@@ -45,7 +45,7 @@ def serve(run: Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
         port = one.getsockname()[1]
     url = f"http://127.0.0.1:{port}/"
     command = [harness.installed("cifar-space"), "--port", str(port), "--run", str(run)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         if process.stdout is None or url not in (line := process.stdout.readline()):
             raise RuntimeError(f"the server did not start: {line}")
