@@ -96,18 +96,28 @@ def test_run_killed_within_an_epoch_resumes_to_the_same_weights(cifar_train, suc
     assert logged() == sorted(set(logged()), key=lambda row: int(row[1])), "no step is logged twice"
 
 
-def test_run_cut_short_within_an_epoch_resumes_to_the_same_weights(succeed, small, monkeypatch):
-    arguments = ["fit", *small, "--data.batch_size=20", "--trainer.accumulate_grad_batches=2"]
+@pytest.mark.parametrize("steps", [5, 7])  # of five an epoch: at an epoch's end, and in its middle
+@pytest.mark.parametrize(
+    "loader",
+    [
+        ["--data.loader=tensor"],
+        ["--data.loader=tensor", "--trainer.overfit_batches=10"],
+        ["--data.loader=albumentations", "--data.num_workers=2"],
+    ],
+    ids=["tensor", "overfit", "albumentations"],
+)
+def test_run_cut_short_resumes_to_the_same_weights(succeed, small, monkeypatch, loader, steps):
+    arguments = ["fit", *small, *loader, "--data.batch_size=20", "--trainer.accumulate_grad_batches=2"]
     succeed(*arguments)
     whole = read_checkpoint(latest().last)["state_dict"]
 
     def stop(self, *_):
-        self.trainer.should_stop = self.trainer.global_step == 7  # five steps an epoch
+        self.trainer.should_stop = self.trainer.global_step == steps
 
     with monkeypatch.context() as patched:
         patched.setattr(LitClassifier, "on_train_batch_end", stop)
         succeed(*arguments)
-    assert read_checkpoint(latest().last)["global_step"] == 7
+    assert read_checkpoint(latest().last)["global_step"] == steps
     succeed("fit", "--ckpt_path=last")
     assert_same_weights(whole, read_checkpoint(latest().last)["state_dict"])
 

@@ -156,7 +156,11 @@ class CIFAR10DataModule(L.LightningDataModule):
             )
         batches: Any = self._make_loader("train", self.train_indices)
         epoch, count = self.skip_batches
-        if count:
+        if isinstance(batches, FixedBatches):
+            batches.skip = count
+        else:
+            # Of a resumed run, Lightning starts the workers on the first batches before it tells the sampler the epoch.
+            batches.sampler.set_epoch(epoch)
             batches.sampler.skip = epoch, count * self.batch_size
         return batches
 

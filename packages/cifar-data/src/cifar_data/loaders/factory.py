@@ -1,6 +1,7 @@
 """The one place where the kinds of loader differ: how images are split, and how they are batched."""
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,11 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 class FixedBatches:
     """The batches of a loader's first epoch in every epoch, to overfit a network to them.
 
-    Lightning finds no sampler here that it could advance, or replace by one in order.
+    Lightning finds no sampler here that it could advance, or replace by one in order. The first iteration leaves out
+    `skip` batches, on which a resumed run has trained.
     """
+
+    skip = 0
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader
@@ -32,7 +36,9 @@ class FixedBatches:
         return len(self._loader)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return iter(self._loader)
+        # A generator begins with its first batch: Lightning makes an iterator only to see that it can.
+        skip, self.skip = self.skip, 0
+        yield from islice(self._loader, skip, None)
 
 
 def split_indices(

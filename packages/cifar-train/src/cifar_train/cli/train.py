@@ -206,11 +206,6 @@ def check_resumption(checkpoint: dict[str, Any], cli: TrainCLI) -> None:
             "differs to resume, or --ckpt_path to start a new run"
         )
     epochs, batches = batches_done(checkpoint)
-    if batches and cli.datamodule.loader != "tensor":
-        raise ValueError(
-            f"{cli.checkpoint} was saved after batch {batches} of an epoch, from where only the loader tensor "
-            "resumes; resume from a checkpoint of the end of an epoch, or leave out --ckpt_path to start a new run"
-        )
     if batches % trainer.accumulate_grad_batches:
         raise ValueError(
             f"{cli.checkpoint} was saved after batch {batches} of an epoch, between two optimizer steps of "
