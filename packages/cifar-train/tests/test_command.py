@@ -7,16 +7,22 @@ import torch
 import yaml
 from PIL import Image
 
-from cifar_data import make_synthetic
+from cifar_data import CIFAR10DataModule, make_synthetic
+from cifar_explain import read_gallery
 from cifar_models import load_weights, read_header
+from cifar_train.cli.lightning_cli import TrainCLI
 from cifar_train.runs.summary import read_summary
 
+LATEST = Path("runs/latest")
 
-def test_run_writes_everything_into_its_directory(cifar_train, small):
-    code, out, err = cifar_train(*small)
-    assert code == 0, err
-    run = Path("runs/latest")
-    assert run.resolve().name.startswith("fast-")
+
+def weights():
+    return load_weights(LATEST / "model.safetensors").model.state_dict()
+
+
+def test_run_writes_everything_into_its_directory(succeed, small_run):
+    out, err = succeed(*small_run)
+    assert LATEST.resolve().name.startswith("fast-")
     for name in (
         "config.yaml",
         "metrics.csv",
@@ -25,124 +31,154 @@ def test_run_writes_everything_into_its_directory(cifar_train, small):
         "checkpoints/last.ckpt",
         "report/summary.json",
     ):
-        assert (run / name).is_file(), name
-    assert list((run / "tensorboard").glob("events.out.tfevents.*"))
-    assert "test accuracy" in out
+        assert (LATEST / name).is_file(), name
+    assert list((LATEST / "tensorboard").glob("events.out.tfevents.*"))
     assert "with TTA (flip)" in out
+    assert "epoch 1/2  " in err
+    assert "epoch 2/2  " in err
     assert "images/s" in err
+    assert out.endswith("uv run cifar-train report runs/latest\n")
 
 
-def test_summary_has_the_accuracy_of_the_weights_file(cifar_train, small):
-    assert cifar_train(*small)[0] == 0
-    weights = load_weights(Path("runs/latest/model.safetensors"))
-    test = make_synthetic().test
-    images = weights.spec.normalize(test.images)
+@pytest.mark.usefixtures("quick_report")
+def test_report_ends_with_the_command_that_shows_it(succeed, copied_run):
+    out, _ = succeed("report", str(copied_run))
+    assert out.endswith(f"uv run cifar-space --run {copied_run}\n")
+
+
+def test_summary_has_the_accuracy_of_the_weights_file(succeed, small_run):
+    succeed(*small_run)
+    loaded, test = load_weights(LATEST / "model.safetensors"), make_synthetic().test
+    images = loaded.spec.normalize(test.images)
     with torch.inference_mode():
-        logits = weights.model(images)
-        both = logits + weights.model(images.flip(3))
+        logits = loaded.model(images)
+        both = logits + loaded.model(images.flip(3))
     labels = torch.from_numpy(test.labels)
-    metrics = read_summary(Path("runs/latest/report/summary.json")).metrics
+    metrics = read_summary(LATEST / "report/summary.json").metrics
     # The trainer uses other batch sizes; a near tie may fall either way.
     for name, expected in (("test_accuracy", logits), ("test_accuracy_flip", both)):
         accuracy = (expected.argmax(1) == labels).float().mean().item()
         assert metrics[name] == pytest.approx(accuracy, abs=1.5 / len(labels))
     loss = torch.nn.functional.cross_entropy(logits, labels).item()
     assert metrics["test_loss"] == pytest.approx(loss, rel=1e-4)
-    assert weights.metrics["test_accuracy"] == metrics["test_accuracy"]
+    assert loaded.metrics["test_accuracy"] == metrics["test_accuracy"]
 
-    code, out, err = cifar_train("test", "--data.source=synthetic")
-    assert code == 0, err
+    out, _ = succeed("test", "--data.source=synthetic")
     assert f"{metrics['test_accuracy']:.2%}".replace("%", " %") in out
 
 
-def test_weights_file_has_the_recipe_without_paths(cifar_train, small, tmp_path):
-    assert cifar_train("fit", *small, f"--data.cache_dir={tmp_path}/decoded")[0] == 0
-    header = read_header(Path("runs/latest/model.safetensors"))
+def test_fit_writes_weights_with_the_recipe_and_does_not_evaluate_the_test_set(
+    succeed, small, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(
+        CIFAR10DataModule, "test_dataloader", lambda self: pytest.fail("the test set was evaluated")
+    )
+    out, _ = succeed("fit", *small, f"--data.cache_dir={tmp_path}/decoded")
+    assert not (LATEST / "report").exists()
+    header = read_header(LATEST / "model.safetensors")
     assert header.recipe["model"]["architecture"] == "whitenet"
     assert header.recipe["trainer"]["max_epochs"] == 2
     assert header.metrics["data_fingerprint"] == make_synthetic().fingerprint
     assert str(tmp_path) not in json.dumps(header.recipe)
+    assert f"{header.metrics['val_accuracy']:.2%}".replace("%", " %") in out
+    assert f"runs/{LATEST.resolve().name}/model.safetensors\n" in out
+    assert out.endswith("uv run cifar-train report runs/latest\n")
 
 
-def test_fit_does_not_evaluate_the_test_set(cifar_train, small, monkeypatch):
-    from cifar_data import CIFAR10DataModule
-
-    monkeypatch.setattr(
-        CIFAR10DataModule, "test_dataloader", lambda self: pytest.fail("the test set was evaluated")
-    )
-    code, _, err = cifar_train("fit", *small)
-    assert code == 0, err
-    assert Path("runs/latest/model.safetensors").is_file()
-    assert not Path("runs/latest/report").exists()
-
-
-def test_runs_of_one_seed_are_equal_and_another_seed_differs(cifar_train, small):
+def test_runs_of_one_seed_or_of_the_saved_configuration_are_equal_and_another_seed_differs(succeed, small):
     states = []
-    for seed in (0, 0, 1):
-        assert cifar_train("fit", *small, f"--seed_everything={seed}")[0] == 0
-        states.append(load_weights(Path("runs/latest/model.safetensors")).model.state_dict())
-    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    assert not all(torch.equal(states[0][name], states[2][name]) for name in states[0])
+    for arguments in (
+        [*small, "--seed_everything=3"],
+        [*small, "--seed_everything=3"],
+        ["--config=runs/latest/config.yaml"],
+        [*small, "--seed_everything=1"],
+    ):
+        succeed("fit", *arguments)
+        states.append(weights())
+    assert len([path for path in Path("runs").iterdir() if not path.is_symlink()]) == 4
+    for name, value in states[0].items():
+        assert torch.equal(value, states[1][name])
+        assert torch.equal(value, states[2][name])
+    assert not all(torch.equal(value, states[3][name]) for name, value in states[0].items())
 
 
-def test_saved_configuration_repeats_the_run(cifar_train, small):
-    assert cifar_train("fit", *small, "--seed_everything=3")[0] == 0
-    first = load_weights(Path("runs/latest/model.safetensors")).model.state_dict()
-    code, _, err = cifar_train("fit", "--config=runs/latest/config.yaml")
-    assert code == 0, err
-    assert len([p for p in Path("runs").iterdir() if not p.is_symlink()]) == 2
-    second = load_weights(Path("runs/latest/model.safetensors")).model.state_dict()
-    assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-def test_without_a_validation_split_all_images_are_trained_on(cifar_train, small):
-    arguments = [a for a in small if not a.startswith(("--data.val_size", "--data.train_limit"))]
-    code, out, err = cifar_train(*arguments, "--data.val_size=0", "--trainer.limit_train_batches=2")
-    assert code == 0, err
-    assert read_summary(Path("runs/latest/report/summary.json")).data["train"] == 10_000
+def test_without_a_validation_split_all_images_are_trained_on(succeed, small_run):
+    arguments = [a for a in small_run if not a.startswith(("--data.val_size", "--data.train_limit"))]
+    out, _ = succeed(*arguments, "--data.val_size=0", "--trainer.limit_train_batches=2")
+    assert read_summary(LATEST / "report/summary.json").data["train"] == 10_000
     assert "validation" not in out
 
 
 @pytest.mark.parametrize("loader", ["albumentations", "tensor", "bolts"])
-def test_recipe_era_runs_with_every_loader(cifar_train, loader):
+def test_recipe_era_runs_with_every_loader(succeed, loader):
     if loader == "bolts" and importlib.util.find_spec("pl_bolts") is None:
         pytest.skip("needs cifar-data[bolts]")
-    code, _, err = cifar_train(
+    succeed(
         "fit", "--recipe=era", "--data.source=synthetic", "--data.val_size=100", f"--data.loader={loader}",
         "--data.batch_size=16", "--data.num_workers=0", "--trainer.max_epochs=1", "--trainer.limit_train_batches=2",
         "--trainer.limit_val_batches=1", "--data.eval_batch_size=20", "--trainer.log_every_n_steps=1",
     )  # fmt: skip
-    assert code == 0, err
-    header = read_header(Path("runs/latest/model.safetensors"))
+    header = read_header(LATEST / "model.safetensors")
     assert header.architecture == "resnet9"
     assert header.recipe["data"]["loader"] == loader
 
 
-def test_export_halves_the_file_and_keeps_the_predictions(cifar_train, small):
-    assert cifar_train(*small)[0] == 0
-    code, out, err = cifar_train("export", "--out=half.safetensors")
-    assert code == 0, err
+def test_export_halves_the_file_and_keeps_the_predictions(succeed, trained_run, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    out, _ = succeed("export", "--run", str(trained_run), "--out=~/half.safetensors")
     assert "float16" in out
-    whole, half = load_weights(Path("runs/latest/model.safetensors")), load_weights(Path("half.safetensors"))
-    assert (
-        Path("half.safetensors").stat().st_size < 0.7 * Path("runs/latest/model.safetensors").stat().st_size
-    )
+    files = trained_run / "model.safetensors", tmp_path / "half.safetensors"
+    assert files[1].stat().st_size < 0.7 * files[0].stat().st_size
+    whole, half = map(load_weights, files)
     images = whole.spec.normalize(make_synthetic().test.images[:200])
     with torch.inference_mode():
         torch.testing.assert_close(half.model(images), whole.model(images), atol=2e-2, rtol=2e-2)
     assert half.metrics["test_accuracy"] == whole.metrics["test_accuracy"]
 
 
-def test_lr_find_suggests_a_rate_and_writes_plot_and_snippet(cifar_train, small):
-    code, out, err = cifar_train(
-        "lr-find",
-        *small,
-        "--range.steps=30",
-        "--range.min_lr=1e-4",
-        "--range.max_lr=1",
-        "--trainer.max_epochs=100",
-    )
-    assert code == 0, err
+def test_gallery_of_a_run_is_written_again(succeed, copied_run):
+    before = read_gallery(copied_run / "gallery")
+    out, _ = succeed("gallery", str(copied_run), "--data.source=synthetic")
+    assert out.startswith(f"{copied_run / 'gallery'}  {len(before.errors):,} errors of 2,000 test images")
+    assert read_gallery(copied_run / "gallery").weights_sha256 == before.weights_sha256
+
+
+def test_home_folder_is_found_in_variable_and_argument(succeed, small, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("CIFAR_TRAIN_RUN", "~/job")
+    (tmp_path / "mine.yaml").write_text("seed_everything: 5")
+    succeed("fit", "--recipe=fast", *small, "--config", "~/mine.yaml")
+    assert read_header(tmp_path / "job" / "model.safetensors").recipe["seed_everything"] == 5
+    assert not Path("~").exists()
+
+
+def test_tasks_of_one_srun_share_a_directory_and_a_shell_of_a_job_trains_alone(succeed, small, monkeypatch):
+    variables = {
+        "JOB_ID": "7",
+        "JOB_NAME": "cifar",
+        "NTASKS": "2",
+        "NTASKS_PER_NODE": "2",
+        "NODELIST": "localhost",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    succeed("fit", *small, "--trainer.max_epochs=1")
+    alone = LATEST.resolve()
+    for name in ("STEP_ID", "NODEID", "LOCALID"):
+        monkeypatch.setenv(f"SLURM_{name}", "0")
+    directories = []
+    for rank in ("1", "0"):
+        monkeypatch.setenv("SLURM_PROCID", rank)
+        monkeypatch.setenv("SLURM_LOCALID", rank)
+        cli = TrainCLI("fit", [*small, "--trainer.devices=2", "--trainer.strategy=ddp"], description="")
+        directories.append(cli.run.path)
+    assert directories == [Path("runs/fast-slurm-7.0")] * 2
+    assert {path.resolve() for path in Path("runs").iterdir()} == {alone}
+
+
+def test_lr_find_suggests_a_rate_and_writes_plot_and_snippet(succeed, small):
+    steps = ["--range.steps=30", "--range.min_lr=1e-4", "--range.max_lr=1", "--trainer.max_epochs=100"]
+    out, _ = succeed("lr-find", *small, *steps)
     assert "suggested model.lr" in out
     (directory,) = Path("runs").iterdir()
     assert directory.name.startswith("lr-find-fast-")
@@ -151,8 +187,8 @@ def test_lr_find_suggests_a_rate_and_writes_plot_and_snippet(cifar_train, small)
         assert plot.width > 600
     suggested = yaml.safe_load((directory / "lr_find.yaml").read_text())["model"]["lr"]
     assert 1e-4 <= suggested <= 1
-    assert cifar_train("fit", "--recipe=fast", f"--config={directory / 'lr_find.yaml'}", *small)[0] == 0
-    assert yaml.safe_load(Path("runs/latest/config.yaml").read_text())["model"]["lr"] == suggested
+    succeed("fit", "--recipe=fast", f"--config={directory / 'lr_find.yaml'}", *small)
+    assert yaml.safe_load((LATEST / "config.yaml").read_text())["model"]["lr"] == suggested
 
 
 def test_print_config_is_the_whole_configuration(cifar_train, capsys):
@@ -168,15 +204,16 @@ def test_print_config_is_the_whole_configuration(cifar_train, capsys):
     assert not Path("runs").exists()
 
 
-def test_help_documents_every_field(cifar_train, capsys):
-    from cifar_train.cli.lightning_cli import TrainCLI
-
+def help_of(capsys, cifar_train, *args):
     with pytest.raises(SystemExit):
-        TrainCLI("run", ["--help"], description="x")
-    text = capsys.readouterr().out
-    options = [line.split() for line in text.splitlines() if line.strip().startswith(("--data.", "--model."))]
+        cifar_train(*args, "--help")
+    return capsys.readouterr().out
+
+
+def test_help_documents_every_field(cifar_train, capsys):
+    lines = help_of(capsys, cifar_train, "fit").splitlines()
+    options = [line.split() for line in lines if line.strip().startswith(("--data.", "--model."))]
     assert len(options) > 20
-    lines = text.splitlines()
     for position, line in enumerate(lines):
         if line.strip().startswith(("--data.", "--model.", "--recipe", "--runs", "--seed", "--ckpt_path")):
             described = (line + " " + " ".join(lines[position + 1 : position + 3])).split(maxsplit=2)
@@ -185,8 +222,32 @@ def test_help_documents_every_field(cifar_train, capsys):
             assert len(described) == 3, line
 
 
-def test_overview_names_every_command(cifar_train):
-    code, out, _ = cifar_train("--help")
-    assert code == 0
+@pytest.mark.parametrize(
+    ("arguments", "defaults"), [(["fit"], ("fast", "7", "250")), (["lr-find", "--recipe=era"], ("era", "24", "512"))]
+)  # fmt: skip
+def test_help_begins_with_fifteen_fields_and_the_defaults_of_the_recipe(
+    cifar_train, capsys, arguments, defaults
+):
+    text = help_of(capsys, cifar_train, *arguments)
+    assert text.startswith(f"usage: cifar-train {arguments[0]} ")
+    first = text.split("fields that are changed most:\n")[1].split("\n\n")[0]
+    shown = " ".join(first.split())
+    assert len([line for line in first.splitlines() if line.startswith("  --")]) == 15
+    for field, default in zip(("recipe", "trainer.max_epochs", "data.batch_size"), defaults, strict=True):
+        assert f"default: {default})" in shown.split(f"--{field} ")[1].split(" --")[0], field
+    assert "--report" not in text
+    assert "--human" not in text
+
+
+@pytest.mark.parametrize("command", ["test", "report", "gallery"])
+def test_help_of_what_evaluates_has_no_settings_of_training(cifar_train, trained_run, capsys, command):
+    text = help_of(capsys, cifar_train, command, str(trained_run))
+    assert "--data.root" in text
+    for field in ("batch_size BATCH", "loader", "num_workers", "augmentation", "train_limit", "val_size"):
+        assert f"--data.{field}" not in text.replace("--data.eval_batch_size", ""), field
+
+
+def test_overview_names_every_command(succeed):
+    out, _ = succeed("--help")
     for word in ("run", "fit", "test", "lr-find", "export", "era", "fast"):
         assert word in out
