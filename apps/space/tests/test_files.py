@@ -75,6 +75,13 @@ def test_the_command_names_the_files() -> None:
     assert "apps/space/assets/gallery" in built_in().gallery_command
 
 
+def test_a_run_without_gallery_is_told_the_report(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").touch()
+    assert (
+        ServedFiles(tmp_path / "model.safetensors").gallery_command == f"uv run cifar-train report {tmp_path}"
+    )
+
+
 def test_a_copy_outside_the_source_tree_names_no_paths_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cifar_space.artifacts.files, "in_source_tree", lambda _: False)
     assert built_in().gallery_command is None

@@ -62,6 +62,8 @@ class ServedFiles:
             weights, out = "apps/space/assets/model.safetensors", "apps/space/assets/gallery"
         elif self.gallery is not None:
             out = self.gallery.as_posix()
+        elif (self.weights.parent / "config.yaml").is_file():  # of a run
+            return shlex.join(["uv", "run", "cifar-train", "report", self.weights.parent.as_posix()])
         return shlex.join(["uv", "run", "cifar-train", "gallery", "--weights", weights, "--out", out])
 
 

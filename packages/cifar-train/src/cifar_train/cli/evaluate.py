@@ -187,16 +187,12 @@ def gallery(
     loaded = load_weights(_weights_file(weights, run))
     folder = out or find_run(run).gallery
     people = human.read(data)
-    with Tqdm(desc="test images", disable=None, leave=False, dynamic_ncols=True) as bar:
-        test, _ = evaluate_test_set(loaded, data, progress=lambda done, count: _advance(bar, done, count))
+    count = len(data.dataset.test.labels)
+    with Tqdm(desc="test images", total=count, disable=None, leave=False, dynamic_ncols=True) as bar:
+        test, _ = evaluate_test_set(loaded, data, progress=lambda done, _: bar.update(done - bar.n))
     made = make_test_gallery(test, data, loaded, people=people)
     write_gallery(made, folder)
     print(f"{folder}  {len(made.errors):,} errors of {len(made.labels):,} test images")
-
-
-def _advance(bar: Any, done: int, count: int) -> None:
-    bar.total = count
-    bar.update(done - bar.n)
 
 
 def export(

@@ -218,6 +218,7 @@ class TrainCLI(LightningCLI):
 
     def __init__(self, command: str, args: Sequence[str], *, description: str) -> None:
         self.command = command
+        self._given = {arg.partition("=")[0] for arg in args}
         start = starting_point(args)
         # A recipe's values are the defaults, also in the help; a run's own may have names of earlier versions.
         is_recipe = start is not None and start.parent == recipe_path("fast").parent
@@ -382,6 +383,7 @@ class TrainCLI(LightningCLI):
         if (
             config.data.val_size > images / 5
             and config.data.val_size == self.parser.get_defaults().data.val_size
+            and "--data.val_size" not in self._given
         ):
             config.data.val_size = max(1, images // 10)
             fitted.append(

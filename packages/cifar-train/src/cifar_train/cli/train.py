@@ -70,8 +70,6 @@ def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
 def _run(cli: TrainCLI, started: float, command: list[str]) -> None:
     trainer, place = cli.trainer, cli.run
     resumed = _check(cli)
-    if resumed is not None and place.summary.exists():
-        refuse_finished(resumed, trainer)
     datamodule = cli.datamodule
     # Before the training, so that a wrong file fails at once.
     people = cli.config_init.human.read(datamodule) if trainer.is_global_zero else None
@@ -184,7 +182,7 @@ def check_resumption(checkpoint: dict[str, Any], cli: TrainCLI) -> None:
 
     Raises:
         ValueError: If a setting that defines the run is another, the checkpoint was saved between two optimizer steps,
-            or it has more epochs or steps than asked for.
+            or it has more epochs or steps than asked for, or just as many and the run is tested already.
     """
     described, trainer = checkpoint[CHECKPOINT_KEY], cli.trainer
     asked = run_settings(cli.model, cli.datamodule, trainer)
@@ -211,24 +209,21 @@ def check_resumption(checkpoint: dict[str, Any], cli: TrainCLI) -> None:
             f"{cli.checkpoint} was saved after batch {batches} of an epoch, between two optimizer steps of "
             f"{trainer.accumulate_grad_batches} batches each; resume from last.ckpt"
         )
-    for name, done, limit in (
-        ("max_epochs", epochs + (batches > 0), trainer.max_epochs),
-        ("max_steps", checkpoint["global_step"], trainer.max_steps),
+    steps = checkpoint["global_step"]
+    # The test set would be evaluated again.
+    tested = cli.command == "run" and cli.run.summary.exists()
+    for name, begun, finished, limit in (
+        ("epochs", epochs + (batches > 0), epochs, trainer.max_epochs),
+        ("steps", steps, steps, trainer.max_steps),
     ):
-        if limit is not None and 0 < limit < done:
+        if limit is None or limit < 1:
+            continue
+        if limit < begun:
             raise ValueError(
-                f"trainer.{name} is {limit}, but {cli.checkpoint} has {done} already; set it to {done} or more, "
-                "or leave out --ckpt_path to start a new run"
+                f"trainer.max_{name} is {limit}, but {cli.checkpoint} has {begun} already; set it to {begun} or "
+                "more, or leave out --ckpt_path to start a new run"
             )
-
-
-def refuse_finished(checkpoint: dict[str, Any], trainer: L.Trainer) -> None:
-    """Raises a ValueError if a tested run is at its end: resuming would only evaluate the test set again."""
-    for name, done, limit in (
-        ("epochs", batches_done(checkpoint)[0], trainer.max_epochs),
-        ("steps", checkpoint["global_step"], trainer.max_steps),
-    ):
-        if limit is not None and 0 < limit <= done:
+        if tested and limit == finished:
             raise ValueError(
                 f"the run is finished: all of its {limit} {name} are trained and tested; "
                 f"set trainer.max_{name} to more to resume it, or write its report with cifar-train report"
