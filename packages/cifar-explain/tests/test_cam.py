@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import pytorch_grad_cam
 import torch
+from pytorch_grad_cam.utils.model_targets import FinerWeightedTarget
 from torch import nn
 
 from cifar_explain import METHODS, Versus, explain
@@ -207,3 +208,10 @@ def test_map_without_evidence_is_zero(images):
     for parameter in model.parameters():
         nn.init.zeros_(parameter)
     assert not explain(model, images, layers="1").any()
+
+
+def test_versus_is_finer_cam_with_one_class_to_compare_with(model, images, assert_close):
+    theirs = copy.deepcopy(model)
+    targets = [FinerWeightedTarget(2, [0], alpha=1)] * 5
+    expected = pytorch_grad_cam.FinerCAM(theirs, [theirs.deep])(images, targets)
+    assert_close(explain(model, images, layers="deep", target=Versus(2, 0))[:, 0], expected)

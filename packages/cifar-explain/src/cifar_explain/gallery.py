@@ -24,7 +24,7 @@ from cifar_explain.validation import as_class_names, as_predictions, as_probabil
 #: Version of the format, which docs/FORMATS.md specifies.
 VERSION = 2
 
-_DATA, _SPRITE, _FORMER = "gallery.npz", "gallery.png", "gallery.json"
+_DATA, _SPRITE = "gallery.npz", "gallery.png"
 _NO_RECHECK = (-1,) * 6
 
 
@@ -64,7 +64,7 @@ class Gallery:
         if self.images is not None:
             check_photos(self.images, len(self.tiles))
         if self.human is not None:
-            _check_human(self.human, self.errors)
+            self.human.check(self.errors)
 
     @cached_property
     def errors(self) -> Errors:
@@ -79,9 +79,8 @@ class Gallery:
     @property
     def examples(self) -> dict[str, int]:
         """Index of the most confident right prediction of each class that has one, by class name."""
-        return {
-            self.class_names[int(self.labels[index])]: int(index) for index in self.tiles[len(self.errors) :]
-        }
+        right = self.tiles[len(self.errors) :].tolist()
+        return {self.class_names[self.labels[index]]: index for index in right}
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """Returns the stored image with this index in the split, uint8 `(H, W, 3)`."""
@@ -125,13 +124,10 @@ def stored_images(probabilities: NDArray[np.floating], labels: NDArray[np.intege
     """Returns the images that a gallery stores: all errors by index, then each class's most confident right one."""
     rows, true = as_predictions(probabilities, labels)
     right = rows.argmax(axis=1) == true
-    confidences = np.where(right, rows.max(axis=1), -1)
-    examples = [
-        members[confidences[members].argmax()]
-        for members in (np.flatnonzero(right & (true == label)) for label in range(rows.shape[1]))
-        if members.size
-    ]
-    return np.concatenate([np.flatnonzero(~right), np.array(examples, np.int64)])
+    # Of each class the first of the right ones in the order of confidence.
+    order = np.argsort(-rows.max(axis=1), kind="stable")
+    order = order[right[order]]
+    return np.concatenate([np.flatnonzero(~right), order[np.unique(true[order], return_index=True)[1]]])
 
 
 def write_gallery(gallery: Gallery, folder: str | Path) -> None:
@@ -146,15 +142,14 @@ def write_gallery(gallery: Gallery, folder: str | Path) -> None:
     rows, columns = _grid(count)
     sprite = np.zeros((rows * columns, height, width, 3), np.uint8)
     sprite[:count] = gallery.images
-    sprite = sprite.reshape(rows, columns, height, width, 3).swapaxes(1, 2)
+    tiles = sprite.reshape(rows, columns, height, width, 3).swapaxes(1, 2)
     picture, data, human = io.BytesIO(), io.BytesIO(), dict[str, Any]()
-    Image.fromarray(sprite.reshape(rows * height, columns * width, 3)).save(picture, "PNG")
+    Image.fromarray(tiles.reshape(rows * height, columns * width, 3)).save(picture, "PNG")
     if gallery.human is not None:
         numbers = [astuple(recheck) if recheck else _NO_RECHECK for recheck in gallery.human.rechecks]
         human["verdicts"] = np.array(gallery.human.verdicts, str)
         human["rechecks"] = np.array(numbers, np.int64).reshape(-1, 6)
-        if gallery.human.votes is not None:
-            human["votes"] = gallery.human.votes
+        human |= {} if gallery.human.votes is None else {"votes": gallery.human.votes}
     np.savez_compressed(
         data,
         version=VERSION,
@@ -170,27 +165,17 @@ def write_gallery(gallery: Gallery, folder: str | Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     _write(target / _SPRITE, picture.getvalue())
     _write(target / _DATA, data.getvalue())
-    # Of a former version and, from now on, of other predictions.
-    (target / _FORMER).unlink(missing_ok=True)
 
 
 def read_gallery(folder: str | Path, *, weights_sha256: str | None = None) -> Gallery:
     """Returns the gallery in a folder; without its images if there is no `gallery.png`.
 
-    Args:
-        folder: Where `write_gallery` wrote.
-        weights_sha256: SHA-256 of the weights file that the gallery must be of; None to take any.
-
     Raises:
-        ValueError: If the gallery is of other weights or another version, damaged, or its parts do not fit
-            together; the message names the file.
+        ValueError: If the gallery is not of the weights file with this hash, if one is given, is of another
+            version or damaged, or its parts do not fit together; the message names the file.
         OSError: If there is no gallery or it cannot be read.
     """
     path, sprite = Path(folder) / _DATA, Path(folder) / _SPRITE
-    if not path.is_file() and (Path(folder) / _FORMER).is_file():
-        raise ValueError(
-            f"{folder} is a gallery of a former version; write it again with `cifar-train gallery`"
-        )
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             fields = dict(archive)
@@ -206,7 +191,7 @@ def read_gallery(folder: str | Path, *, weights_sha256: str | None = None) -> Ga
             fields["labels"],
             fields["probabilities"],
             _read_sprite(sprite, fields) if sprite.is_file() else None,
-            _human(fields) if "verdicts" in fields else None,
+            _read_human(fields) if "verdicts" in fields else None,
         )
     except KeyError as error:
         raise ValueError(f"{path} is no gallery: it has no {error}") from error
@@ -241,26 +226,11 @@ def _read_sprite(path: Path, fields: Mapping[str, NDArray[Any]]) -> NDArray[np.u
     return tiles.reshape(rows * columns, height, width, 3)[:count]
 
 
-def _human(fields: Mapping[str, NDArray[Any]]) -> HumanView:
+def _read_human(fields: Mapping[str, NDArray[Any]]) -> HumanView:
     rows = fields["rechecks"].astype(np.int64).reshape(-1, 6).tolist()
     votes = fields["votes"].astype(np.float64) if "votes" in fields else None
     rechecks = tuple(None if tuple(row) == _NO_RECHECK else Recheck(*row) for row in rows)
     return HumanView(tuple(map(str, np.atleast_1d(fields["verdicts"]))), votes, rechecks)
-
-
-def _check_human(human: HumanView, errors: Errors) -> None:
-    count, classes = len(errors), len(errors.class_names)
-    votes = None if human.votes is None else np.shape(human.votes)
-    if len(human.verdicts) != count or len(human.rechecks) != count or votes not in (None, (count, classes)):
-        raise ValueError(
-            f"human must be about {count} errors and {classes} classes, got {len(human.verdicts)} verdicts, "
-            f"{len(human.rechecks)} rechecks and votes of the shape {votes}"
-        )
-    for label, recheck in zip(errors.labels, human.rechecks, strict=True):
-        if recheck is not None and (recheck.given != label or not 0 <= recheck.guessed < classes):
-            raise ValueError(
-                f"human has {recheck} for an error of class {label}; the images are numbered otherwise"
-            )
 
 
 def _grid(count: int) -> tuple[int, int]:

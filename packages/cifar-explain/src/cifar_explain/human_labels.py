@@ -46,6 +46,21 @@ class HumanView:
         """Number of errors by verdict, all of `VERDICTS` in order."""
         return {verdict: self.verdicts.count(verdict) for verdict in VERDICTS}
 
+    def check(self, errors: Errors) -> None:
+        """Raises a `ValueError` unless this can be a view of these errors."""
+        shape = len(errors), len(errors.class_names)
+        votes = shape if self.votes is None else np.shape(self.votes)
+        if (len(self.verdicts), len(self.rechecks), votes) != (len(errors), len(errors), shape):
+            raise ValueError(
+                f"human must be about {shape[0]} errors and {shape[1]} classes, got {len(self.verdicts)} verdicts, "
+                f"{len(self.rechecks)} rechecks and votes of the shape {votes}"
+            )
+        for index, label, recheck in zip(errors.indices, errors.labels, self.rechecks, strict=True):
+            if recheck is not None and (recheck.given != label or not 0 <= recheck.guessed < shape[1]):
+                raise ValueError(
+                    f"image {index} has label {label}, but {recheck}; the images are numbered otherwise"
+                )
+
 
 def judge_errors(
     errors: Errors,
@@ -60,9 +75,9 @@ def judge_errors(
     people disagree too if a share of less than `agreement` chose the label. All other errors are the model's own.
 
     Args:
-        errors: Errors whose `indices` number the images as `counts` and `rechecks` do.
-        counts: Annotators by image and class, `(N, K)`, as from `read_counts`.
-        rechecks: Re-checked labels by image, as from `read_rechecks`.
+        errors: Errors whose `indices` number the images as the other two do.
+        counts: As from `read_counts`.
+        rechecks: As from `read_rechecks`.
         agreement: Share in [0, 1].
 
     >>> from cifar_explain import find_errors
@@ -74,12 +89,6 @@ def judge_errors(
         raise ValueError("counts or rechecks must be given, got neither")
     check_number("agreement", agreement, "from 0 to 1", lambda x: 0 <= x <= 1)
     found = tuple((rechecks or {}).get(int(index)) for index in errors.indices)
-    for index, label, recheck in zip(errors.indices, errors.labels, found, strict=True):
-        if recheck is not None and recheck.given != label:
-            raise ValueError(
-                f"rechecks has label {recheck.given} for image {index}, but the data set has {label}; "
-                "the images are numbered otherwise"
-            )
     doubtful = np.array([recheck is not None and recheck.doubtful for recheck in found], bool)
     disputed, votes = np.zeros(len(errors), bool), None
     if counts is not None:
@@ -91,7 +100,9 @@ def judge_errors(
         doubtful |= own < votes.max(axis=1, initial=0)
         disputed = own < agreement
     verdicts = np.where(doubtful, 0, np.where(disputed, 1, 2))
-    return HumanView(tuple(VERDICTS[verdict] for verdict in verdicts), votes, found)
+    view = HumanView(tuple(VERDICTS[verdict] for verdict in verdicts), votes, found)
+    view.check(errors)
+    return view
 
 
 def read_counts(path: str | Path, *, images: int, classes: int) -> NDArray[np.float64]:

@@ -81,16 +81,9 @@ def measure_faithfulness(
     a little noise. The score is of the target's softmax probability (for a `Versus`, the difference of two). One
     removal takes milliseconds on 32x32; there are two for each image, map and percentile.
 
-    Args:
-        model: As in `explain`.
-        images: As in `explain`.
-        layers: As in `explain`.
-        methods: Names of `METHODS`; random maps are always added.
-        target: As in `explain`.
-        class_names: As in `explain`.
-        percentiles: Shares of the pixels to keep, between 0 and 100; the scores are averaged.
-        seed: Decides on noise, ties and random maps.
-        progress: Called with the maps done and all maps, each for a batch of images.
+    Random maps are added to the `methods`. The scores are averaged over `percentiles`, the shares of the pixels
+    to keep, between 0 and 100. The seed decides on noise, ties and random maps. Progress is told of the maps
+    done and all maps, each for a batch of images. All other arguments are those of `explain`.
 
     Returns:
         For each layer in turn, its random maps first, then its methods in the order given.
@@ -109,9 +102,8 @@ def measure_faithfulness(
         raise ValueError(f"methods must be at least one, each once, got {methods}")
     for method in methods:
         check_choice("method", method, METHODS)
-    kept = [float(value) for value in np.atleast_1d(percentiles)]
-    if not kept or not all(0 < value < 100 for value in kept):
-        raise ValueError(f"percentiles must be at least one, between 0 and 100, got {kept}")
+    if not len(percentiles) or not all(0 < value < 100 for value in percentiles):
+        raise ValueError(f"percentiles must be at least one, between 0 and 100, got {percentiles}")
     check_count("seed", seed, minimum=0)
     inputs = as_images(images)
     found = find_layers(model, layers)
@@ -133,19 +125,17 @@ def measure_faithfulness(
             for method in (RANDOM, *methods):
                 generator = np.random.default_rng([seed, start])
                 if method == RANDOM:
-                    maps = _random_maps(batch, list(sizes.values()), generator)
+                    # As coarse as the layer's own maps, since coarse maps score with a wider spread.
+                    drawn = [[generator.random(size) for size in sizes.values()] for _ in batch]
+                    full = (batch.shape[2], batch.shape[3])
+                    maps = np.array([[upsample_map(heat, full) for heat in row] for row in drawn])
                 else:
                     against = [score.against for score in own if score.against is not None]
                     target = [score.target for score in own]
-                    maps = explain(
-                        view,
-                        batch,
-                        layers=list(viewed.values()),
-                        method=method,
-                        target=Versus(target, against) if against else target,
-                    )
+                    both = Versus(target, against) if against else target
+                    maps = explain(view, batch, layers=list(viewed.values()), method=method, target=both)
                 for column, layer in enumerate(found):
-                    gains = road_scores(view, batch, maps[:, column], own, kept, generator)
+                    gains = road_scores(view, batch, maps[:, column], own, percentiles, generator)
                     results[layer, method].append(gains)
                     done += 1
                     if progress is not None:
@@ -154,15 +144,6 @@ def measure_faithfulness(
         Faithfulness(method, layer, sizes[layer], np.concatenate(parts))
         for (layer, method), parts in results.items()
     )
-
-
-def _random_maps(
-    images: Tensor, sizes: list[tuple[int, int]], generator: np.random.Generator
-) -> NDArray[np.float32]:
-    # As coarse as the layer's own maps, since coarse maps score with a wider spread.
-    full = (images.shape[2], images.shape[3])
-    drawn = [[upsample_map(generator.random(size), full) for size in sizes] for _ in images]
-    return np.array(drawn, np.float32)
 
 
 def road_scores(

@@ -86,8 +86,7 @@ def find_errors(
     (2, 0)
     """
     rows, true = as_predictions(probabilities, labels)
-    predictions = rows.argmax(axis=1)
-    confidences = rows.max(axis=1)
+    predictions, confidences = rows.argmax(axis=1), rows.max(axis=1)
     everything = Errors(
         indices=np.arange(len(rows)),
         labels=true,

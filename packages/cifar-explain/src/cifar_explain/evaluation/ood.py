@@ -48,18 +48,14 @@ class OODDetector:
     images: int
 
     def __post_init__(self) -> None:
-        for name in _RANGES:
-            object.__setattr__(self, name, check_number(name, getattr(self, name), *_RANGES[name]))
+        for name, allowed in _RANGES.items():
+            object.__setattr__(self, name, check_number(name, getattr(self, name), *allowed))
         object.__setattr__(self, "images", check_count("images", self.images))
 
     def is_ood(self, logits: Any) -> NDArray[np.bool_]:
         """Returns which images count as out of distribution, `(N,)`, by their logits `(N, K)`."""
         confidences, energies = _measures(_as_logit_rows(logits), self.temperature)
         return (confidences < self.lowest_confidence) | (energies > self.highest_energy)
-
-    # Former names.
-    is_unfamiliar = is_ood
-    false_alarm_rate = property(lambda self: self.false_positive_rate)
 
     def to_dict(self) -> dict[str, float]:
         """Returns plain numbers, which JSON keeps to the bit, under the names that weights files have."""
@@ -131,11 +127,6 @@ def fit_ood_detector(logits: Any, labels: Any, *, false_positive_rate: float = 0
     least_confident, highest = ((row[max(k - 1, 0)] + row[k]) / 2 for row in ordered)
     fitted = OODDetector(temperature, -least_confident, highest, 0.0, len(rows))
     return dataclasses.replace(fitted, false_positive_rate=float(fitted.is_ood(rows).mean()))
-
-
-def fit_familiarity(logits: Any, labels: Any, *, false_alarm_rate: float = 0.05) -> OODDetector:
-    """Former name of `fit_ood_detector`."""
-    return fit_ood_detector(logits, labels, false_positive_rate=false_alarm_rate)
 
 
 def _as_logit_rows(logits: Any) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from cifar_explain.plots.style import (
     Theme,
     find_theme,
     make_figure,
+    percent,
     shorten,
 )
 from cifar_explain.validation import check_photos
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Inches.
-_MARGIN = 0.15
-_TITLE, _HEADER = 0.7, 0.5
+_MARGIN, _TITLE, _HEADER = 0.15, 0.7, 0.5
 _CAPTION_WIDTH, _CAPTION_HEIGHT = 1.45, 0.8
 # Of a column with one map, at most; and of all rows, within the height of 100 that a figure can have.
 _COLUMN, _ROWS = 1.05, 95.0
@@ -57,7 +57,7 @@ def plot_errors(
         errors: E errors, from 1 to 100, in the order to show.
         images: uint8 RGB `(E, H, W, 3)`.
         maps: Maps for the predicted classes, `(E, L, h, w)` in [0, 1], as `explain` returns.
-        true_maps: Maps for the true classes, of the same shape.
+        true_maps: Those for the true classes.
         layers: The L layers' names.
         opacity: How much the maps hide of the images, in [0, 1].
         theme: Name of one of `THEMES`, or a theme.
@@ -71,97 +71,97 @@ def plot_errors(
     """
     colours = find_theme(theme)
     _check(errors, images, maps, true_maps, layers)
-    if maps is None:
-        return _plot_images(errors, images, colours)
-    heats = [maps] if true_maps is None else [maps, true_maps]
     count, height, width, _ = images.shape
-    columns = 1 + len(layers) * len(heats)
-    side = min((FIGURE_WIDTH - _CAPTION_WIDTH - 2 * _MARGIN) / columns, _COLUMN)
-    full = max(2 * _MARGIN + _CAPTION_WIDTH + side * columns, 0.65 * FIGURE_WIDTH)
+    if maps is None:
+        rows, side = -(-count // _PER_ROW), (FIGURE_WIDTH - 2 * _MARGIN) / _PER_ROW
+        below = _CAPTION_HEIGHT + 0.15
+        row = min(0.9 * side * height / width + below, _ROWS / rows)
+        figure, grid = _image_grid(rows, _PER_ROW, (side, row), below, (_MARGIN, 0.6 * _TITLE), colours)
+        for number, axes in enumerate(grid.flat):
+            if number < count:
+                axes.imshow(images[number])
+                axes.set_anchor("SW")
+                _write_caption(axes, errors, number, colours, (0, 0), (0, -13))
+            else:
+                axes.remove()
+        return figure
+    heats = [maps] if true_maps is None else [maps, true_maps]
+    columns, start = 1 + len(layers) * len(heats), _MARGIN + _CAPTION_WIDTH
+    side = min((FIGURE_WIDTH - start - _MARGIN) / columns, _COLUMN)
     # A little less than a column is wide, so that the height bounds all images alike and leaves gaps between.
     row = min(max(0.88 * side * height / width, _CAPTION_HEIGHT), _ROWS / count)
+    figure, grid = _image_grid(count, columns, (side, row), 0.1 * row, (start, _TITLE + _HEADER), colours)
     sides = "predicted class" if true_maps is None else "predicted class (left) and the true one (right)"
-    subtitle = f"Evidence for the {sides}; dark: none"
-    figure = _titled_figure(full, _TITLE + _HEADER + count * row + _MARGIN, subtitle, colours)
-    ratios = [_CAPTION_WIDTH, side, *[side * len(heats)] * len(layers)]
-    right = _MARGIN + _CAPTION_WIDTH + side * columns
-    edges = _edges(figure, right=right, top=_TITLE + _HEADER, bottom=_MARGIN)
-    grid = figure.add_gridspec(count, 2 + len(layers), width_ratios=ratios, wspace=0.06, hspace=0.1, **edges)
+    _write(figure, 0.38, f"Evidence for the {sides}; dark: none", color=colours.muted, size=TEXT_SIZE - 0.5)
     scale = max(1, round(row * DOTS_PER_INCH / height))
-    for number in range(count):
-        _write_caption(_bare(figure, grid[number, 0]), errors, number, colours, (0, 0.5), 20)
-        _bare(figure, grid[number, 1]).imshow(images[number])
-        for column, layer in enumerate(layers):
-            cell = grid[number, 2 + column]
-            if number == 0:
-                name = shorten(layer, max(3, int(len(heats) * side * 9)))
-                _bare(figure, cell).set_title(name, size=TEXT_SIZE, weight="bold", color=colours.ink, pad=21)
-            inner = cell.subgridspec(1, len(heats), wspace=0.05)
-            for place, heat in enumerate(heats):
-                axes = _bare(figure, inner[0, place])
-                axes.imshow(overlay(images[number], heat[number, column], opacity=opacity, scale=scale))
-                # The two maps of a layer side by side.
-                axes.set_anchor("C" if len(heats) == 1 else "EW"[place])
-                if number == 0:
-                    word, colour = (("predicted", colours.second), ("true", colours.accent))[place]
-                    room = 9 if side > 0.65 else 4 if side > 0.35 else 0
-                    axes.set_title(word[:room], size=SMALL_SIZE, color=colour, pad=6)
+    for number, (first, *others) in enumerate(grid):
+        first.imshow(images[number])
+        _write_caption(first, errors, number, colours, (0, 0.5), (-72 * _CAPTION_WIDTH, 20))
+        for place, axes in enumerate(others):
+            layer, kind = divmod(place, len(heats))
+            axes.imshow(overlay(images[number], heats[kind][number, layer], opacity=opacity, scale=scale))
+            # The two maps of a layer side by side.
+            axes.set_anchor("C" if true_maps is None else "EW"[kind])
+    for place, axes in enumerate(grid[0, 1:]):
+        layer, kind = divmod(place, len(heats))
+        word, colour = (("predicted", colours.second), ("true", colours.accent))[kind]
+        axes.set_title(word[: 9 if side > 0.65 else 4 if side > 0.35 else 0], size=SMALL_SIZE, color=colour)
+        if kind == 0:
+            axes.annotate(
+                shorten(layers[layer], max(3, int(len(heats) * side * 9))), (len(heats) / 2, 1),
+                xytext=(0, 21), xycoords="axes fraction", textcoords="offset points", ha="center",
+                size=TEXT_SIZE, weight="bold", color=colours.ink,
+            )  # fmt: skip
     return figure
 
 
-def _plot_images(errors: Errors, images: NDArray[np.uint8], theme: Theme) -> Figure:
-    count, height, width, _ = images.shape
-    rows, side = -(-count // _PER_ROW), (FIGURE_WIDTH - 2 * _MARGIN) / _PER_ROW
-    row = min(0.9 * side * height / width + _CAPTION_HEIGHT + 0.15, _ROWS / rows)
-    figure = _titled_figure(FIGURE_WIDTH, _TITLE + rows * row, "", theme)
-    below = _CAPTION_HEIGHT + 0.15
-    edges = _edges(figure, right=FIGURE_WIDTH - _MARGIN, top=0.6 * _TITLE, bottom=below)
-    grid = figure.add_gridspec(rows, _PER_ROW, wspace=0.1, hspace=below / (row - below), **edges)
-    for number, image in enumerate(images):
-        axes = _bare(figure, grid[divmod(number, _PER_ROW)])
-        axes.imshow(image)
-        axes.set_anchor("SW")
-        _write_caption(axes, errors, number, theme, (0, 0), -13)
-    return figure
-
-
-def _titled_figure(width: float, height: float, subtitle: str, theme: Theme) -> Figure:
+def _image_grid(
+    rows: int,
+    columns: int,
+    cell: tuple[float, float],
+    below: float,
+    corner: tuple[float, float],
+    theme: Theme,
+) -> tuple[Figure, NDArray[Any]]:
+    """Returns a titled figure and its axes for images; a cell's size, its gap below and the corner are inches."""
+    left, top = corner
+    right, height = left + columns * cell[0], top + rows * cell[1]
+    width = min(max(right + _MARGIN, 0.65 * FIGURE_WIDTH), FIGURE_WIDTH)
     figure = make_figure(width, height, theme=theme)
     figure.set_layout_engine("none")
-    title: dict[str, Any] = {"size": TEXT_SIZE + 2.5, "weight": "bold", "color": theme.ink}
-    below: dict[str, Any] = {"size": TEXT_SIZE - 0.5, "color": theme.muted}
-    figure.text(_MARGIN / width, 1 - 0.14 / height, "Misclassified images", va="top", **title)
-    figure.text(_MARGIN / width, 1 - 0.38 / height, subtitle, va="top", **below)
-    return figure
+    _write(figure, 0.14, "Misclassified images", size=TEXT_SIZE + 2.5, weight="bold", color=theme.ink)
+    edges = {"left": left / width, "right": right / width, "top": 1 - top / height, "bottom": below / height}
+    gaps = {"wspace": 0.06, "hspace": below / (cell[1] - below)}
+    grid = figure.subplots(rows, columns, squeeze=False, gridspec_kw=edges | gaps)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    return figure, grid
 
 
-def _edges(figure: Figure, *, right: float, top: float, bottom: float) -> dict[str, Any]:
-    """Returns where a grid lies in the figure: inches from the left, from the top and from the bottom."""
+def _write(figure: Figure, down: float, text: str, **look: Any) -> None:
     width, height = figure.get_size_inches()
-    left = _MARGIN / width
-    return {"left": left, "right": right / width, "top": 1 - top / height, "bottom": bottom / height}
-
-
-def _bare(figure: Figure, cell: Any) -> Axes:
-    axes = figure.add_subplot(cell)
-    axes.set_axis_off()
-    return axes
+    figure.text(_MARGIN / width, 1 - down / height, text, va="top", **look)
 
 
 def _write_caption(
-    axes: Axes, errors: Errors, number: int, theme: Theme, place: tuple[float, float], first: float
+    axes: Axes,
+    errors: Errors,
+    number: int,
+    theme: Theme,
+    place: tuple[float, float],
+    offset: tuple[float, float],
 ) -> None:
-    """Writes both classes and their probabilities below each other, the first `first` points above `place`."""
+    """Writes both classes and their probabilities below each other, the first `offset` points from `place`."""
     confidence, margin = float(errors.confidences[number]), float(errors.margins[number])
     lines = (
-        (f"predicted, {confidence:.1%}", SMALL_SIZE, "normal", theme.muted),
+        (f"predicted, {percent(confidence)}", SMALL_SIZE, "normal", theme.muted),
         (errors.class_names[errors.predictions[number]], TEXT_SIZE, "bold", theme.second),
-        (f"true, {confidence - margin:.1%}", SMALL_SIZE, "normal", theme.muted),
+        (f"true, {percent(confidence - margin)}", SMALL_SIZE, "normal", theme.muted),
         (errors.class_names[errors.labels[number]], TEXT_SIZE, "bold", theme.accent),
     )
     for (text, size, weight, colour), down in zip(lines, (0, 12, 27, 39), strict=True):
         axes.annotate(
-            shorten(text, 17), place, xytext=(0, first - down), xycoords="axes fraction",
+            shorten(text, 17), place, xytext=(offset[0], offset[1] - down), xycoords="axes fraction",
             textcoords="offset points", va="center", size=size, weight=weight, color=colour,
         )  # fmt: skip
 

@@ -12,14 +12,7 @@ from numpy.typing import NDArray
 from cifar_explain.cam.faithfulness import RANDOM, Faithfulness
 from cifar_explain.evaluation.calibration import ReliabilityCurve
 from cifar_explain.evaluation.metrics import ClassReport, as_confusion
-from cifar_explain.plots.style import (
-    NAME_LENGTH,
-    TEXT_SIZE,
-    Theme,
-    add_legend,
-    shorten,
-    titled_axes,
-)
+from cifar_explain.plots.style import NAME_LENGTH, TEXT_SIZE, Theme, add_legend, percent, shorten, titled_axes
 from cifar_explain.validation import as_class_names
 
 if TYPE_CHECKING:
@@ -37,32 +30,37 @@ def plot_confusion(
 
     >>> figure = plot_confusion(np.array([[8, 2], [1, 9]]), class_names=["cat", "dog"])
     >>> figure.axes[0].texts[0].get_text()
-    '17 of 20 right, 85.00%'
+    '17 of 20 right, 85.00 %'
     """
     counts = as_confusion(matrix)
     classes = len(counts)
     names = [shorten(name, NAME_LENGTH) for name in as_class_names(class_names, classes=classes)]
     right, everything = int(counts.trace()), int(counts.sum())
-    title = f"{right:,} of {everything:,} right" + (f", {right / everything:.2%}" if everything else "")
+    title = f"{right:,} of {everything:,} right" + (
+        f", {percent(right / everything, 2)}" if everything else ""
+    )
     subtitle = "Each row is a true class; orange is the classes that its images are wrongly predicted as"
     height = min(2.0 + 0.45 * classes, 9.5)
     figure, axes, colours = titled_axes(height, title, subtitle, theme=theme, grid="none")
-    cells = _cell_colours(counts, colours)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    own = np.eye(classes, dtype=bool)
+    # The darkest colour is left to neither; that of errors is reached where a tenth of a class is lost, or more.
+    wrong = colours.colormap_second(0.8 * shares / shares[~own].max(initial=0.1))
+    cells = np.where(own[..., None], colours.colormap(0.85 * shares), wrong)
     axes.imshow(cells, aspect="auto", interpolation="nearest")
     for lines in (axes.hlines, axes.vlines):
         lines(np.arange(classes - 1) + 0.5, -0.5, classes - 0.5, color=colours.surface, linewidth=2)
-    pale, dark = (colours.surface, colours.ink) if colours.name == "light" else (colours.ink, colours.surface)
     size = TEXT_SIZE if classes <= 12 else TEXT_SIZE - 2
     if classes <= 20:
         # Out of the layout, which would measure each of them.
         for row, column in np.argwhere(counts):
-            # Whichever of the theme's two extremes stands out from the cell.
+            # At a relative luminance of 0.18 black and white have the same contrast, 4.6:1, and more elsewhere.
             bright = cells[row, column, :3] ** 2.2 @ [0.2126, 0.7152, 0.0722] > 0.18
             count = counts[row, column]
             text = f"{count}" if count < 10_000 else f"{count / 1000:.0f}k"
             axes.text(
                 column, row, text, ha="center", va="center", size=size,
-                color=dark if bright else pale, weight="bold" if row == column else "normal",
+                color="black" if bright else "white", weight="bold" if row == column else "normal",
             ).set_in_layout(False)  # fmt: skip
     axes.spines[:].set_visible(False)
     # A letter takes about 0.08 of the size; a cell is what is left of the width.
@@ -77,15 +75,6 @@ def plot_confusion(
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     return figure
-
-
-def _cell_colours(counts: NDArray[np.int64], theme: Theme) -> NDArray[np.float64]:
-    """Returns the cells' colours `(K, K, 4)` in [0, 1]."""
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    own = np.eye(len(counts), dtype=bool)
-    # The darkest colour is left to neither: the scale of errors ends where a tenth of a class is lost, or more.
-    wrong = theme.colormap_second(0.8 * shares / shares[~own].max(initial=0.1))
-    return np.where(own[..., None], theme.colormap(0.85 * shares), wrong)
 
 
 def plot_classes(reports: Sequence[ClassReport], *, theme: str | Theme = "light") -> Figure:
@@ -113,7 +102,7 @@ def plot_classes(reports: Sequence[ClassReport], *, theme: str | Theme = "light"
             name, (1, 1), xytext=(place, 2), xycoords="axes fraction", va="bottom", weight="bold", **beside
         )
         for row, value in zip(rows.tolist(), values[:, column], strict=True):
-            text = "-" if np.isnan(value) else f"{value:.1%}"
+            text = "-" if np.isnan(value) else percent(value)
             coordinates = axes.get_yaxis_transform()
             axes.annotate(text, (1, row), xytext=(place, 0), xycoords=coordinates, va="center", **beside)
     least = 0.0 if np.isnan(values).all() else float(np.nanmin(values))
@@ -134,15 +123,18 @@ def plot_reliability(
     >>> from cifar_explain import reliability_curve
     >>> figure = plot_reliability(reliability_curve([[0.9, 0.1], [0.6, 0.4]], [0, 1]))
     >>> figure.legends[0].get_texts()[0].get_text()
-    'the model: calibration error 35.0%'
+    'the model: calibration error 35.0 %'
     """
     for argument, value in (("curve", curve), ("calibrated", calibrated)):
         if not isinstance(value, ReliabilityCurve) and (argument == "curve" or value is not None):
             raise ValueError(f"{argument} must be a ReliabilityCurve, got {type(value).__name__}")
     both = [curve] if calibrated is None else [curve, calibrated]
+    least, most = (extreme([extreme(points.counts) for points in both]) for extreme in (np.min, np.max))
+    # Adaptive bins hold equally many images, but for what does not divide evenly.
+    behind = f"The larger a mark, the more images stand behind it: {least:,} to {most:,}"
     subtitle = (
         "On the dashed line confidence is right; below it the model is overconfident, above it underconfident\n"
-        + _behind_marks(np.concatenate([points.counts for points in both]))
+        + (f"Each mark stands for {most:,} images" if most - least <= 1 else behind)
     )
     figure, axes, colours = titled_axes(5.2, "Reliability diagram", subtitle, theme=theme, grid="both")
     shown = [("the model", curve, colours.accent, "o")]
@@ -152,9 +144,8 @@ def plot_reliability(
             ("after calibration", calibrated, colours.accent, "o"),
         ]
     axes.plot([0, 1], [0, 1], color=colours.muted, linewidth=1.2, linestyle=(0, (4, 3)))
-    most = max(points.counts.max() for points in both)
     for name, points, colour, marker in shown:
-        label = f"{name}: calibration error {points.calibration_error:.1%}"
+        label = f"{name}: calibration error {percent(points.calibration_error)}"
         # The legend's line with its mark; the marks themselves follow, as large as the images behind them.
         axes.plot(
             points.confidences, points.accuracies, label=label, color=colour, marker=marker, markersize=6,
@@ -162,8 +153,8 @@ def plot_reliability(
         )  # fmt: skip
         sizes = 50 * points.counts / most
         axes.scatter(points.confidences, points.accuracies, s=sizes, color=colour, marker=marker, zorder=3)
-    least = min(float(min(points.confidences.min(), points.accuracies.min())) for points in both)
-    start = max(0.0, np.floor(least * 10 - 0.2) / 10)
+    lowest = min(float(min(points.confidences.min(), points.accuracies.min())) for points in both)
+    start = max(0.0, np.floor(lowest * 10 - 0.2) / 10)
     axes.set_xlim(start, 1.01)
     axes.set_ylim(start, 1.02)
     add_legend(figure, theme=colours, loc="outside lower center", ncols=2)
@@ -173,21 +164,13 @@ def plot_reliability(
     return figure
 
 
-def _behind_marks(counts: NDArray[np.integer]) -> str:
-    least, most = counts.min(), counts.max()
-    # Adaptive bins hold equally many images, but for what does not divide evenly.
-    if most - least <= 1:
-        return f"Each mark stands for {most:,} images"
-    return f"The larger a mark, the more images stand behind it: {least:,} to {most:,}"
-
-
 def _percent(*axes: Axis) -> None:
     """Labels an axis of shares in whole percent, with no tick between two of them."""
     from matplotlib.ticker import MaxNLocator
 
     for axis in axes:
         axis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
-        axis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        axis.set_major_formatter(lambda value, _: percent(value, 0))
 
 
 def plot_faithfulness(rows: Sequence[Faithfulness], *, theme: str | Theme = "light") -> Figure:
@@ -213,11 +196,19 @@ def plot_faithfulness(rows: Sequence[Faithfulness], *, theme: str | Theme = "lig
     figure, axes, colours = titled_axes(1.7 + 0.27 * lines, title, subtitle, theme=theme, grid="x")
     labels: list[tuple[str, bool]] = []
     for layer, group in layers.items():
+        baselines = [row for row in group if row.method == RANDOM]
+        methods = [row for row in group if row.method != RANDOM]
+        if len(baselines) != 1 or not methods:
+            got = [row.method for row in group]
+            raise ValueError(
+                f"rows must have random maps once and at least one method for layer {layer!r}, got {got}"
+            )
         # The layer's own line takes the place of its random maps.
         labels.append(
             (f"{shorten(layer, NAME_LENGTH)}  {group[0].map_size[0]} x {group[0].map_size[1]}", True)
         )
-        for row, (advantage, error) in _advantages(layer, group):
+        for row in methods:
+            advantage, error = row.advantage_over(baselines[0])
             place = len(labels)
             labels.append((row.method, False))
             margin = 0.0 if math.isnan(error) else 2 * error
@@ -240,14 +231,3 @@ def plot_faithfulness(rows: Sequence[Faithfulness], *, theme: str | Theme = "lig
     axes.locator_params(axis="x", nbins=7)
     axes.set_xlabel("advantage in the target's probability")
     return figure
-
-
-def _advantages(layer: str, group: Sequence[Faithfulness]) -> list[tuple[Faithfulness, tuple[float, float]]]:
-    baselines = [row for row in group if row.method == RANDOM]
-    methods = [row for row in group if row.method != RANDOM]
-    if len(baselines) != 1 or not methods:
-        raise ValueError(
-            f"rows must have random maps once and at least one method for layer {layer!r}, "
-            f"got {[row.method for row in group]}"
-        )
-    return [(row, row.advantage_over(baselines[0])) for row in methods]

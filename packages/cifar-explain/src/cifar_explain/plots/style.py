@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from cifar_explain.validation import check_choice, check_number
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
+
+#: Directions of the grid lines behind a figure.
+Grid: TypeAlias = Literal["x", "y", "both", "none"]
 
 #: Inches: at 200 dots per inch 1800 pixels, which a README shows at half that and a dense screen in full.
 FIGURE_WIDTH = 9.0
@@ -31,9 +34,9 @@ SMALL_SIZE = 8.5
 class Theme:
     """Colours of figures, as hexadecimal RGB; teal and orange differ for the colour-blind too.
 
-    Text is in `ink` or `muted` on the `surface`, with lines of `grid`. The first series, and what went well, is
-    in the `accent`, teal; the `second`, and what went wrong, is orange. `sequential` and `sequential_second` are
-    stops of colour maps from little to much in the two hues.
+    Text is in `ink` or `muted` on the `surface`, with lines of `grid`. The first series, and what went well, is in
+    the `accent`, teal; the `second`, and what went wrong, is orange. `sequential` and `sequential_second` are stops
+    of colour maps from little to much in the two hues.
     """
 
     name: str
@@ -49,18 +52,14 @@ class Theme:
     @property
     def colormap(self) -> LinearSegmentedColormap:
         """`sequential` as a colour map of Matplotlib's, not registered anywhere."""
-        return _colormap(self.sequential)
+        from matplotlib.colors import LinearSegmentedColormap
+
+        return LinearSegmentedColormap.from_list("sequential", self.sequential)
 
     @property
     def colormap_second(self) -> LinearSegmentedColormap:
         """The same of `sequential_second`."""
-        return _colormap(self.sequential_second)
-
-
-def _colormap(stops: tuple[str, ...]) -> LinearSegmentedColormap:
-    from matplotlib.colors import LinearSegmentedColormap
-
-    return LinearSegmentedColormap.from_list("sequential", stops)
+        return replace(self, sequential=self.sequential_second).colormap
 
 
 _LIGHT = Theme(
@@ -100,10 +99,10 @@ def find_theme(name: str | Theme) -> Theme:
 
 
 def make_figure(width: float = FIGURE_WIDTH, height: float = 4.5, *, theme: str | Theme = "light") -> Figure:
-    """Returns an empty figure with the theme's background, whose `savefig` gives 200 dots per inch.
+    """Returns an empty figure of so many inches, at most 100, with the theme's background and 200 dots per inch.
 
     Neither pyplot nor `rcParams` are touched, so that threads can each make their own. The layout is
-    constrained: labels take the room they need. Sizes are inches, greater than 0 and at most 100.
+    constrained: labels take the room they need.
 
     >>> make_figure(4, 3).get_size_inches()
     array([4., 3.])
@@ -118,9 +117,7 @@ def make_figure(width: float = FIGURE_WIDTH, height: float = 4.5, *, theme: str 
     return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor=colours.surface, layout=layout)
 
 
-def quiet_axes(
-    axes: Axes, *, theme: str | Theme = "light", grid: Literal["x", "y", "both", "none"] = "y"
-) -> Axes:
+def quiet_axes(axes: Axes, *, theme: str | Theme = "light", grid: Grid = "y") -> Axes:
     """Returns the axes with a thin grid, small muted tick labels and no frame but the bottom and left lines.
 
     >>> quiet_axes(make_figure(4, 3).subplots()).spines["top"].get_visible()
@@ -144,12 +141,7 @@ def quiet_axes(
 
 
 def titled_axes(
-    height: float,
-    title: str,
-    subtitle: str = "",
-    *,
-    theme: str | Theme,
-    grid: Literal["x", "y", "both", "none"],
+    height: float, title: str, subtitle: str = "", *, theme: str | Theme, grid: Grid
 ) -> tuple[Figure, Axes, Theme]:
     """Returns a figure of full width, its only axes with title and grid, and the theme."""
     colours = find_theme(theme)
@@ -168,21 +160,30 @@ def add_title(axes: Axes, title: str, subtitle: str = "", *, theme: str | Theme 
     ['Accuracy', 'share of the test images']
     """
     colours = find_theme(theme)
-    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
-    looks: list[dict[str, Any]] = [
-        {"color": colours.ink, "size": TEXT_SIZE + 2.5, "weight": "bold"},
-        {"color": colours.muted, "size": TEXT_SIZE - 0.5, "linespacing": 1.35},
-    ]
-    lifts = 10 + 15 * len(subtitle.splitlines()), 8
-    for text, lift, look in zip((title, subtitle), lifts, looks, strict=True):
+    title_look = {"color": colours.ink, "size": TEXT_SIZE + 2.5, "weight": "bold"}
+    subtitle_look = {"color": colours.muted, "size": TEXT_SIZE - 0.5, "linespacing": 1.35}
+    lift = 10 + 15 * len(subtitle.splitlines())
+    for text, above, look in ((title, lift, title_look), (subtitle, 8, subtitle_look)):
         if text:
-            axes.annotate(text, (0, 1), xytext=(0, lift), annotation_clip=False, **place, **look)
+            axes.annotate(
+                text, (0, 1), xytext=(0, above), xycoords="axes fraction", textcoords="offset points",
+                va="bottom", annotation_clip=False, **cast("Any", look),
+            )  # fmt: skip
 
 
 def add_legend(place: Axes | Figure, *, theme: str | Theme = "light", **options: Any) -> None:
     """Adds a legend without frame to axes or a figure; `options` are those of Matplotlib's `legend`."""
     colours = find_theme(theme)
     place.legend(frameon=False, labelcolor=colours.ink, fontsize=TEXT_SIZE - 0.5, **options)
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """Returns a share in percent.
+
+    >>> percent(0.8976), percent(0.8976, 2)
+    ('89.8 %', '89.76 %')
+    """
+    return f"{100 * share:.{digits}f} %"
 
 
 def shorten(text: str, limit: int) -> str:
