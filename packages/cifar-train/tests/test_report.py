@@ -72,8 +72,8 @@ def test_page_shows_the_numbers(trained_run, summary_of):
     page = page_of(trained_run)
     analysis = summary_of(trained_run)["analysis"]
     images = sum(map(sum, analysis["confusion_matrix"]))
-    assert f"{100 * analysis['test_accuracy']:.2f} % of {images:,} test images" in page
-    assert f"{100 * analysis['test_accuracy_flip']:.2f} %" in page
+    assert f"{100 * analysis['test_accuracy']:.2f}\N{NO-BREAK SPACE}% of {images:,} test images" in page
+    assert f"{100 * analysis['test_accuracy_flip']:.2f}\N{NO-BREAK SPACE}%" in page
     shown = min(10, analysis["test_errors"])
     assert page.count('<article class="card">') == shown
     # Each error's card has a map of each of three layers for two classes.

@@ -35,7 +35,6 @@ def analysis():
         detector=None,
         human=None,
         shown=ErrorMaps(errors, np.zeros((0, 4, 4, 3), np.uint8), none, none),
-        layers={"conv": (4, 4)},
         faithfulness=tuple(
             Faithfulness(method, "conv", (4, 4), np.array([0.25, 0.5])[:images])
             for method, images in (("random", 1), ("gradcam", 1))
@@ -63,7 +62,7 @@ def summary(analysis):
 
 
 def words(analysis, summary):
-    page = render_page(analysis, summary, history=None, figures={}, config="")
+    page = render_page(analysis, summary, history=None, figures={}, config={})
     return " ".join(re.sub(r"<style.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL).split())
 
 
@@ -156,7 +155,7 @@ def test_page_leaves_out_an_unknown_machine(analysis, summary):
     text = words(analysis, known)
     assert "1,234 images/s on 2 cores" in text
     assert "Machine and versions cores 2 torch 2.9" in text
-    assert "1:15 from the start of the command" in text
+    assert "to the test result it took 1:15 minutes." in text
     assert "None" not in text
 
 
@@ -167,7 +166,7 @@ def test_page_escapes_names_and_configuration(analysis, summary):
         replace(summary, recipe="<i>"),
         history=None,
         figures={},
-        config="<script>",
+        config={"model": {"architecture": "<script>"}},
     )
     for tag in ("<b>cat", "<i>", "<script>"):
         assert tag not in page

@@ -24,8 +24,8 @@ TEST_ACCURACIES = {
 
 #: Explains the names above.
 TTA_NOTE = (
-    "Test-time augmentation (TTA) averages the logits of the image and its mirror image (flip), or also of two shifted "
-    "copies and their mirror images, whose mean counts half (flip and shift)."
+    "Test-time augmentation (TTA) classifies an image several times and averages the logits: the image and its mirror "
+    "image (flip), or also two shifted copies and their mirror images, which together count half (flip and shift)."
 )
 
 # Fitted on the validation images, if the file has them.

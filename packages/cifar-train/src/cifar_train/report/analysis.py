@@ -96,9 +96,9 @@ class HumanFiles:
 
 @dataclass(frozen=True, eq=False)
 class ErrorMaps:
-    """E misclassified images, uint8 ``(E, H, W, 3)``, with maps for their predicted and their true class.
+    """E misclassified images, uint8 ``(E, H, W, 3)``, and their maps for predicted and true class.
 
-    Maps are those of all L layers, ``(E, L, H, W)`` in [0, 1].
+    The maps are those of all L layers, ``(E, L, H, W)`` in [0, 1].
     """
 
     errors: Errors
@@ -118,8 +118,7 @@ class Analysis:
         detector: Temperature and out-of-distribution thresholds, fitted on the validation split; None without one.
         human: What people say about each test error; None without their answers.
         shown: The errors shown with their maps.
-        layers: Height and width of the explained layers' maps, by name, in the model's order.
-        faithfulness: For each layer the random maps first, then each method.
+        faithfulness: For each layer, in the model's order, the random maps first, then each method.
     """
 
     test: Evaluation
@@ -128,13 +127,22 @@ class Analysis:
     detector: OODDetector | None
     human: HumanView | None
     shown: ErrorMaps
-    layers: dict[str, tuple[int, int]]
     faithfulness: tuple[Faithfulness, ...]
+
+    @property
+    def layers(self) -> dict[str, tuple[int, int]]:
+        """Height and width of the explained layers' maps, by name."""
+        return {row.layer: row.map_size for row in self.faithfulness}
+
+    @cached_property
+    def calibrated(self) -> NDArray[np.float64]:
+        """Test probabilities at the fitted temperature; unchanged if there is none."""
+        return _calibrate(self.test, self.detector)
 
     @cached_property
     def errors(self) -> Errors:
-        """All test errors, by index."""
-        return find_errors(self.test.probabilities, self.test.labels, class_names=self.test.class_names)
+        """All test errors, by index, with calibrated probabilities."""
+        return find_errors(self.calibrated, self.test.labels, class_names=self.test.class_names)
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
@@ -154,20 +162,13 @@ class Analysis:
         return top_k_accuracy(probabilities, self.test.labels, k=min(3, probabilities.shape[1]))
 
     @cached_property
-    def calibrated(self) -> NDArray[np.float64]:
-        """Test probabilities at the fitted temperature; unchanged if there is none."""
-        if self.detector is None:
-            return self.test.probabilities
-        return apply_temperature(self.test.probabilities, self.detector.temperature)
-
-    @cached_property
     def calibration_errors(self) -> tuple[float, float]:
         """Expected calibration error on the test set before and after temperature scaling, in [0, 1]."""
-        labels = self.test.labels
-        return (
-            expected_calibration_error(self.test.probabilities, labels),
-            expected_calibration_error(self.calibrated, labels),
+        before, after = (
+            expected_calibration_error(probabilities, self.test.labels)
+            for probabilities in (self.test.probabilities, self.calibrated)
         )
+        return before, after
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the numbers as plain types: shares in [0, 1], losses in nats, counts.
@@ -235,7 +236,7 @@ def analyze(
         detector = fit_ood_detector(held_out, labels)
     network = fuse_conv_bn(weights.model)
     flipped = predict_logits(network, images, preprocess=lambda x: spec.normalize(x).flip(3))
-    errors = find_errors(test.probabilities, test.labels, class_names=spec.classes)
+    errors = find_errors(_calibrate(test, detector), test.labels, class_names=spec.classes)
     say(f"maps of {min(SHOWN_ERRORS, len(errors))} of {len(errors)} misclassified images")
     layers = tuple(find_layers(weights.model))
     shown = _explain_errors(weights, choose_errors(errors), images, layers)
@@ -251,7 +252,6 @@ def analyze(
         detector=detector,
         human=people(errors) if people else None,
         shown=shown,
-        layers={row.layer: row.map_size for row in rows},
         faithfulness=rows,
     )
 
@@ -278,6 +278,10 @@ def _evaluation(logits: NDArray[np.float64], labels: Any, class_names: tuple[str
     # In float32, as the gallery stores them, so that both count the same errors.
     probabilities = torch.from_numpy(logits).softmax(dim=1).float().numpy()
     return Evaluation(probabilities, np.asarray(labels, np.int64), class_names)
+
+
+def _calibrate(test: Evaluation, detector: OODDetector | None) -> NDArray[np.float64]:
+    return apply_temperature(test.probabilities, detector.temperature) if detector else test.probabilities
 
 
 def choose_errors(errors: Errors, *, count: int = SHOWN_ERRORS) -> Errors:

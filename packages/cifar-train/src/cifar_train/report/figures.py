@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from cifar_data import CIFAR10DataModule, render_preview
@@ -99,40 +100,38 @@ def _drawings(
 
 
 def plot_curves(history: History, *, theme: str = "light") -> Figure:
-    """Returns a figure of loss, accuracy, learning rate and momentum over the epochs, without empty panels."""
+    """Returns a figure of loss, accuracy, learning rate and momentum over the epochs.
+
+    Panels without values are left out, and so is a momentum that does not change.
+    """
     look = find_theme(theme)
-    panels = {
-        title: kept
-        for title, lines in _panels(history, look).items()
-        if (kept := [(series, style) for series, style in lines if len(series)])
-    }
+    panels = {title: lines for title, lines in _panels(history, look).items() if lines}
     last = max(series.epochs[-1] for lines in panels.values() for series, _ in lines)
-    # Two to a row, so that they stay legible at the width of a page.
-    columns = min(2, len(panels))
-    rows = -(-len(panels) // columns)
-    figure = make_figure(height=3.0 * rows, theme=look)
-    axes = figure.subplots(rows, columns, squeeze=False).flatten()
-    for ax in axes[len(panels) :]:
-        ax.set_visible(False)
-    for ax in axes[len(panels) - columns : len(panels)]:
-        ax.set_xlabel("epoch")
-    for ax, (title, lines) in zip(axes, panels.items(), strict=False):
+    # Two to a row, so that they stay legible at the width of a page; the last may have a row to itself.
+    titles = list(panels)
+    rows: list[Any] = [titles[start : start + 2] for start in range(0, len(titles), 2)]
+    rows[-1] *= len(rows[0]) // len(rows[-1])
+    heights = [3.0 if row[0] != row[-1] else 2.2 for row in rows]
+    figure = make_figure(height=sum(heights), theme=look)
+    for title, ax in figure.subplot_mosaic(rows, height_ratios=heights).items():
         quiet_axes(ax, theme=look)
         add_title(ax, title, theme=look)
-        for series, style in lines:
+        for series, style in panels[title]:
             # The last epoch's mark lies on the edge.
             ax.plot(series.epochs, series.values, markersize=4, clip_on=False, zorder=3, **style)
         ax.set_xlim(0, last)
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.locator_params(axis="x", integer=True)
         bottom, top = ax.get_ylim()
         if title == "Loss (nats)":
             ax.set_ylim(max(0.0, bottom), top)
         elif title == "Accuracy":
-            ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
+            ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
         else:
-            # From zero, or a constant momentum would look like a schedule.
+            # From zero, or a small change would look like a great one.
             ax.set_ylim(0, max(top, 1e-12))
-        if any(style["label"] for _, style in lines):
+        if title in rows[-1]:
+            ax.set_xlabel("epoch")
+        if any("label" in style for _, style in panels[title]):
             add_legend(ax, theme=look, loc="best")
     return figure
 
@@ -143,26 +142,40 @@ def _panels(history: History, look: Theme) -> dict[str, list[tuple[Series, dict[
     steps = {"label": "training, single steps smoothed", "color": look.muted, "linewidth": 0.9}
     training = {"label": "training", "color": look.accent, "marker": "o"}
     validation = {"label": "validation", "color": look.second, "marker": "o"}
-    colours = (look.accent, look.second, look.muted, look.ink)
-
-    def groups(series: Mapping[str, Series]) -> list[tuple[Series, dict[str, Any]]]:
-        # Lightning names a parameter group by optimizer and number, such as Muon/pg1.
-        labels = [name.replace("/pg", ", group ") if len(series) > 1 else None for name in series]
-        return [
-            (one, {"label": label, "color": colour})
-            for one, label, colour in zip(series.values(), labels, itertools.cycle(colours), strict=False)
-        ]
-
-    return {
+    lines: dict[str, list[tuple[Series, dict[str, Any]]]] = {
         "Loss (nats)": [
             (_smoothed(history.step_loss), steps),
             (metrics["train_loss_epoch"], training),
             (metrics["val_loss"], validation),
         ],
         "Accuracy": [(metrics["train_accuracy"], training), (metrics["val_accuracy"], validation)],
-        "Learning rate": groups(history.learning_rates),
-        "Momentum": groups(history.momenta),
     }
+    changing = {name: one for name, one in history.momenta.items() if np.ptp(one.values)}
+    return {
+        **{title: [line for line in group if len(line[0])] for title, group in lines.items()},
+        "Learning rate": _groups(history.learning_rates, look),
+        "Momentum": _groups(changing, look),
+    }
+
+
+def _groups(series: Mapping[str, Series], look: Theme) -> list[tuple[Series, dict[str, Any]]]:
+    """Returns a line for each parameter group, but one for all groups that are multiples of each other."""
+    kept: dict[str, Series] = {}
+    for name, one in series.items():
+        if not any(_proportional(one.values, other.values) for other in kept.values()):
+            kept[name] = one
+    colours = itertools.cycle((look.accent, look.second, look.muted, look.ink))
+    if len(kept) == 1:
+        return [(one, {"color": next(colours)}) for one in kept.values()]
+    # Lightning names a parameter group by optimizer and number, such as SGD/pg1.
+    return [
+        (one, {"label": name.replace("/pg", ", parameter group "), "color": next(colours)})
+        for name, one in kept.items()
+    ]
+
+
+def _proportional(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    return len(one) == len(other) and np.allclose(one * other.max(), other * one.max(), atol=0)
 
 
 def _smoothed(series: Series) -> Series:

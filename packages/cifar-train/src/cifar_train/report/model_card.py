@@ -42,7 +42,7 @@ def model_card(
         dataset=_dataset(header, summary),
         images={split: summary.data.get(split, 0) for split in ("train", "val", "test")} if summary else None,
         parameters=summary.parameters if summary else None,
-        training=list(_training_rows(header.recipe, summary)),
+        training=[*setting_rows(header.recipe, summary), *(_machine_rows(summary) if summary else ())],
         analysis=analysis,
     )
 
@@ -50,13 +50,13 @@ def model_card(
 def _dataset(header: WeightsHeader, summary: Summary | None) -> Literal["cifar10", "synthetic", "own"]:
     if header.metrics.get("data_fingerprint") == CANONICAL_FINGERPRINT:
         return "cifar10"
-    sources = (_section(header.recipe, "data").get("source"), summary.data.get("source") if summary else None)
+    sources = (section(header.recipe, "data").get("source"), summary.data.get("source") if summary else None)
     return "synthetic" if "synthetic" in sources else "own"
 
 
-def _training_rows(recipe: Mapping[str, Any], summary: Summary | None) -> Iterator[tuple[str, str]]:
-    """Yields label and value of each known setting, time and version."""
-    data, model, trainer = (_section(recipe, name) for name in ("data", "model", "trainer"))
+def setting_rows(recipe: Mapping[str, Any], summary: Summary | None) -> Iterator[tuple[str, str]]:
+    """Yields label and value of each setting that is known of a training."""
+    data, model, trainer = (section(recipe, name) for name in ("data", "model", "trainer"))
     if "recipe" in recipe:
         yield "recipe", str(recipe["recipe"])
     if "seed_everything" in recipe:
@@ -75,7 +75,7 @@ def _training_rows(recipe: Mapping[str, Any], summary: Summary | None) -> Iterat
         yield "optimizer", _optimizer(model["optimizer"] or {"class_path": "Adam"})
     if "lr" in model:
         yield "peak learning rate", f"{model['lr']:g}"
-    if schedule := _section(model, "schedule"):
+    if schedule := section(model, "schedule"):
         yield "schedule", _schedule(schedule)
     if model.get("label_smoothing"):
         yield "label smoothing", f"{model['label_smoothing']:g}"
@@ -83,13 +83,11 @@ def _training_rows(recipe: Mapping[str, Any], summary: Summary | None) -> Iterat
         yield "gradient clipping", f"{trainer['gradient_clip_val']:g}"
     if trainer.get("precision"):
         yield "precision", str(trainer["precision"])
-    if (low := _section(model, "low_resolution")).get("until"):
+    if (low := section(model, "low_resolution")).get("until"):
         share = percent(low["until"], digits=0)
         yield "progressive resizing", f"{low['size']}x{low['size']} pixels in the first {share} of the steps"
-    if augmentation := _section(data, "augmentation"):
+    if augmentation := section(data, "augmentation"):
         yield "augmentation", ", ".join(_augmentation(augmentation)) or "none"
-    if summary:
-        yield from _machine_rows(summary)
 
 
 def _optimizer(optimizer: Mapping[str, Any]) -> str:
@@ -137,11 +135,12 @@ def _machine_rows(summary: Summary) -> Iterator[tuple[str, str]]:
     ]
     if any(machine):
         yield "machine", ", ".join(filter(None, machine))
-    versions = {"Python": environment.get("python"), **_section(environment, "versions")}
+    versions = {"Python": environment.get("python"), **section(environment, "versions")}
     if any(versions.values()):
         yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)
 
 
-def _section(mapping: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def section(mapping: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Returns a section of a configuration; an empty one if it is not set."""
     found = mapping.get(name)
-    return found if isinstance(found, Mapping) else {}
+    return found if isinstance(found, dict) else {}

@@ -1,14 +1,16 @@
 """The report as one HTML file that needs nothing beside it."""
 
 import base64
+import copy
 import io
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -16,7 +18,9 @@ from cifar_data import CANONICAL_FINGERPRINT
 from cifar_explain import RANDOM, THEMES, VERDICTS, heat_colours, most_confused
 from cifar_models.weights.card import TEST_ACCURACIES, TTA_NOTE
 from cifar_train.formatting import count_noun, format_duration, percent
+from cifar_train.recipes import list_recipes, recipe_path
 from cifar_train.report.analysis import Analysis
+from cifar_train.report.model_card import section, setting_rows
 from cifar_train.runs.history import History
 from cifar_train.runs.summary import Summary
 
@@ -29,6 +33,8 @@ _EPOCH_COLUMNS = {
     "val_accuracy": ("validation accuracy", percent),
 }
 
+_DATA = {"train": "training images", "val": "validation images", "test": "test images"}
+
 
 def render_page(
     analysis: Analysis,
@@ -36,7 +42,7 @@ def render_page(
     *,
     history: History | None,
     figures: Mapping[str, tuple[Path, Path]],
-    config: str,
+    config: dict[str, Any],
 ) -> str:
     """Returns the page with all images embedded.
 
@@ -45,7 +51,7 @@ def render_page(
         summary: The run's numbers.
         history: The run's curves, if it logged any.
         figures: PNG files for light and dark pages, as from `write_figures`.
-        config: The run's configuration, YAML.
+        config: The run's configuration.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("cifar_train.report"),
@@ -54,7 +60,7 @@ def render_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "duration": format_duration, "count": count_noun}
+    environment.filters |= {"percent": _percent, "duration": format_duration, "count": count_noun}
     rows = history.rows if history else []
     columns = [name for name in _EPOCH_COLUMNS if any(name in row for row in rows)]
     return environment.get_template("report.html").render(
@@ -62,7 +68,15 @@ def render_page(
         summary=summary,
         themes=THEMES,
         figures={name: _embedded(*paths) for name, paths in figures.items()},
-        config=config,
+        low_resolution=section(section(config, "model"), "low_resolution"),
+        settings=list(setting_rows(config, summary)),
+        changes=list(_changes(config)),
+        yaml=_as_yaml(config),
+        smoothed=bool(section(config, "model").get("label_smoothing")),
+        data=[
+            (_DATA.get(name, name), f"{value:,}" if isinstance(value, int) else value)
+            for name, value in summary.data.items()
+        ],
         command=shlex.join(summary.command),
         cifar10=summary.data.get("fingerprint") == CANONICAL_FINGERPRINT,
         accuracies=_accuracies(analysis, summary),
@@ -71,16 +85,24 @@ def render_page(
         log_rows=[
             [_EPOCH_COLUMNS[name][1](row[name]) if name in row else "" for name in columns] for row in rows
         ],
-        confident=int((analysis.calibrated[analysis.errors.indices].max(axis=1, initial=0) >= 0.9).sum()),
+        confident=int((analysis.errors.confidences >= 0.9).sum()),
         verdicts=VERDICTS,
         cards=[_card(analysis, number) for number in range(len(analysis.shown.errors))],
         map_sizes=", ".join(
             f"{layer} {height}x{width}" for layer, (height, width) in analysis.layers.items()
         ),
-        pairs=most_confused(analysis.confusion, count=8, class_names=analysis.test.class_names),
+        pairs=[
+            (pair.true, pair.predicted, pair.count, percent(pair.share))
+            for pair in most_confused(analysis.confusion, count=8, class_names=analysis.test.class_names)
+        ],
         mean_confidence=float(analysis.test.probabilities.max(axis=1).mean()),
         advantages=_advantages(analysis),
     )
+
+
+def _percent(share: float, digits: int = 2) -> str:
+    # In a sentence no line may begin with the sign.
+    return percent(share, digits).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _accuracies(analysis: Analysis, summary: Summary) -> list[tuple[str, float]]:
@@ -94,25 +116,17 @@ def _card(analysis: Analysis, number: int) -> dict[str, Any]:
     """One misclassified image: names, probabilities, people's votes, and its maps as small images."""
     shown, names = analysis.shown, analysis.test.class_names
     errors = shown.errors
-    index, true, predicted = (
-        int(part[number]) for part in (errors.indices, errors.labels, errors.predictions)
-    )
+    index, true, predicted = (errors.indices[number], errors.labels[number], errors.predictions[number])
     rows = [
-        (
-            names[target],
-            [
-                (layer, _data_url(heat_colours(heat)))
-                for layer, heat in zip(analysis.layers, maps, strict=True)
-            ],
-        )
+        (names[target], [_data_url(heat_colours(heat)) for heat in maps])
         for target, maps in ((predicted, shown.predicted[number]), (true, shown.true[number]))
     ]
     return {
         "index": index,
         "true": names[true],
         "predicted": names[predicted],
-        "confidence": float(errors.confidences[number]),
-        "chance": float(analysis.test.probabilities[index, true]),
+        "confidence": errors.confidences[number],
+        "chance": errors.confidences[number] - errors.margins[number],
         "human": _human(analysis, index),
         "photo": _data_url(shown.images[number]),
         "rows": rows,
@@ -130,6 +144,35 @@ def _human(analysis: Analysis, index: int) -> str:
     most = [int(k) for k in np.argsort(-votes, kind="stable")[:2] if votes[k] > 0]
     said = ", ".join(f"{analysis.test.class_names[k]} {percent(votes[k], digits=0)}" for k in most)
     return f"people: {said} ({verdict})"
+
+
+def _changes(config: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Yields name, value and the recipe's value of each setting of the recipe that the run changed."""
+    name = config.get("recipe")
+    recipe = yaml.safe_load(recipe_path(name).read_text("utf-8")) if name in list_recipes() else {}
+    return _differences(recipe, config)
+
+
+def _differences(
+    recipe: dict[str, Any], config: dict[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    for name, value in recipe.items():
+        if isinstance(value, dict):
+            yield from _differences(value, section(config, name), f"{prefix}{name}.")
+            continue
+        found = config.get(name)
+        # A recipe names an optimizer by its class alone.
+        found = found.get("class_path") if isinstance(found, dict) else found
+        # The recipe leaves what is None to the machine.
+        if value is not None and found != value:
+            yield f"{prefix}{name}", found, value
+
+
+def _as_yaml(config: dict[str, Any]) -> str:
+    shown = copy.deepcopy(config)
+    # Without effect: the learning rate is `model.lr`.
+    section(section(section(shown, "model"), "optimizer"), "init_args").pop("lr", None)
+    return yaml.safe_dump(shown, sort_keys=False)
 
 
 def _advantages(analysis: Analysis) -> list[dict[str, Any]]:
