@@ -1,11 +1,18 @@
 """The benchmarks measure what they claim: statistics, resuming, operations, and equal steps on both sides."""
 
 import doctest
-import importlib
 import importlib.util
+import itertools
 import json
 import sys
 
+import arithmetic
+import bench_eval
+import bench_scaling
+import bench_start
+import bench_step
+import bench_train
+import harness
 import numpy as np
 import pytest
 import torch
@@ -16,28 +23,9 @@ SMALL = {"source": "synthetic", "train_limit": 32, "val_size": 10, "batch_size":
 SMALL = [f"--data.{name}={value}" for name, value in SMALL.items()]
 
 
-@pytest.fixture(autouse=True)
-def benchmarks(monkeypatch, pytestconfig):
-    """The folder of the benchmarks, importable as it is for its scripts."""
-    folder = pytestconfig.rootpath / "benchmarks"
-    monkeypatch.syspath_prepend(str(folder))
-    return folder
-
-
-@pytest.fixture
-def harness(benchmarks):
-    return importlib.import_module("harness")
-
-
-@pytest.fixture
-def bench(benchmarks):
-    """The module of a benchmark by its name."""
-    return lambda name: importlib.import_module(f"bench_{name}")
-
-
-@pytest.mark.parametrize("name", ["arithmetic", "bench_step", "harness"])
-def test_examples_of_docstrings_are_true(name):
-    result = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
+@pytest.mark.parametrize("module", [arithmetic, bench_step, harness])
+def test_examples_of_docstrings_are_true(module):
+    result = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert result.attempted > 0
     assert result.failed == 0
 
@@ -47,7 +35,6 @@ def test_examples_of_docstrings_are_true(name):
 
 @given(values=st.lists(st.floats(0.1, 1e6), min_size=1, max_size=20))
 def test_summary_agrees_with_numpy(values):
-    harness = importlib.import_module("harness")
     found = harness.summarize(values)
     assert (found["lowest"], found["highest"], found["n"]) == (min(values), max(values), len(values))
     assert found["median"] == pytest.approx(np.median(values))
@@ -60,24 +47,23 @@ def test_summary_agrees_with_numpy(values):
 @given(names=st.lists(st.integers(), unique=True, min_size=1, max_size=5), rounds=st.integers(1, 6))
 def test_interleaved_rivals_run_once_a_round_and_take_turns_at_going_first(names, rounds):
     order = []
-    harness = importlib.import_module("harness")
     found = harness.interleave({n: lambda n=n: order.append(n) for n in names}, rounds=rounds)
     assert {name: len(values) for name, values in found.items()} == dict.fromkeys(names, rounds)
     assert order == ([*names, *reversed(names)] * rounds)[: rounds * len(names)]
 
 
-def test_warm_up_rounds_are_left_out(harness):
+def test_warm_up_rounds_are_left_out():
     times = iter([9.0, 1.0, 2.0])
     assert harness.interleave({"a": lambda: next(times)}, rounds=2, warmup=1) == {"a": [1.0, 2.0]}
 
 
-def test_ratios_are_taken_round_by_round(harness):
+def test_ratios_are_taken_round_by_round():
     rows, report = harness.compare({"base": [1.0, 10.0], "other": [2.0, 30.0]}, "base")
     assert report["other"]["ratio"] == {"median": 2.5, "lowest": 2.0, "highest": 3.0, "n": 2}
     assert rows[1] == ["other", "2", "16 (2 to 30)", "2.50 (2.00 to 3.00)"]
 
 
-def test_report_is_written_whole_or_not_at_all(harness, tmp_path):
+def test_report_is_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / "new" / "results.json"
     harness.write_json(path, {"runs": [1]})
     with pytest.raises(TypeError):
@@ -86,7 +72,7 @@ def test_report_is_written_whole_or_not_at_all(harness, tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_report_names_machine_and_installed_versions(harness):
+def test_report_names_machine_and_installed_versions():
     report = harness.start_report("bench_nothing", ["torch", "no-such-package"])
     assert list(report["versions"]) == ["python", "torch"]
     assert report["machine"]["cores"] >= 1
@@ -97,7 +83,7 @@ def test_report_names_machine_and_installed_versions(harness):
 
 
 @pytest.mark.parametrize("limits", [{"steps": 2}, {"seconds": 3.0}, {"steps": 50, "seconds": 3.0}])
-def test_pace_leaves_the_warm_up_out_and_ends_at_its_limit(harness, limits):
+def test_pace_leaves_the_warm_up_out_and_ends_at_its_limit(limits):
     times = iter([100.0, 200.0, 201.0, 203.0])
     pace = harness.Pace(warmup=2, clock=lambda: next(times), **limits)
     assert [pace.step(10) for _ in range(4)] == [False, False, False, True]
@@ -113,12 +99,12 @@ def test_pace_leaves_the_warm_up_out_and_ends_at_its_limit(harness, limits):
         ({"seconds": float("nan")}, "seconds is nan"),
     ],
 )
-def test_pace_rejects_limits_that_measure_nothing(harness, wrong, message):
+def test_pace_rejects_limits_that_measure_nothing(wrong, message):
     with pytest.raises(ValueError, match=message):
         harness.Pace(**wrong)
 
 
-def test_training_that_ends_in_the_warm_up_has_no_pace(harness):
+def test_training_that_ends_in_the_warm_up_has_no_pace():
     pace = harness.Pace(warmup=3, steps=1)
     pace.step(8)
     with pytest.raises(ValueError, match="ended within the warm-up"):
@@ -128,7 +114,7 @@ def test_training_that_ends_in_the_warm_up_has_no_pace(harness):
 # Processes
 
 
-def test_process_is_measured_from_start_to_end(harness):
+def test_process_is_measured_from_start_to_end():
     code = "import json, os, time; x = bytearray(300 * 2**20); time.sleep(0.2); print(os.environ['ONE'])"
     finished = harness.run_process([sys.executable, "-c", code], environment={"ONE": "1"})
     assert finished.last_json() == 1
@@ -136,15 +122,15 @@ def test_process_is_measured_from_start_to_end(harness):
     assert finished.peak_memory_mib >= 300
 
 
-def test_failing_process_is_reported_with_its_last_output(harness):
+def test_failing_process_is_reported_with_its_last_output():
     code = "import sys; print('no such luck', file=sys.stderr); sys.exit(3)"
     with pytest.raises(RuntimeError, match=r"status 3:\nno such luck"):
         harness.run_process([sys.executable, "-c", code])
 
 
-def test_start_up_is_measured_in_fresh_processes(bench):
+def test_start_up_is_measured_in_fresh_processes():
     slow = [sys.executable, "-c", "import time; time.sleep(0.3)"]
-    assert all(seconds >= 0.3 for seconds in bench("start").measure({"slow": slow}, rounds=1)["slow"])
+    assert all(seconds >= 0.3 for seconds in bench_start.measure({"slow": slow}, rounds=1)["slow"])
 
 
 # Whole trainings
@@ -158,59 +144,57 @@ def record(rival, seed, **fields):
 
 
 @pytest.mark.parametrize("done", range(5))
-def test_interrupted_benchmark_resumes_with_the_next_run(bench, done):
+def test_interrupted_benchmark_resumes_with_the_next_run(done):
     order = [("fast", 3), ("airbench94", 3), ("fast", 1), ("airbench94", 1)]
     runs = [record(rival, seed) for rival, seed in order[:done]]
-    todo = bench("train").pending(runs, ["fast", "airbench94"], [3, 1])
+    todo = bench_train.pending(runs, ["fast", "airbench94"], [3, 1])
     assert [(run["rival"], run["seed"]) for run in todo] == order[done:]
 
 
-def test_runs_with_other_arguments_are_other_runs_except_of_airbench(bench):
+def test_runs_with_other_arguments_are_other_runs_except_of_airbench():
     runs, arguments = [record("fast", 0), record("airbench94", 0)], ["--trainer.max_epochs=1"]
-    todo = bench("train").pending(runs, ["fast", "airbench94"], [0], arguments=arguments)
+    todo = bench_train.pending(runs, ["fast", "airbench94"], [0], arguments=arguments)
     assert todo == [{"rival": "fast", "seed": 0, "arguments": arguments}]
 
 
-def test_table_has_means_of_accuracies_and_medians_of_times(bench):
+def test_table_has_means_of_accuracies_and_medians_of_times():
     runs = [
         record("fast", seed, test_accuracy=accuracy, wall_seconds=wall, peak_memory_mib=1000.0 + seed)
         for seed, (accuracy, wall) in enumerate([(0.90, 60.0), (0.91, 300.0), (0.92, 61.0)])
     ]
-    lines = bench("train").training_table([*runs, record("best", 0)]).splitlines()
+    lines = bench_train.training_table([*runs, record("best", 0)]).splitlines()
     fast = next(line for line in lines if line.startswith("| fast"))
     for cell in ("91.00 ± 1.00", "0:01:01 (0:01:00 to 0:05:00)", "1,002"):
         assert cell in fast
 
 
-def test_most_test_time_augmentation_counts(bench):
+def test_most_test_time_augmentation_counts():
     metrics = {"test_accuracy": 0.9, "test_accuracy_flip": 0.91, "test_accuracy_tta": 0.92}
-    assert bench("train").best_tta(metrics) == (0.92, "flip and shift, 6 views")
-    assert bench("train").best_tta({"test_accuracy": 0.9}) == (0.9, "none")
+    assert bench_train.best_tta(metrics) == (0.92, "flip and shift, 6 views")
+    assert bench_train.best_tta({"test_accuracy": 0.9}) == (0.9, "none")
 
 
 # Steps
 
 
-def test_operations_of_a_step_have_a_closed_form(benchmarks):
+def test_operations_of_a_step_have_a_closed_form():
     layers = [torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.Flatten(), torch.nn.Linear(8 * 32 * 32, 10)]
     conv, linear = 2 * 3 * 9 * 8 * 32 * 32, 2 * 8 * 32 * 32 * 10
     # Forward and the kernel's gradient of both; the gradient of the input of the second alone.
     expected = 2 * conv + 3 * linear
-    assert importlib.import_module("arithmetic").step_flops(torch.nn.Sequential(*layers)) == expected
+    assert arithmetic.step_flops(torch.nn.Sequential(*layers)) == expected
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_convolutions_are_nearly_all_operations_of_resnet9(bench):
-    arithmetic = importlib.import_module("arithmetic")
-    net = bench("step").Recipe("era").model.net
+def test_convolutions_are_nearly_all_operations_of_resnet9():
+    net = bench_step.Recipe("era").model.net
     layers = arithmetic.find_convolutions(net)
     flops = {layer: arithmetic.count_flops(arithmetic.convolve(layer, batch=1)) for layer in layers}
     assert sum(layers.values()) == 8
     assert 0.999 < sum(flops[one] * layers[one] for one in layers) / arithmetic.step_flops(net) < 1
 
 
-def test_frozen_first_layer_has_only_a_forward_pass(benchmarks):
-    arithmetic = importlib.import_module("arithmetic")
+def test_frozen_first_layer_has_only_a_forward_pass():
     first, second = torch.nn.Conv2d(3, 24, 2), torch.nn.Conv2d(24, 8, 3)
     first.requires_grad_(False)
     layers = list(arithmetic.find_convolutions(torch.nn.Sequential(first, second)))
@@ -221,15 +205,14 @@ def test_frozen_first_layer_has_only_a_forward_pass(benchmarks):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_each_kind_of_step_and_each_convolution_is_measured(bench):
-    step = bench("step")
+def test_each_kind_of_step_and_each_convolution_is_measured():
     points = [
-        step.Point("fast", 4, 1, "float32"),
-        step.Point("fast", 4, 1, "bfloat16", channels_last=False),
-        step.Point("fast", 4, 1, "float32", micro_batch=2),
+        bench_step.Point("fast", 4, 1, "float32"),
+        bench_step.Point("fast", 4, 1, "bfloat16", channels_last=False),
+        bench_step.Point("fast", 4, 1, "float32", micro_batch=2),
     ]
-    works = [*map(step.step_work, points), *step.convolution_works("fast", batch=4)]
-    rows, report = step.measure_works(works, rounds=1, seconds=0.001)
+    works = [*map(bench_step.step_work, points), *bench_step.convolution_works("fast", batch=4)]
+    rows, report = bench_step.measure_works(works, rounds=1, seconds=0.001)
     # Two of the network's seven convolutions are alike; the last row is all of them together.
     assert len(rows) == len(report) == 3 + 6 + 1
     assert all(one["gflops"]["median"] > 0 for one in report.values())
@@ -237,17 +220,16 @@ def test_each_kind_of_step_and_each_convolution_is_measured(bench):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_bare_loop_makes_the_steps_of_cifar_train(bench, harness, tmp_path):
+def test_bare_loop_makes_the_steps_of_cifar_train(tmp_path):
     """Otherwise their ratio would compare two different things."""
     from cifar_models import load_weights
     from cifar_train.cli import main
 
     # Two steps, each of two micro-batches side by side.
     arguments = [*SMALL, "--model.micro_batch=8", "--model.low_resolution.until=0", "--trainer.max_epochs=1"]
-    step = bench("step")
-    recipe = step.Recipe("fast", *arguments)
+    recipe = bench_step.Recipe("fast", *arguments)
     fresh = {name: tensor.clone() for name, tensor in recipe.model.net.state_dict().items()}
-    step.train_bare(recipe, harness.Pace(warmup=1, steps=9))
+    bench_step.train_bare(recipe, harness.Pace(warmup=1, steps=9))
     bare = recipe.model.net.state_dict()
     assert main(["fit", "--recipe", "fast", *arguments, "--runs", str(tmp_path)]) == 0
     trained = load_weights(tmp_path / "latest" / "model.safetensors").model.state_dict()
@@ -259,15 +241,15 @@ def test_bare_loop_makes_the_steps_of_cifar_train(bench, harness, tmp_path):
 # Short runs
 
 
-def test_evaluation_agrees_with_the_naive_loop(bench):
-    images = bench("eval").load_images(20, source="synthetic")
-    rows, report = bench("eval").measure("whitenet", images, batches=[7], rounds=1)
+def test_evaluation_agrees_with_the_naive_loop():
+    images = bench_eval.load_images(20, source="synthetic")
+    rows, report = bench_eval.measure("whitenet", images, batches=[7], rounds=1)
     assert len(rows) == 3
     assert report["ours, 7"]["different_predictions"] == 0
     assert report["ours, 7"]["relative_logit_difference"] <= 1e-4
 
 
-def test_scaling_is_drawn_for_light_and_dark_pages(bench, tmp_path):
+def test_scaling_is_drawn_for_light_and_dark_pages(tmp_path):
     one = {"median": 2.0, "lowest": 1.0, "highest": 3.0, "n": 3, "values": [1.0, 2.0, 3.0]}
     names = {
         "cores": ["1 thread", "2 threads", "2 processes"],
@@ -275,18 +257,18 @@ def test_scaling_is_drawn_for_light_and_dark_pages(bench, tmp_path):
         "width": ["16", "32"],
     }
     report = {key: dict.fromkeys(points, one) for key, points in names.items()}
-    report["line"] = bench("scaling").fit_line([1000, 2000, 4000], [5.1, 7.1, 11.1])
+    report["line"] = bench_scaling.fit_line([1000, 2000, 4000], [5.1, 7.1, 11.1])
     assert report["line"]["start_up_seconds"] == pytest.approx(3.1)
     assert report["line"]["largest_deviation"] < 1e-9
-    bench("scaling").write_figures(report, tmp_path)
+    bench_scaling.write_figures(report, tmp_path)
     drawn = [(tmp_path / name).read_bytes() for name in ("scaling.png", "scaling-dark.png")]
     assert all(image.startswith(b"\x89PNG") for image in drawn)
     assert drawn[0] != drawn[1]
-    assert "| 2 processes | 3 |" in bench("scaling").tables(report)
+    assert "| 2 processes | 3 |" in bench_scaling.tables(report)
 
 
 @pytest.mark.slow
-def test_whole_trainings_are_written_one_by_one_and_not_repeated(harness, tmp_path):
+def test_whole_trainings_are_written_one_by_one_and_not_repeated(tmp_path):
     out = tmp_path / "runs.json"
     command = harness.script("bench_train.py", "--rivals", "fast", "--seeds", "0", "--out", str(out), "--")
     command += [*SMALL, "--trainer.max_epochs=1"]
@@ -299,8 +281,8 @@ def test_whole_trainings_are_written_one_by_one_and_not_repeated(harness, tmp_pa
 
 
 @pytest.mark.slow
-def test_slice_of_other_width_and_length_runs_in_its_own_process(bench, harness):
-    finished = harness.run_slice("fast", *SMALL, bench("scaling").widths_argument(4), steps=3, warmup=1)
+def test_slice_of_other_width_and_length_runs_in_its_own_process():
+    finished = harness.run_slice("fast", *SMALL, bench_scaling.widths_argument(4), steps=3, warmup=1)
     found = finished.last_json()
     assert (found["steps"], found["images"], found["batch_size"]) == (3, 48, 16)
     assert found["images_per_second"] > 0
@@ -311,7 +293,7 @@ def test_slice_of_other_width_and_length_runs_in_its_own_process(bench, harness)
     not all(importlib.util.find_spec(name) for name in ("airbench", "torchvision")),
     reason="airbench and torchvision are in the dependency group bench",
 )
-def test_airbench_trains_on_the_cpu(harness):
+def test_airbench_trains_on_the_cpu():
     command = harness.script("airbench_on_cpu.py", "--source", "synthetic", "--steps", "1", "--warmup", "1")
     found = harness.run_process(command).last_json()
     assert found["images"] == 1024
