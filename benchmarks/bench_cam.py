@@ -9,6 +9,7 @@ differ, since its work is too small for the rest.
 """
 
 import argparse
+import functools
 import statistics
 import sys
 from collections.abc import Callable
@@ -47,7 +48,7 @@ def library_maps(model: torch.nn.Module, images: torch.Tensor, classes: list[int
 
 
 def our_maps(model: torch.nn.Module, images: torch.Tensor, classes: list[int], method: str) -> Maps:
-    """Returns the maps `(N, layers, H, W)` of one call."""
+    """Returns the same maps of one call."""
     return explain(model, images, layers=LAYERS, method=method, target=classes)
 
 
@@ -76,24 +77,19 @@ def main() -> int:
         return 0
     report = harness.start_report("bench_cam", ("torch", "grad-cam", "numpy", "cifar-explain"))
     report |= {"method": options.method, "images": options.images, "threads": torch.get_num_threads()}
-    print(
-        f"{harness.headline(report)}\n{options.method}, resnet9, {options.images} images, {', '.join(LAYERS)}\n"
-    )
+    print(f"{harness.headline(report)}\n{options.method}, resnet9, {options.images} images, {LAYERS}\n")
     # Before anything else, since a process's peak memory is at least that of its parent.
     command = harness.script("bench_cam.py", "--images", str(options.images), "--method", options.method)
-    processes = {
-        name: lambda name=name: harness.run_process([*command, "--side", name]).peak_memory_mib
-        for name in SIDES
-    }
+    peak = lambda name: harness.run_process([*command, "--side", name]).peak_memory_mib  # noqa: E731
+    processes = {name: functools.partial(peak, name) for name in SIDES}
     peaks = harness.interleave(processes, rounds=1 if options.quick else 3)
     frugal = statistics.median(peaks[OURS]) <= statistics.median(peaks[THEIRS])
     arguments = (*inputs(options.images), options.method)
     # Comparing the results also warms up.
     difference = float(np.abs(our_maps(*arguments) - library_maps(*arguments)).max())
     sides = {name: harness.timed(lambda maps=maps: maps(*arguments)) for name, maps in SIDES.items()}
-    rows, report["seconds"] = harness.compare(
-        harness.interleave(sides, rounds=options.rounds), OURS, digits=3
-    )
+    found = harness.interleave(sides, rounds=options.rounds)
+    rows, report["seconds"] = harness.compare(found, OURS, digits=3)
     more, report["peak_memory_mib"] = harness.compare(peaks, OURS)
     report["largest_difference"] = difference
     print(harness.markdown_table(["maps", "n", "seconds", "x ours"], rows))

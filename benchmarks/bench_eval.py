@@ -67,15 +67,13 @@ def measure(
         CHANNELS_LAST: lambda: naive_logits(twin, last),
     }
     for batch in batches:
-        rivals[f"ours, {batch}"] = lambda batch=batch: predict_logits(
-            fuse_conv_bn(model), images, batch_size=batch
-        )
+        fused = lambda batch=batch: predict_logits(fuse_conv_bn(model), images, batch_size=batch)  # noqa: E731
+        rivals[f"ours, {batch}"] = fused
     # Comparing the results also warms up.
     expected = rivals[NAIVE]()
     results = {label: rival() for label, rival in rivals.items()}
-    found = harness.interleave(
-        {label: harness.timed(rival) for label, rival in rivals.items()}, rounds=rounds
-    )
+    sides = {label: harness.timed(rival) for label, rival in rivals.items()}
+    found = harness.interleave(sides, rounds=rounds)
     rows, report = harness.compare(found, NAIVE, digits=2)
     for row, (label, logits) in zip(rows, results.items(), strict=True):
         difference = float(np.abs(logits - expected).max() / np.abs(expected).max())

@@ -59,11 +59,10 @@ def make_sides(options: argparse.Namespace) -> dict[str, Sides]:
             f"{cores} threads": pace(threads=cores, **slices),
             f"{cores} processes": pace(*ddp, threads=1, batch=_BATCH // cores, **slices),
         }
-    sides["images"] = {
-        str(count): seconds(count, threads=cores, source=options.source) for count in options.images
-    }
+    on_all = {"threads": cores, "source": options.source}
+    sides["images"] = {str(count): seconds(count, **on_all) for count in options.images}
     sides["width"] = {
-        str(width): pace(widths_argument(width), threads=cores, **slices) for width in options.widths
+        str(one): pace(widths_argument(one), steps=options.steps, **on_all) for one in options.widths
     }
     return sides
 
@@ -77,11 +76,8 @@ def fit_line(x: Sequence[float], y: Sequence[float]) -> dict[str, float]:
     """Returns the least-squares line of seconds over images, and its largest deviation as a share of y."""
     slope, start = np.polyfit(x, y, 1)
     deviation = np.abs(start + slope * np.asarray(x) - y) / y
-    return {
-        "start_up_seconds": float(start),
-        "seconds_per_image": float(slope),
-        "largest_deviation": float(deviation.max()),
-    }
+    line = {"start_up_seconds": start, "seconds_per_image": slope, "largest_deviation": deviation.max()}
+    return {name: float(value) for name, value in line.items()}
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -91,9 +87,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     sides = make_sides(options)
     for part in options.parts:
         found = harness.interleave(sides[part], rounds=options.rounds)
-        report[part] = {
-            name: {**harness.summarize(values), "values": values} for name, values in found.items()
-        }
+        report[part] = {name: harness.summarize(one) | {"values": one} for name, one in found.items()}
         if part == "images" and len(found) > 1:
             medians = [one["median"] for one in report[part].values()]
             report["line"] = fit_line(options.images, medians)

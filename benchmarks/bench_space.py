@@ -79,11 +79,9 @@ def make_requests(number: int, folder: Path) -> list[Request]:
     image = {"images": [path.as_posix()]}
     page = {"page": choose(range(1, 6)), "order": choose(["confidence", "loss", "chance"]), "seed": number}
     maps = {"top": choose(range(1, 11)), "target": choose(["predicted", "cat", "ship"])}
+    methods = ("gradcam", "layercam", "eigencam")
     return [
-        *(
-            ("/classify", {**image, **maps, "method": method})
-            for method in ("gradcam", "layercam", "eigencam")
-        ),
+        *(("/classify", {**image, **maps, "method": method}) for method in methods),
         ("/classify", {**image, "explain": False}),
         ("/misclassified", {"count": 120, **page}),
         ("/misclassified", {"count": 2, "order": "chance", "seed": number, "explain": True}),
@@ -152,11 +150,8 @@ def main() -> int:
     print(harness.headline(report) + "\n")
     with tempfile.TemporaryDirectory() as folder:
         report |= measure(Path(folder), clients=options.clients, seconds=seconds)
-    rows = [
-        [name, milliseconds(times), milliseconds(report["together"][name])]
-        for name, times in report["alone"].items()
-        if name in report["together"]
-    ]
+    alone, together = report["alone"], report["together"]
+    rows = [[name, milliseconds(alone[name]), milliseconds(together[name])] for name in together]
     print(harness.markdown_table(["ms, median", "1 client", f"{options.clients} clients"], rows))
     memory = report["memory_mib"]
     quarter = max(1, len(memory) // 4)

@@ -5,6 +5,7 @@
 The first round, which reads the files from the disk, does not count.
 """
 
+import functools
 import shutil
 import sys
 
@@ -17,10 +18,8 @@ BASE = "import lightning"
 def commands() -> dict[str, list[str]]:
     """Returns the rivals' commands by their labels."""
     members = ("cifar_models", "cifar_data", "cifar_explain", "cifar_train", "cifar_space")
-    codes = {BASE: BASE, "python": "pass"} | {
-        f"import {name}": f"import {name}" for name in ("torch", *members)
-    }
-    rivals = {label: [sys.executable, "-c", code] for label, code in codes.items()}
+    codes = [BASE, *(f"import {name}" for name in ("torch", *members))]
+    rivals = {"python": [sys.executable, "-c", ""]} | {code: [sys.executable, "-c", code] for code in codes}
     for line in ("cifar-train --help", "cifar-train run --help", "cifar-space --help"):
         name, *arguments = line.split()
         rivals[line] = [harness.installed(name), *arguments]
@@ -32,19 +31,15 @@ def commands() -> dict[str, list[str]]:
 
 def measure(rivals: dict[str, list[str]], *, rounds: int) -> dict[str, list[float]]:
     """Returns the seconds of each rival in each round."""
-    sides = {
-        label: lambda command=command: harness.run_process(command).wall_seconds
-        for label, command in rivals.items()
-    }
+    wall = lambda command: harness.run_process(command).wall_seconds  # noqa: E731
+    sides = {label: functools.partial(wall, command) for label, command in rivals.items()}
     return harness.interleave(sides, rounds=rounds, warmup=1)
 
 
 def main() -> None:
     """Runs the benchmark and prints its table."""
     options = harness.make_parser(__doc__, rounds=7).parse_args()
-    report = harness.start_report(
-        "bench_start", ("torch", "lightning", "gradio", "cifar-train", "cifar-space")
-    )
+    report = harness.start_report("bench_start", ("torch", "lightning", "gradio", "cifar-train"))
     found = measure(commands(), rounds=3 if options.quick else options.rounds)
     rows, report["seconds"] = harness.compare(found, BASE, digits=2)
     print(harness.headline(report) + "\n")

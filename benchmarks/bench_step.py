@@ -28,6 +28,9 @@ from cifar_train.runs.hardware import quickest_precision
 PARTS = ("step", "convolutions", "lightning")
 RATES = ["GFLOP/s", "share of products"]
 
+#: The rows of a table, and their report.
+Measured = tuple[harness.Rows, dict[str, Any]]
+
 
 class Recipe(LightningCLI):
     """Module and data of a recipe, made from its configuration and further arguments, without a run."""
@@ -63,15 +66,11 @@ class BareLoop:
         total_steps: Length of the learning rate's schedule.
     """
 
-    def __init__(
-        self, recipe: Recipe, *, data: CIFAR10DataModule | None = None, total_steps: int = 1000
-    ) -> None:
+    def __init__(self, recipe: Recipe, *, data: CIFAR10DataModule | None = None, total_steps: int) -> None:
         self.module: Any = recipe.model.train()
         self.module.log = lambda *_, **__: None
-        self._trainer = SimpleNamespace(
-            datamodule=data, estimated_stepping_batches=total_steps, global_step=0
-        )
-        self.module.trainer = self._trainer
+        steps = {"estimated_stepping_batches": total_steps, "global_step": 0}
+        self.module.trainer = SimpleNamespace(datamodule=data, **steps)
         self.module.setup("fit")
         made = self.module.configure_optimizers()
         self._optimizer, self._scheduler = made["optimizer"], made["lr_scheduler"]["scheduler"]
@@ -140,14 +139,9 @@ def choose_points(base: Point, *, batches: Sequence[int]) -> list[Point]:
         other_split = replace(base, batch=base.batch * base.threads, micro_batch=base.batch)
     else:
         other_split = replace(base, micro_batch=None)
-    points = [
-        base,
-        *(replace(base, batch=batch) for batch in batches),
-        replace(base, threads=1),
-        replace(base, number_format="bfloat16" if base.number_format == "float32" else "float32"),
-        replace(base, channels_last=False),
-        other_split,
-    ]
+    other_format = "bfloat16" if base.number_format == "float32" else "float32"
+    points = [base, *(replace(base, batch=batch) for batch in batches), replace(base, threads=1)]
+    points += [replace(base, number_format=other_format), replace(base, channels_last=False), other_split]
     return list(dict.fromkeys(points))
 
 
@@ -213,9 +207,7 @@ def with_threads(threads: int, measure: Callable[[], float]) -> Callable[[], flo
     return measured
 
 
-def measure_works(
-    works: Sequence[Work], *, rounds: int, seconds: float
-) -> tuple[harness.Rows, dict[str, Any]]:
+def measure_works(works: Sequence[Work], *, rounds: int, seconds: float) -> Measured:
     """Measures all works and the matrix products of the same settings; returns rows and report."""
     sides: dict[Any, Callable[[], float]] = {}
     for one in works:
@@ -237,9 +229,7 @@ def measure_works(
     return rows, report
 
 
-def measure_lightning(
-    name: str, *, rounds: int, seconds: float, source: str
-) -> tuple[harness.Rows, dict[str, Any]]:
+def measure_lightning(name: str, *, rounds: int, seconds: float, source: str) -> Measured:
     """Measures a recipe through cifar-train and in the bare loop; returns the row of the table and the report."""
     field = f"--data.source={source}"
 
@@ -263,15 +253,11 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--batches", nargs="+", type=int, default=[32, 64, 125, 250, 500, 1000])
     parser.add_argument("--seconds", type=float, default=2, help="of one measurement (default: %(default)s)")
-    parser.add_argument(
-        "--slice-seconds", type=float, default=15, help="of a training (default: %(default)s)"
-    )
+    parser.add_argument("--slice-seconds", type=float, default=15, help="of a training (%(default)s)")
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.seconds, options.slice_seconds, options.batches = 3, 0.3, 5.0, [64, 250]
-    report = harness.start_report(
-        "bench_step", ("torch", "lightning", "numpy", "cifar-models", "cifar-train")
-    )
+    report = harness.start_report("bench_step", ("torch", "lightning", "cifar-models", "cifar-train"))
     threads, timing = torch.get_num_threads(), {"rounds": options.rounds, "seconds": options.seconds}
     print(harness.headline(report | {"threads": threads}))
     for part in options.parts:

@@ -61,21 +61,13 @@ def train_airbench(rival: str, seed: int) -> Record:
     """Trains airbench94 to its end."""
     finished = run_airbench(rival, "--seed", str(seed))
     result = finished.last_json()
-    measured = (
-        "epochs",
-        "threads",
-        "test_accuracy",
-        "test_accuracy_tta",
-        "train_seconds",
-        "images_per_second",
-    )
-    return {
-        "precision": result["format"],
-        "tta": "flip and shift, 6 views",
-        **{name: result[name] for name in measured},
-        "wall_seconds": finished.wall_seconds,
-        "peak_memory_mib": finished.peak_memory_mib,
-    }
+    about = {"precision": result.pop("format"), "tta": "flip and shift, 6 views"}
+    return result | about | measured(finished)
+
+
+def measured(finished: harness.Finished) -> Record:
+    """Returns wall time and peak memory of a process."""
+    return {"wall_seconds": finished.wall_seconds, "peak_memory_mib": finished.peak_memory_mib}
 
 
 def train_recipe(recipe: str, seed: int, arguments: Sequence[str], *, keep: Path | None = None) -> Record:
@@ -85,19 +77,14 @@ def train_recipe(recipe: str, seed: int, arguments: Sequence[str], *, keep: Path
         finished = harness.run_process([*command, "--report", "false", "--runs", runs, *arguments])
         summary = json.loads((Path(runs) / "latest" / "report" / "summary.json").read_text(encoding="utf-8"))
     accuracy, tta = best_tta(summary["metrics"])
+    copied = ("epochs", "metrics", "train_seconds", "images_per_second")
     return {
-        "epochs": summary["epochs"],
-        "precision": summary["environment"]["precision"],
-        "threads": summary["environment"]["threads"],
+        **{name: summary[name] for name in copied},
+        **{name: summary["environment"][name] for name in ("precision", "threads")},
         "test_accuracy": summary["metrics"]["test_accuracy"],
         "test_accuracy_tta": accuracy,
         "tta": tta,
-        "metrics": summary["metrics"],
-        "wall_seconds": finished.wall_seconds,
-        "summary_wall_seconds": summary["wall_seconds"],
-        "train_seconds": summary["train_seconds"],
-        "images_per_second": summary["images_per_second"],
-        "peak_memory_mib": finished.peak_memory_mib,
+        **measured(finished),
     }
 
 
@@ -129,10 +116,10 @@ def run_all(options: argparse.Namespace) -> list[Record]:
         record = {**run, "started": harness.timestamp(), "machine": harness.describe_machine()}
         record["versions"] = harness.describe_versions(PACKAGES)
         if is_airbench(rival):
-            record |= train_airbench(rival, seed)
+            made = train_airbench(rival, seed)
         else:
-            record |= train_recipe(rival, seed, options.arguments, keep=options.keep)
-        content["runs"].append(record)
+            made = train_recipe(rival, seed, options.arguments, keep=options.keep)
+        content["runs"].append(made | record)
         harness.write_json(options.out, content)
     return content["runs"]
 

@@ -26,17 +26,7 @@ Rows = list[list[str]]
 HERE = Path(__file__).parent
 
 # The instruction sets that matter for matrix products in float32 and bfloat16, as Linux names them.
-_INSTRUCTIONS = [
-    "avx2",
-    "fma",
-    "avx512f",
-    "avx512_bf16",
-    "avx512_vnni",
-    "amx_tile",
-    "amx_bf16",
-    "asimd",
-    "bf16",
-]
+_INSTRUCTIONS = ["avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "amx_bf16", "asimd", "bf16"]
 
 
 # Reports
@@ -44,26 +34,23 @@ _INSTRUCTIONS = [
 
 def describe_machine() -> dict[str, Any]:
     """Returns processor, cores, memory, instruction sets and the load at the moment."""
-    cpu, memory = _fields("/proc/cpuinfo"), _fields("/proc/meminfo").get("MemTotal", "").split()
+    cpu = _fields("/proc/cpuinfo")
     flags = (cpu.get("flags") or cpu.get("Features") or "").split()
     return {
         "processor": cpu.get("model name") or platform.processor() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gib": round(int(memory[0]) / 2**20, 1) if memory else None,
+        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "instructions": [name for name in _INSTRUCTIONS if name in flags],
         "system": f"{platform.system()} {platform.machine()}",
-        "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "load_before": round(os.getloadavg()[0], 2),
     }
 
 
 def _fields(path: str) -> dict[str, str]:
-    """Returns the first value of each field in one of Linux's listings of `name : value`."""
-    fields: dict[str, str] = {}
-    if Path(path).exists():
-        for line in Path(path).read_text(encoding="utf-8").splitlines():
-            name, _, value = line.partition(":")
-            fields.setdefault(name.strip(), value.strip())
-    return fields
+    """Returns the last value of each field in one of Linux's listings of `name : value`."""
+    lines = Path(path).read_text(encoding="utf-8").splitlines() if Path(path).exists() else []
+    pairs = (line.partition(":") for line in lines)
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def describe_versions(packages: Iterable[str]) -> dict[str, str]:

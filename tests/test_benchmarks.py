@@ -2,7 +2,6 @@
 
 import doctest
 import importlib.util
-import itertools
 import json
 import sys
 
