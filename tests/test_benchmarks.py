@@ -8,7 +8,6 @@ import sys
 import arithmetic
 import bench_eval
 import bench_scaling
-import bench_start
 import bench_step
 import bench_train
 import harness
@@ -43,17 +42,12 @@ def test_summary_agrees_with_numpy(values):
         assert harness.mean_and_deviation(values) == expected
 
 
-@given(names=st.lists(st.integers(), unique=True, min_size=1, max_size=5), rounds=st.integers(1, 6))
-def test_interleaved_rivals_run_once_a_round_and_take_turns_at_going_first(names, rounds):
+def test_interleaved_rivals_take_turns_at_going_first_and_warm_up():
     order = []
-    found = harness.interleave({n: lambda n=n: order.append(n) for n in names}, rounds=rounds)
-    assert {name: len(values) for name, values in found.items()} == dict.fromkeys(names, rounds)
-    assert order == ([*names, *reversed(names)] * rounds)[: rounds * len(names)]
-
-
-def test_warm_up_rounds_are_left_out():
-    times = iter([9.0, 1.0, 2.0])
-    assert harness.interleave({"a": lambda: next(times)}, rounds=2, warmup=1) == {"a": [1.0, 2.0]}
+    rivals = {name: lambda name=name: order.append(name) or len(order) for name in "abc"}
+    found = harness.interleave(rivals, rounds=2, warmup=1)
+    assert "".join(order) == "abccbaabc"
+    assert found == {"a": [6, 7], "b": [5, 8], "c": [4, 9]}
 
 
 def test_ratios_are_taken_round_by_round():
@@ -69,13 +63,6 @@ def test_report_is_written_whole_or_not_at_all(tmp_path):
         harness.write_json(path, {"runs": [object()]})
     assert json.loads(path.read_text("utf-8")) == {"runs": [1]}
     assert list(path.parent.iterdir()) == [path]
-
-
-def test_report_names_machine_and_installed_versions():
-    report = harness.start_report("bench_nothing", ["torch", "no-such-package"])
-    assert list(report["versions"]) == ["python", "torch"]
-    assert report["machine"]["cores"] >= 1
-    assert report["machine"]["processor"] in harness.headline(report)
 
 
 # Pace
@@ -125,11 +112,6 @@ def test_failing_process_is_reported_with_its_last_output():
     code = "import sys; print('no such luck', file=sys.stderr); sys.exit(3)"
     with pytest.raises(RuntimeError, match=r"status 3:\nno such luck"):
         harness.run_process([sys.executable, "-c", code])
-
-
-def test_start_up_is_measured_in_fresh_processes():
-    slow = [sys.executable, "-c", "import time; time.sleep(0.3)"]
-    assert all(seconds >= 0.3 for seconds in bench_start.measure({"slow": slow}, rounds=1)["slow"])
 
 
 # Whole trainings
@@ -182,15 +164,6 @@ def test_operations_of_a_step_have_a_closed_form():
     # Forward and the kernel's gradient of both; the gradient of the input of the second alone.
     expected = 2 * conv + 3 * linear
     assert arithmetic.step_flops(torch.nn.Sequential(*layers)) == expected
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_convolutions_are_nearly_all_operations_of_resnet9():
-    net = bench_step.Recipe("era").model.net
-    layers = arithmetic.find_convolutions(net)
-    flops = {layer: arithmetic.count_flops(arithmetic.convolve(layer, batch=1)) for layer in layers}
-    assert sum(layers.values()) == 8
-    assert 0.999 < sum(flops[one] * layers[one] for one in layers) / arithmetic.step_flops(net) < 1
 
 
 def test_frozen_first_layer_has_only_a_forward_pass():

@@ -1,7 +1,6 @@
 """docs/evidence: the documents are what it writes, and runs are recorded and shipped whole or not at all."""
 
 import doctest
-import importlib
 import json
 import runpy
 import shutil
@@ -9,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import documents
 import pytest
+import results
+import shipping
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
@@ -17,20 +19,10 @@ FOLDER = ROOT / "docs" / "evidence"
 ASSETS = Path("apps/space/src/cifar_space/assets")
 
 
-@pytest.fixture(autouse=True)
-def module_path(monkeypatch):
-    """The import path that `python docs/evidence` has."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-
-
-def load(name):
-    return importlib.import_module(name)
-
-
 @pytest.fixture
 def root(tmp_path):
     """A copy of the documents and of what they are made of."""
-    load("documents").copy_sources(ROOT, tmp_path / "root")
+    documents.copy_sources(ROOT, tmp_path / "root")
     return tmp_path / "root"
 
 
@@ -68,13 +60,13 @@ def test_command_starts_as_folder():
     assert all(word in done.stdout for word in ("write", "record", "ship", "screenshot"))
 
 
-@pytest.mark.parametrize("name", ["results", "shipping"])
-def test_docstring_examples_are_true(name):
-    assert doctest.testmod(load(name)) == (0, 1)
+@pytest.mark.parametrize("module", [results, shipping])
+def test_docstring_examples_are_true(module):
+    assert doctest.testmod(module) == (0, 1)
 
 
 def test_documents_are_as_written():
-    for place, text in load("documents").render(ROOT).items():
+    for place, text in documents.render(ROOT).items():
         assert (ROOT / place).read_text(encoding="utf-8") == text
 
 
@@ -101,17 +93,15 @@ def test_wrong_marks_are_rejected(root, old, new):
     path = root / "docs" / "RESULTS.md"
     path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
     with pytest.raises(ValueError, match="need one region"):
-        load("documents").render(root)
+        documents.render(root)
 
 
 def test_recorded_run_becomes_last_row(command, root, finished):
     code, printed, _ = command("record", finished)
     assert code == 0
     assert printed.split() == ["docs/RESULTS.md", "docs/results/new/seed-0/summary.json"]
-    last = [
-        line for line in (root / "docs" / "RESULTS.md").read_text("utf-8").splitlines() if "| n = " in line
-    ][-1]
-    assert last.startswith("| `new` | n = 1 | 10 |")
+    lines = (root / "docs" / "RESULTS.md").read_text("utf-8").splitlines()
+    assert [line for line in lines if "| n = " in line][-1].startswith("| `new` | n = 1 | 10 |")
     recorded = json.loads((root / "docs/results/new/seed-0/summary.json").read_text("utf-8"))
     assert recorded["command"] == ["cifar-train"]
 
@@ -144,18 +134,17 @@ def test_run_out_of_place_is_rejected(command, finished):
 def test_missing_results_are_reported(root, folder, message):
     shutil.rmtree(root / "docs" / "results" / folder)
     with pytest.raises(ValueError, match=message):
-        load("documents").render(root)
+        documents.render(root)
 
 
 def test_accuracy_needs_every_run():
     runs = [{"metrics": {"a": 0.9, "b": 0.9}}, {"metrics": {"a": 0.8}}]
-    row = load("results").Row("fast", "", runs)
+    row = results.Row("fast", "", runs)
     assert row.percent("a") == "85.00 ± 7.07 %"
     assert row.percent("b") == ""
 
 
 def test_machines_are_named_with_their_rows():
-    results = load("results")
     runs = [{"environment": {"cores": n, "processor": "EPYC", "precision": "32-true"}} for n in (2, 4)]
     rows = [results.Row("a", "", runs[:1]), results.Row("b", "", runs)]
     assert results.describe_machines(rows[:1]) == "2 cores of an EPYC in float32"
@@ -178,17 +167,9 @@ def trained(tmp_path_factory):
     from cifar_train.cli import main
 
     folder = tmp_path_factory.mktemp("trained")
-    arguments = [
-        "--model.architecture=whitenet",
-        '--model.arguments={"widths": [8, 8, 8]}',
-        "--data.source=synthetic",
-        "--data.train_limit=400",
-        "--data.val_size=100",
-        "--data.batch_size=50",
-        "--trainer.log_every_n_steps=1",
-        "--trainer.max_epochs=1",
-        "--report=false",
-    ]
+    arguments = ["--data.source=synthetic", "--data.train_limit=400", "--data.val_size=100"]
+    arguments += ["--model.architecture=whitenet", '--model.arguments={"widths": [8, 8, 8]}']
+    arguments += ["--data.batch_size=50", "--trainer.max_epochs=1", "--report=false"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CIFAR_CACHE_DIR", str(folder / "cache"))
         assert main([*arguments, f"--runs={folder / 'runs'}"]) == 0
@@ -201,7 +182,7 @@ def shippable(trained, root, monkeypatch):
     run, _ = trained
     monkeypatch.setenv("CIFAR_CACHE_DIR", str(run.parents[1] / "cache"))
     # In a network that has learned little, float16 changes more predictions.
-    monkeypatch.setattr(load("shipping"), "TOLERANCE", 0.01)
+    monkeypatch.setattr(shipping, "TOLERANCE", 0.01)
     shutil.rmtree(root / "docs" / "results" / "fast")
     return run
 
@@ -223,9 +204,9 @@ def test_shipped_run_becomes_that_of_the_app(command, root, shippable, trained):
     assert summary["command"] == ["cifar-train", *trained[1]]
     assert summary["analysis"]["test_errors"] == len(gallery.errors)
     assert weights.metrics["test_accuracy"] == pytest.approx(summary["analysis"]["test_accuracy"])
-    results = root / "docs" / "results" / "fast"
-    assert json.loads((results / "seed-0" / "summary.json").read_text("utf-8")) == summary
-    assert (results / "metrics.csv").read_bytes() == (shippable / "metrics.csv").read_bytes()
+    recorded = root / "docs" / "results" / "fast"
+    assert json.loads((recorded / "seed-0" / "summary.json").read_text("utf-8")) == summary
+    assert (recorded / "metrics.csv").read_bytes() == (shippable / "metrics.csv").read_bytes()
     assert load_weights(root / "weights" / "fast.safetensors").sha256 == weights.sha256
     assert 'load_weights("fast.safetensors")' in (root / "weights" / "fast.md").read_text("utf-8")
     errors = f"{summary['analysis']['test_errors']:,} of 2,000 test images are misclassified"
@@ -246,7 +227,7 @@ def test_failed_shipping_changes_nothing(command, root, shippable, tmp_path, mon
     code, _, errors = command("ship", unfinished)
     assert code == 2
     assert "metrics.csv" in errors
-    monkeypatch.setattr(load("shipping"), "TOLERANCE", -1.0)
+    monkeypatch.setattr(shipping, "TOLERANCE", -1.0)
     code, _, errors = command("ship", shippable, "--no-screenshot")
     assert code == 2
     assert "in float16 and" in errors

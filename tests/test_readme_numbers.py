@@ -17,22 +17,8 @@ DOCUMENT = (ROOT / "docs" / "RESULTS.md").read_text(encoding="utf-8")
 RESULTS = ROOT / "docs" / "results"
 ASSETS = ROOT / "apps" / "space" / "src" / "cifar_space" / "assets"
 
-ACCURACIES = {
-    "test accuracy": "test_accuracy",
-    "with flip": "test_accuracy_flip",
-    "with flip and shift": "test_accuracy_tta",
-}
-TIMES = {
-    "training": "train_seconds",
-    "wall time": "wall_seconds",
-    "time on two cores": "wall_seconds",
-}
-LOGGED = {
-    "training loss": "train_loss_epoch",
-    "training accuracy": "train_accuracy",
-    "validation loss": "val_loss",
-    "validation accuracy": "val_accuracy",
-}
+ACCURACIES = {"test accuracy": "", "with flip": "_flip", "with flip and shift": "_tta"}
+TIMES = {"training": "train_seconds", "wall time": "wall_seconds", "time on two cores": "wall_seconds"}
 
 
 def tables(text):
@@ -66,7 +52,7 @@ def test_cell_is_of_the_runs(name, column, cell):
     if column == "with TTA":
         column = "with flip and shift" if "test_accuracy_tta" in runs[0]["metrics"] else "with flip"
     if column in ACCURACIES:
-        values = [run["metrics"].get(ACCURACIES[column]) for run in runs]
+        values = [run["metrics"].get(f"test_accuracy{ACCURACIES[column]}") for run in runs]
         expected = [] if None in values else [np.mean(values)]
         expected += [np.std(values, ddof=1)] if expected and len(runs) > 1 else []
         found = [float(number) / 100 for number in re.findall(r"[\d.]+", cell)]
@@ -103,8 +89,10 @@ def test_table_of_epochs_is_that_of_the_log(summary):
     with (ROOT / "docs" / link).open(newline="", encoding="utf-8") as file:
         logged = list(csv.DictReader(file))
     shown = [row for row in tables(DOCUMENT) if "epoch" in row]
-    assert [row["epoch"] for row in shown] == [str(epoch + 1) for epoch in range(summary["epochs"])]
-    for column, name in LOGGED.items():
+    assert len(shown) == summary["epochs"]
+    for column in ("training loss", "training accuracy", "validation loss", "validation accuracy"):
+        name = column.replace("training loss", "train_loss_epoch").replace("training", "train")
+        name = name.replace("validation", "val").replace(" ", "_")
         scale = 100 if "accuracy" in column else 1
         expected = [scale * float(row[name]) for row in logged if row[name]]
         found = [float(row[column].removesuffix(" %")) for row in shown]
@@ -113,21 +101,12 @@ def test_table_of_epochs_is_that_of_the_log(summary):
     assert tested == summary["metrics"]["test_accuracy"]
 
 
-def test_sentences_are_of_the_shipped_weights(weights, summary):
-    analysis, low = summary["analysis"], weights.recipe["model"]["low_resolution"]
-    matrix = np.array(analysis["confusion_matrix"])
+def test_most_frequent_confusion_is_named(weights, summary):
+    matrix = np.array(summary["analysis"]["confusion_matrix"])
     np.fill_diagonal(matrix, 0)
-    true, predicted = (
-        weights.spec.classes[index] for index in np.unravel_index(matrix.argmax(), matrix.shape)
-    )
-    accuracy, flip = (100 * analysis[name] for name in ("test_accuracy", "test_accuracy_flip"))
-    assert f"`{summary['recipe']}`, seed {summary['seed']}, {summary['epochs']} epochs." in DOCUMENT
-    assert f"reach {accuracy:.2f} % on the test set, {flip:.2f} % with flip" in DOCUMENT
-    assert f"{true} predicted as {predicted}, {matrix.max()} times" in DOCUMENT
-    assert f"first {100 * low['until']:.0f} % of the steps train at {low['size']}x" in DOCUMENT
-    assert (
-        f"{analysis['test_errors']:,} of {summary['data']['test']:,} test images are misclassified" in README
-    )
+    true, predicted = np.unravel_index(matrix.argmax(), matrix.shape)
+    names = weights.spec.classes
+    assert f"{names[true]} predicted as {names[predicted]}, {matrix.max()} times" in DOCUMENT
 
 
 def test_faithfulness_is_stated_as_measured(summary):
