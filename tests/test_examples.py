@@ -18,7 +18,7 @@ from cifar_explain import read_gallery
 from cifar_models import load_weights
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-NOTEBOOK = EXAMPLES / "whole_way.ipynb"
+NOTEBOOK = EXAMPLES / "end_to_end.ipynb"
 BIN = Path(sys.executable).parent
 
 
