@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from size import imported_packages
 
 from cifar_explain import read_gallery
 from cifar_models import load_weights
@@ -79,8 +80,8 @@ def test_own_classes_are_trained_served_and_built(place):
     assert not shapes & {path.name for path in bundle.rglob("*.png")}
 
 
-def test_your_model_is_explained_with_one_package_alone(imported_modules):
-    names = imported_modules(EXAMPLES / "explain_your_model.py")
+def test_your_model_is_explained_with_one_package_alone():
+    names = imported_packages(EXAMPLES / "explain_your_model.py")
     assert {name for name in names if name.startswith("cifar_")} == {"cifar_explain"}
 
 

@@ -15,6 +15,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from size import imported_packages
 
 ROOT = Path(__file__).parent.parent
 MEMBERS = {
@@ -100,11 +101,11 @@ def test_commands_lead_to_functions():
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-def test_imported_packages_are_declared(imported_modules, name):
+def test_imported_packages_are_declared(name):
     table = project(name)
     extras = [one for needed in table.get("optional-dependencies", {}).values() for one in needed]
     declared = {normalized(one) for one in [*table["dependencies"], *extras]}
-    names = set().union(*map(imported_modules, (MEMBERS[name] / "src").rglob("*.py")))
+    names = imported_packages(*(MEMBERS[name] / "src").rglob("*.py"))
     by_module = packages_distributions()
     for module in names - sys.stdlib_module_names - {name.replace("-", "_")}:
         brought_by = {*map(normalized, by_module.get(module, [module])), BROUGHT.get(module)}
