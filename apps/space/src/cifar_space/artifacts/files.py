@@ -21,8 +21,16 @@ ASSETS = Path(str(files("cifar_space"))) / "assets"
 #: The weights that are served by default.
 DEFAULT_WEIGHTS = ASSETS / "model.safetensors"
 
-#: The figures that a report may have, without the ending; each may have a twin `<name>-dark`.
-FIGURES = ("curves", "confusion", "classes", "reliability", "misclassified", "faithfulness", "augmentation")
+#: Captions of the figures that a report may have, by file name without the ending; each may have a twin `<name>-dark`.
+FIGURES = {
+    "curves": "Loss and accuracy during training",
+    "confusion": "Confusion matrix",
+    "classes": "Precision and recall of each class",
+    "reliability": "Reliability diagram",
+    "misclassified": "Misclassified test images with maps",
+    "faithfulness": "Faithfulness of the maps of each method and layer",
+    "augmentation": "Training images after augmentation",
+}
 
 
 @dataclass(frozen=True)
@@ -31,10 +39,8 @@ class ServedFiles:
 
     Attributes:
         weights: Its weights file.
-        gallery: Folder with `gallery.npz` and, if the images of the errors are there too, `gallery.png`;
-            None without a gallery.
-        report: Folder with `summary.json` and `figures/`, in which each figure may be missing; None without a
-            report.
+        gallery: Folder with `gallery.npz` and, if the images of the errors are there too, `gallery.png`.
+        report: Folder with `summary.json` and `figures/`, in which each figure may be missing.
         images: File or folder of CIFAR-10's test images, for a gallery without them; None to look in the default
             places of `find_test_images`.
         fetch_images: Whether to fetch them from the Hub if they are not there.
@@ -69,8 +75,9 @@ class ServedFiles:
 
 @dataclass(frozen=True)
 class Figure:
-    """The PNG files of a report's figure for light and dark pages; the same one twice if there is no other."""
+    """A report's figure: its PNG files for light and for dark pages, the same one twice if there is no other."""
 
+    caption: str
     light: Path
     dark: Path
 
@@ -168,10 +175,10 @@ def read_report(folder: str | os.PathLike[str]) -> Report:
     if not isinstance(summary, dict):
         raise ValueError(f"{path} must hold an object, got {type(summary).__name__}")  # noqa: TRY004
     figures = {}
-    for name in FIGURES:
+    for name, caption in FIGURES.items():
         light, dark = (path.parent / "figures" / f"{name}{ending}.png" for ending in ("", "-dark"))
         if light.is_file():
-            figures[name] = Figure(light, dark if dark.is_file() else light)
+            figures[name] = Figure(caption, light, dark if dark.is_file() else light)
     return Report(summary, figures)
 
 

@@ -34,27 +34,6 @@ TOP_NAMES = (
 #: Where a bundle has its weights; a gallery and a report lie beside them.
 WEIGHTS_NAME = "cifar_space/assets/model.safetensors"
 
-_APP = '''"""Starts `cifar-space` on Hugging Face Spaces, at the host and port of Gradio's variables."""
-
-import os
-import sys
-
-from cifar_space.cli import main
-
-os.environ.setdefault("GRADIO_SERVER_NAME", "0.0.0.0")  # noqa: S104 - the Space's own container
-raise SystemExit(main(sys.argv[1:]))
-'''
-
-_ZEROGPU = '''import spaces  # before anything that imports torch
-
-
-@spaces.GPU
-def on_gpu() -> None:
-    """Never called: ZeroGPU requires one such function, and the networks here are quick on the CPU."""
-
-
-'''
-
 # From where an absolute path begins in a text to the text's end.
 _ABSOLUTE_PATH = re.compile(r"(^|[\s=])(?:~?/|[A-Za-z]:[\\/]|\\\\)(?=\S).*", re.DOTALL)
 
@@ -92,32 +71,33 @@ def build_bundle(
     weights = load_weights(files.weights)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
-        staged, before = Path(folder, "new"), Path(folder, "before")
+        staged = Path(folder, "new")
+        assets = (staged / WEIGHTS_NAME).parent
         staged.mkdir()
         for name in VENDORED:
             _copy_package(name, staged)
-        (staged / "app.py").write_text(app_text(torch), encoding="utf-8")
-        (staged / "requirements.txt").write_text(requirements_text(torch), encoding="utf-8")
         served = _write_weights(weights, files.weights, staged / WEIGHTS_NAME, dtype)
         if files.gallery is not None and served.sha256 == weights.sha256:
-            _copy_gallery(files.gallery, (staged / WEIGHTS_NAME).with_name("gallery"), weights.sha256)
+            _copy_gallery(files.gallery, assets / "gallery", weights.sha256)
         if files.report is not None:
-            _write_report(files.report, (staged / WEIGHTS_NAME).with_name("report"))
-        readme = readme_text(
-            served,
-            machine=machine,
-            gallery=(staged / WEIGHTS_NAME).with_name("gallery").exists(),
-            model_id=model_id,
-        )
-        (staged / "README.md").write_text(readme, encoding="utf-8")
+            _write_report(files.report, assets / "report")
         parameters = sum(parameter.numel() for parameter in weights.model.parameters())
-        (staged / "MODEL_CARD.md").write_text(model_card(served, parameters=parameters), encoding="utf-8")
-        _exchange(staged, target, before)
+        texts = {
+            "app.py": app_text(torch),
+            "requirements.txt": requirements_text(torch),
+            "README.md": readme_text(
+                served, machine=machine, gallery=(assets / "gallery").exists(), model_id=model_id
+            ),
+            "MODEL_CARD.md": model_card(served, parameters=parameters),
+        }
+        for name, text in texts.items():
+            (staged / name).write_text(text, encoding="utf-8")
+        _exchange(staged, target, before=Path(folder, "before"))
 
 
 def app_text(torch: str) -> str:
     """Returns the `app.py` of a bundle for a kind of machine, a key of `MACHINES`."""
-    return _APP.replace("from cifar_space", f"{_ZEROGPU}from cifar_space") if torch == "zerogpu" else _APP
+    return _TEMPLATES.get_template("app.py.jinja").render(zerogpu=torch == "zerogpu")
 
 
 def readme_text(
@@ -131,17 +111,8 @@ def readme_text(
         gallery: Whether the bundle has one.
         model_id: The model's repository on the Hub; None without one.
     """
-    template = package_files("cifar_space.publish") / "space.md.jinja"
-    # Not HTML, so nothing is escaped; names of classes may be anything.
-    environment = jinja2.Environment(  # noqa: S701
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters |= {
-        "json": lambda value: json.dumps(value, ensure_ascii=False),
-        "markdown": lambda text: re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", " ".join(text.split())),
-    }
     cifar10 = weights.spec.classes == CIFAR10.classes
-    return environment.from_string(template.read_text(encoding="utf-8")).render(
+    return _TEMPLATES.get_template("space.md.jinja").render(
         title="CIFAR-10 classify and explain" if cifar10 else "Classify and explain",
         gradio=version("gradio"),
         machine=machine,
@@ -153,6 +124,20 @@ def readme_text(
         layers=list(cast(Mapping[str, Any], weights.model.cam_layers)),
         sha256=weights.sha256,
     )
+
+
+# Not HTML, so nothing is escaped; names of classes may be anything.
+_TEMPLATES = jinja2.Environment(  # noqa: S701
+    loader=jinja2.PackageLoader("cifar_space", "publish"),
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    undefined=jinja2.StrictUndefined,
+)
+_TEMPLATES.filters |= {
+    "json": lambda value: json.dumps(value, ensure_ascii=False),
+    "markdown": lambda text: re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", " ".join(text.split())),
+}
 
 
 def _check_replaceable(target: Path) -> None:
@@ -167,7 +152,7 @@ def _check_replaceable(target: Path) -> None:
         )
 
 
-def _exchange(staged: Path, target: Path, before: Path) -> None:
+def _exchange(staged: Path, target: Path, *, before: Path) -> None:
     if target.exists():
         target.replace(before)
     try:

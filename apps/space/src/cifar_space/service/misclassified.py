@@ -61,16 +61,23 @@ class Misclassified:
         """Adds the images that the gallery lacks, those of its `tiles`."""
         self.gallery = dataclasses.replace(self.gallery, images=images)
 
-    def page(self, options: MisclassifiedOptions, *, progress: Progress | None = None) -> MisclassifiedPage:
+    def page(
+        self, options: MisclassifiedOptions, *, nearest: bool = False, progress: Progress | None = None
+    ) -> MisclassifiedPage:
         """Returns one page of the requested errors; maps are computed for its images only.
+
+        With `nearest`, a page number that is too large means the last page.
 
         Raises:
             RequestError: If an option is not allowed, or the maps take longer than `limits.seconds`.
         """
+        self._check(options)
         matching = self._matching(options)
-        chosen, pages = self._extent(matching, options)
-        check_whole("page", options.page, largest=pages)
-        start = (int(options.page) - 1) * PAGE_SIZE
+        chosen = min(len(matching), int(options.count))
+        pages = max(1, -(-chosen // PAGE_SIZE))
+        page = min(options.page, pages) if nearest else options.page
+        check_whole("page", page, largest=pages)
+        start = (int(page) - 1) * PAGE_SIZE
         shown = matching.take(slice(start, min(start + PAGE_SIZE, chosen)))
         images = [self._image(shown, number) for number in range(len(shown))]
         layer = (options.layer or self._engine.layers[-1]) if options.explain else None
@@ -87,16 +94,8 @@ class Misclassified:
                 dataclasses.replace(image, maps=one[layer]) for image, one in zip(images, maps, strict=True)
             ]
         return MisclassifiedPage(
-            tuple(images), int(options.page), pages, chosen, len(matching), len(self.errors), layer
+            tuple(images), int(page), pages, chosen, len(matching), len(self.errors), layer
         )
-
-    def pages(self, options: MisclassifiedOptions) -> int:
-        """Returns the number of pages of a request, at least 1; its own page may be out of range.
-
-        Raises:
-            RequestError: If another option is not allowed.
-        """
-        return self._extent(self._matching(options), options)[1]
 
     def seen(self, index: int) -> NDArray[np.uint8]:
         """Returns an error's image as the network's input, uint8 `(size, size, 3)`."""
@@ -118,7 +117,6 @@ class Misclassified:
             check_choice("layer", options.layer, self._engine.layers)
 
     def _matching(self, options: MisclassifiedOptions) -> Errors:
-        self._check(options)
         if options.order == "chance":
             # Drawn before the filter, so that a filter takes images away and leaves the order of the others.
             generator = np.random.default_rng(int(options.seed))
@@ -130,19 +128,16 @@ class Misclassified:
             predicted=None if options.predicted == ANY else options.predicted,
         )
 
-    def _extent(self, matching: Errors, options: MisclassifiedOptions) -> tuple[int, int]:
-        """Returns the number of images on all pages, and the number of pages."""
-        chosen = min(len(matching), int(options.count))
-        return chosen, max(1, -(-chosen // PAGE_SIZE))
-
     def _image(self, errors: Errors, number: int) -> MisclassifiedImage:
         names, human = self._engine.classes, self.gallery.human
-        index, label = int(errors.indices[number]), int(errors.labels[number])
+        index, label, predicted = (
+            int(values[number]) for values in (errors.indices, errors.labels, errors.predictions)
+        )
         position = int(np.searchsorted(self.errors.indices, index))
         calibrated = None
         if (detector := self._engine.ood_detector) is not None:
             row = apply_temperature(self.gallery.probabilities[index][None], detector.temperature)[0]
-            calibrated = (float(row[int(errors.predictions[number])]), float(row[label]))
+            calibrated = (float(row[predicted]), float(row[label]))
         votes = None
         if human is not None and human.votes is not None:
             shares = human.votes[position]
@@ -151,7 +146,7 @@ class Misclassified:
         return MisclassifiedImage(
             index=index,
             true=names[label],
-            predicted=names[int(errors.predictions[number])],
+            predicted=names[predicted],
             confidence=float(errors.confidences[number]),
             true_probability=float(self.gallery.probabilities[index, label]),
             loss=float(errors.losses[number]),

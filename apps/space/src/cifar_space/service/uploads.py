@@ -14,6 +14,9 @@ from cifar_space.service.requests import Limits
 #: The formats that are read. Pillow knows more, but each decoder is one more way in for a hostile file.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
+# Texts in which a PNG may say how to turn it upright.
+_ORIENTING = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
+
 # What Pillow's readers of these formats raise on damaged files, as fuzzing shows.
 _DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, EOFError, struct.error)
 
@@ -35,7 +38,8 @@ def read_picture(path: str | os.PathLike[str], spec: InputSpec, *, limits: Limit
     >>> read_picture(example_paths()[0], CIFAR10, limits=Limits())
     <PIL.Image.Image image mode=RGB size=32x32 at ...>
     """
-    _check_file(Path(path), limits)
+    path = Path(path)
+    _check_file(path, limits)
     try:
         return _decode(path, spec, limits)
     except PictureError:
@@ -48,26 +52,35 @@ def read_picture(path: str | os.PathLike[str], spec: InputSpec, *, limits: Limit
         raise PictureError("The image is damaged or incomplete.") from error
 
 
-def _decode(source: str | os.PathLike[str] | BinaryIO, spec: InputSpec, limits: Limits) -> Image.Image:
-    try:
-        with Image.open(source, formats=FORMATS) as image:
-            _check_pixels(image.size, limits)
-            return spec.to_image(image)
-    except ValueError as error:
-        if not isinstance(source, str | os.PathLike) or "MAX_TEXT_" not in str(error):
-            raise
-        return _decode(io.BytesIO(_without_texts(Path(source).read_bytes())), spec, limits)
+def _decode(path: Path, spec: InputSpec, limits: Limits) -> Image.Image:
+    # Of texts and colour profile Pillow reads 1 MiB each; beyond that, the image is read without them.
+    source: Path | BinaryIO = path
+    for kept in (_ORIENTING, ()):
+        try:
+            return _open(source, spec, limits)
+        except ValueError as error:
+            if "MAX_TEXT_" not in str(error):
+                raise
+        source = io.BytesIO(_without_texts(path.read_bytes(), kept=kept))
+    return _open(source, spec, limits)
 
 
-def _without_texts(data: bytes) -> bytes:
-    """Returns a PNG without its texts and colour profile, of which Pillow reads 1 MiB at most; no pixel needs them."""
-    kept, start = data[:8], 8
+def _open(source: Path | BinaryIO, spec: InputSpec, limits: Limits) -> Image.Image:
+    with Image.open(source, formats=FORMATS) as image:
+        _check_pixels(image.size, limits)
+        return spec.to_image(image)
+
+
+def _without_texts(data: bytes, *, kept: tuple[bytes, ...]) -> bytes:
+    """Returns a PNG without its colour profile and its texts, except those that begin with one of the kept keywords."""
+    left, start = data[:8], 8
     while start < len(data):
         end = start + 12 + int.from_bytes(data[start : start + 4])
-        if data[start + 4 : start + 8] not in (b"iCCP", b"iTXt", b"tEXt", b"zTXt"):
-            kept += data[start:end]
+        is_text = data[start + 4 : start + 8] in (b"iCCP", b"iTXt", b"tEXt", b"zTXt")
+        if not is_text or data[start + 8 : end].startswith(kept):
+            left += data[start:end]
         start = end
-    return kept
+    return left
 
 
 def _check_file(path: Path, limits: Limits) -> None:

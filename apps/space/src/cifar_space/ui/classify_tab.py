@@ -1,11 +1,11 @@
 """The first tab: images in, answers out."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
+from cifar_models import CIFAR10
 from cifar_space.artifacts.files import Example
 from cifar_space.service.requests import PREDICTED, Options, RequestError, largest_top
 from cifar_space.service.serialize import describe
@@ -14,27 +14,14 @@ from cifar_space.ui.controls import (
     MODEL,
     Controls,
     clamped,
-    classify_controls,
+    connect_maps,
     endpoint,
     keep_whole,
+    method_control,
     opacity_control,
-    picture_controls,
     reject_addresses,
-    set_style,
-    show_while,
 )
-from cifar_space.views.render import cards, maps_note, notice, ood_note
-
-# Runs in the browser: a class's bar chooses it, and no file shows the sign of a broken image.
-_CHOOSE_CLASS = """
-element.addEventListener('click', (event) => {
-  const bar = event.target.closest('button[data-class]');
-  if (bar) trigger('select', {index: bar.dataset.class, value: bar.dataset.class});
-});
-document.addEventListener('error', (event) => {
-  if (event.target.matches?.('#pictures img')) event.target.classList.add('unreadable');
-}, true);
-"""
+from cifar_space.views.render import cards, maps_note, notice, ood_note, script
 
 
 def classify_tab(service: Service, examples: Sequence[Example]) -> None:
@@ -43,29 +30,82 @@ def classify_tab(service: Service, examples: Sequence[Example]) -> None:
     if examples:
         options = Options(top=min(Options().top, largest_top(service.classes)))
         first = cards(service.answer([examples[0].path], options), example=True)
-    judged = service.report is not None and "faithfulness" in service.report.figures
     with gr.Column(elem_classes="areas"):
         with gr.Column(elem_classes="given"):
-            pictures, offered = picture_controls(service.classes, service.limits, examples)
+            pictures, offered = _galleries(service, examples)
         with gr.Column(elem_classes="found"):
             opacity = opacity_control()
-            results = gr.HTML(first, elem_id="results", elem_classes="paper", js_on_load=_CHOOSE_CLASS)
-        with gr.Column(elem_classes="asked"):
-            controls = classify_controls(
-                service.classes,
-                service.layers,
-                service.limits,
-                opacity=opacity,
-                note=maps_note(judged=judged),
+            results = gr.HTML(
+                first, elem_id="results", elem_classes="paper", js_on_load=script("choose_class")
             )
+        with gr.Column(elem_classes="asked"):
+            controls, details = _options(service)
             if service.ood_detector is not None:
                 gr.HTML(ood_note(service.ood_detector), elem_classes="paper")
-    show_while(controls.of["explain"], controls.details)
-    show_while(controls.of["explain"], opacity)
-    keep_whole(controls.of["top"], controls.of["explained"])
-    set_style(controls.opacity, "--heat-opacity")
+    connect_maps(controls["explain"], details, opacity, "--heat-opacity")
+    keep_whole(controls["top"], controls["explained"])
     _connect_page(service, pictures, offered, examples, controls, results)
-    _connect_api(service, controls)
+    _connect_api(service, controls, opacity)
+
+
+def _galleries(service: Service, examples: Sequence[Example]) -> tuple[gr.Gallery, gr.Gallery]:
+    """Returns the galleries of the visitor's images and of the examples."""
+    pictures = gr.Gallery(
+        label=f"Your images, up to {service.limits.pictures}",
+        elem_id="pictures",
+        sources=["upload", "webcam", "clipboard"],
+        type="filepath",
+        # Not a list of endings: Gradio compares these with the kinds of what is in the clipboard.
+        file_types=["image"],
+        interactive=True,
+        columns=5,
+        height=180,
+        object_fit="contain",
+        buttons=[],
+    )
+    reject_addresses(pictures)
+    offered = gr.Gallery(
+        [(str(example.path), example.title) for example in examples],
+        label=f"Examples: test images{' of CIFAR-10' if service.classes == CIFAR10.classes else ''}",
+        elem_id="examples",
+        visible=bool(examples),
+        interactive=False,
+        allow_preview=False,
+        columns=5,
+        height="auto",
+        object_fit="contain",
+        buttons=[],
+    )
+    return pictures, offered
+
+
+def _options(service: Service) -> tuple[Controls, gr.Column]:
+    """Returns the controls of `Options`, and the column of those that have no meaning without maps."""
+    default, most, layers = Options(), largest_top(service.classes), list(service.layers)
+    with gr.Group(elem_id="options"):
+        top = gr.Slider(1, most, value=min(default.top, most), step=1, label="Top classes")
+        explain = gr.Checkbox(default.explain, label="Show class activation maps")
+        with gr.Column(elem_id="details") as details:
+            controls = {
+                "top": top,
+                "explain": explain,
+                "layers": gr.CheckboxGroup(layers, value=layers, label="Layers", elem_id="layers"),
+                "method": method_control(),
+                "target": gr.Dropdown(
+                    [("the predicted class", PREDICTED), *((name, name) for name in service.classes)],
+                    value=default.target,
+                    label="Class to explain",
+                ),
+                "explained": gr.Slider(
+                    1,
+                    service.limits.pictures,
+                    value=default.explained,
+                    step=1,
+                    label="Number of images to explain",
+                ),
+            }
+            gr.HTML(maps_note(service.report), elem_classes=["paper", "note"])
+    return controls, details
 
 
 def _connect_page(
@@ -76,8 +116,6 @@ def _connect_page(
     controls: Controls,
     results: gr.HTML,
 ) -> None:
-    inputs = [pictures, *controls.inputs(Options).values()]
-
     def show(
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it as this default
         images: list[tuple[str, str | None]] | None = None,
@@ -86,14 +124,14 @@ def _connect_page(
         paths = [path for path, _ in images or ()] or [str(example.path) for example in examples[:1]]
         if not paths:
             return notice("Add an image.")
-        options = Options(*values)
+        asked = dict(zip(controls, values, strict=True))
         # From the first layer to the last, in whatever order they were ticked.
-        layers = [layer for layer in service.layers if layer in (options.layers or ())]
+        layers = [layer for layer in service.layers if layer in (asked["layers"] or ())]
         # Without a layer, visitors keep their answers; programs get an error.
-        no_layer = options.explain and not layers
-        options = dataclasses.replace(options, explain=options.explain and not no_layer, layers=layers)
+        no_layer = asked["explain"] and not layers
+        options = Options(**{**asked, "layers": layers, "explain": asked["explain"] and not no_layer})
         try:
-            found = service.answer(paths, options, progress=lambda share, text: progress(share, desc=text))
+            found = service.answer(paths, options, progress=progress)
         except RequestError as error:
             return notice(f"{error}.", alert=True)
         return cards(found, no_layer=no_layer, example=not images)
@@ -105,33 +143,28 @@ def _connect_page(
         # A target of the page's own only: the event comes from a browser.
         return event.index if event.index in service.classes else PREDICTED
 
-    results.select(take_class, outputs=controls.of["target"], queue=False, api_visibility="private")
-
-    default, most = Options(), largest_top(service.classes)
-    bounds = {
-        inputs.index(controls.of["top"]): (1, most, min(default.top, most)),
-        inputs.index(controls.of["explained"]): (1, service.limits.pictures, default.explained),
-    }
+    inputs = [pictures, *controls.values()]
     asked: dict[str, Any] = {
-        "fn": show, "js": clamped(bounds), "inputs": inputs, "outputs": results, "api_visibility": "private", **MODEL
+        "fn": show, "js": clamped(inputs), "inputs": inputs, "outputs": results, "api_visibility": "private",
+        **MODEL,
     }  # fmt: skip
-    gr.on([component.change for component in inputs], trigger_mode="always_last", **asked)  # type: ignore[attr-defined]
+    gr.on([component.change for component in inputs], trigger_mode="always_last", **asked)
     # A gallery filled from here tells nobody that it changed.
     offered.select(take, outputs=pictures, queue=False, api_visibility="private").then(**asked)
+    results.select(take_class, outputs=controls["target"], queue=False, api_visibility="private")
 
 
-def _connect_api(service: Service, controls: Controls) -> None:
+def _connect_api(service: Service, controls: Controls, opacity: gr.Slider) -> None:
     files = gr.File(file_count="multiple", visible=False, label="images")
     reject_addresses(files)
 
-    def classify(images: list[str] | None, *values: Any) -> list[dict[str, Any]]:
-        *options, opacity = values
-        return describe(service.answer(images or [], Options(*options)), opacity=opacity)
+    def classify(images: list[str] | None, opacity: float, **options: Any) -> list[dict[str, Any]]:
+        return describe(service.answer(images or [], Options(**options)), opacity=opacity)
 
     endpoint(
         "classify",
         classify,
-        {"images": files, **controls.inputs(Options), "opacity": controls.opacity},
+        {"images": files, **controls, "opacity": opacity},
         description="Classify images and, if asked, return class activation maps.",
         **MODEL,
     )

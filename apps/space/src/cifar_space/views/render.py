@@ -19,8 +19,10 @@ from cifar_space.artifacts.model_facts import USE, Facts
 from cifar_space.service.requests import ANY, PAGE_SIZE, Answer, MisclassifiedPage, RejectedFile
 from cifar_space.service.serialize import png_uri
 
+_FOLDER = Path(str(files("cifar_space"))) / "views"
+
 #: The page's style sheet.
-STYLE_SHEET = Path(str(files("cifar_space"))) / "views" / "page.css"
+STYLE_SHEET = _FOLDER / "page.css"
 
 # Numbers that prose spells out.
 _WORDS = dict(enumerate(["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"], start=2))
@@ -31,16 +33,6 @@ _METRICS = {
     "test_loss": "test loss",
     "val_accuracy": "validation accuracy",
     "val_loss": "validation loss",
-}
-
-_CAPTIONS = {
-    "curves": "Loss and accuracy during training",
-    "confusion": "Confusion matrix",
-    "classes": "Precision and recall of each class",
-    "reliability": "Reliability diagram",
-    "faithfulness": "Faithfulness of the maps of each method and layer",
-    "augmentation": "Training images after augmentation",
-    "misclassified": "Misclassified test images with maps",
 }
 
 
@@ -55,6 +47,11 @@ def percent(probability: float) -> str:
     if 0.999 < probability < 1:
         return "> 99.9 %"
     return f"{100 * probability:.1f} %"
+
+
+def script(name: str) -> str:
+    """Returns JavaScript of the page, which lies in a file of this name."""
+    return (_FOLDER / f"{name}.js").read_text(encoding="utf-8")
 
 
 def page_title(classes: Sequence[str]) -> str:
@@ -89,19 +86,13 @@ def ood_note(ood_detector: OODDetector) -> str:
     return _render("notes.html", ood_detector=ood_detector)
 
 
-def maps_note(*, judged: bool) -> str:
-    """Returns the meaning of a dark map; `judged` if the tab Model has a figure on faithfulness."""
-    return _render("notes.html", ood_detector=None, judged=judged)
+def maps_note(report: Report | None) -> str:
+    """Returns the meaning of a dark map, with a hint at the report's figure on faithfulness if it has one."""
+    return _render("notes.html", ood_detector=None, judged=bool(report and "faithfulness" in report.figures))
 
 
 def cards(outcomes: Sequence[Answer | RejectedFile], *, no_layer: bool = False, example: bool = False) -> str:
-    """Returns the answers, a card for each image in their order.
-
-    Args:
-        outcomes: The answers.
-        no_layer: Whether to ask for a layer.
-        example: Whether they are of an example that nobody chose.
-    """
+    """Returns a card for each answer; `no_layer` asks for a layer, `example` says that nobody chose the image."""
     return _render("cards.html", outcomes=outcomes, no_layer=no_layer, example=example)
 
 
@@ -155,7 +146,7 @@ def missing(part: str, command: str | None, report: Report | None, classes: Sequ
         "missing.html",
         part=part,
         command=command,
-        figures=_figures(report, ["misclassified"]),
+        figure=report.figures.get("misclassified") if report else None,
         # The command finds the images of CIFAR-10 by itself.
         own_images=tuple(classes) != CIFAR10.classes,
     )
@@ -163,6 +154,7 @@ def missing(part: str, command: str | None, report: Report | None, classes: Sequ
 
 def model_page(facts: Facts, report: Report | None = None) -> str:
     """Returns the tab of the model: its facts, and the report's figures."""
+    # The page draws some itself, from the gallery.
     drawn = {"misclassified"} | ({"classes", "reliability", "confusion"} if facts.split else set())
     known = [name for name in _METRICS if name in facts.metrics]
     metrics = [
@@ -175,7 +167,7 @@ def model_page(facts: Facts, report: Report | None = None) -> str:
         weights=facts.weights,
         spec=facts.weights.spec,
         metrics=metrics,
-        figures=_figures(report, [name for name in _CAPTIONS if name not in drawn]),
+        figures=[figure for name, figure in (report.figures if report else {}).items() if name not in drawn],
         recipe=json.dumps(dict(facts.weights.recipe), indent=2, ensure_ascii=False, sort_keys=True),
         use=USE,
     )
@@ -183,15 +175,6 @@ def model_page(facts: Facts, report: Report | None = None) -> str:
 
 def _metric(name: str, value: float) -> str:
     return percent(value) if "accuracy" in name and 0 <= value <= 1 else f"{value:.4g}"
-
-
-def _figures(report: Report | None, names: Sequence[str]) -> list[dict[str, str]]:
-    """Returns captions and addresses of those figures that the report has."""
-    return [
-        {"caption": _CAPTIONS[name], "light": _address(figure.light), "dark": _address(figure.dark)}
-        for name, figure in (report.figures if report else {}).items()
-        if name in names
-    ]
 
 
 def _address(path: Path) -> str:
@@ -232,6 +215,7 @@ _TEMPLATES.filters.update(
     png=png_uri,
     heat=_heat,
     json=lambda value: json.dumps(value, ensure_ascii=False),
+    address=_address,
 )
 _TEMPLATES.tests.update(
     dark=_is_dark,
