@@ -85,7 +85,7 @@ def test_nothing_that_trains_is_installed_or_imported(bundle: Path, python: Path
 import json, sys
 from importlib.util import find_spec
 installed = [name for name in {TRAINING!r} if find_spec(name)]
-import cifar_space.ui.server, cifar_space.ui.page
+import cifar_space.ui.server
 from cifar_space import built_in, load_service
 load_service(built_in())
 print(json.dumps([installed, sorted(set(sys.modules) & set({TRAINING!r})), cifar_space.__file__]))

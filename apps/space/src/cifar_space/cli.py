@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -20,28 +20,29 @@ def _path(text: str) -> Path:
     return Path(os.path.expanduser(text))  # noqa: PTH111 - `~` of nobody stays, and is reported as missing
 
 
+def _at(metavar: str, text: str) -> Any:
+    return typer.Option(metavar=metavar, parser=_path, help=text)
+
+
 Run = Annotated[
     Path | None,
-    typer.Option(
-        metavar="DIR",
-        parser=_path,
-        help="Run directory of cifar-train: its weights, gallery and report.  [default: the built-in model]",
+    _at(
+        "DIR", "Run directory of cifar-train: its weights, gallery and report.  [default: the built-in model]"
     ),
 ]
-WeightsFile = Annotated[
-    Path | None, typer.Option("--weights", metavar="FILE", parser=_path, help="Weights file of cifar-train.")
-]
-GalleryFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--gallery", metavar="DIR", parser=_path, help="Gallery of those weights, from `cifar-train gallery`."
-    ),
-]
-Torch = Literal["cpu", "zerogpu", "any"]
+WeightsFile = Annotated[Path | None, _at("FILE", "Weights file of cifar-train.")]
+GalleryFolder = Annotated[Path | None, _at("DIR", "Gallery of those weights, from `cifar-train gallery`.")]
 ModelId = Annotated[
     str | None, typer.Option(metavar="USER/NAME", help="The model's repository on the Hub, to link to.")
 ]
-_TORCH_HELP = "; ".join(f"{name}: {machine.about}" for name, machine in MACHINES.items())
+Torch = Literal["cpu", "zerogpu", "any"]
+
+_TORCH_HELP = f"Machine to build for. {'; '.join(f'{name}: {one.about}' for name, one in MACHINES.items())}."
+_FOR_ACCOUNT = {
+    "cpu": "CPU Basic, which needs PRO or an organization",
+    "zerogpu": "ZeroGPU, since this account is free and CPU Basic needs PRO; the Hub asks for a verified address and "
+    "an account older than 30 days, and allows two such Spaces",
+}
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -84,10 +85,9 @@ def serve(
     gallery: GalleryFolder = None,
     images: Annotated[
         Path | None,
-        typer.Option(
-            metavar="PATH",
-            parser=_path,
-            help="CIFAR-10's test images, for a gallery without them: a Parquet file or a folder with it."
+        _at(
+            "PATH",
+            "CIFAR-10's test images, for a gallery without them: a Parquet file or a folder with it."
             "  [default: looked for in CIFAR_DATA_DIR and the Hugging Face cache]",
         ),
     ] = None,
@@ -131,12 +131,7 @@ def serve(
 
 @app.command()
 def build(
-    out: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR", parser=_path, help="Folder to write: new, empty, or written by an earlier build."
-        ),
-    ],
+    out: Annotated[Path, _at("DIR", "Folder to write: new, empty, or written by an earlier build.")],
     dtype: Annotated[
         Literal["float16", "float32"] | None,
         typer.Option(
@@ -144,7 +139,7 @@ def build(
             "  [default: the file as it is]"
         ),
     ] = None,
-    torch: Annotated[Torch, typer.Option(help=f"Machine to build for. {_TORCH_HELP}.")] = "cpu",
+    torch: Annotated[Torch, typer.Option(help=_TORCH_HELP)] = "cpu",
     run: Run = None,
     weights: WeightsFile = None,
     gallery: GalleryFolder = None,
@@ -164,16 +159,11 @@ def deploy(
         bool, typer.Option("--dry-run", help="Print files and calls; create and upload nothing.")
     ] = False,
     bundle: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", parser=_path, help="Folder from `cifar-space build`, instead of building now."
-        ),
+        Path | None, _at("DIR", "Folder from `cifar-space build`, instead of building now.")
     ] = None,
     torch: Annotated[
         Torch | None,
-        typer.Option(
-            help=f"Machine to build for. {_TORCH_HELP}.  [default: zerogpu for a free account, else cpu]"
-        ),
+        typer.Option(help=f"{_TORCH_HELP}  [default: zerogpu for a free account, else cpu]"),
     ] = None,
     run: Run = None,
     weights: WeightsFile = None,
@@ -196,15 +186,15 @@ def deploy(
     with tempfile.TemporaryDirectory() as folder:
         if files is not None:
             bundle = Path(folder, "bundle")
-            torch = torch or _machine_of_account(repo_id, dry_run=dry_run)
-            _write_bundle(files, bundle, torch=torch, dtype=None, model_id=model_id)
+            machine = torch or _machine_of_account(repo_id, dry_run=dry_run)
+            _write_bundle(files, bundle, torch=machine, dtype=None, model_id=model_id)
         plan = publish.plan_deployment(bundle or folder, repo_id, private=private)
         _say(plan.describe())
         if not dry_run:
             _say(publish.deploy(plan))
 
 
-def _machine_of_account(repo_id: str, *, dry_run: bool) -> Torch:
+def _machine_of_account(repo_id: str, *, dry_run: bool) -> str:
     """Returns the machine that the account may use, and says so."""
     from cifar_space.publish.deploy import DeployError, choose_machine
 
@@ -215,14 +205,8 @@ def _machine_of_account(repo_id: str, *, dry_run: bool) -> Torch:
             raise
         _say(f"cifar-space: {error}; shown for CPU Basic", "stderr")
         return "cpu"
-    if torch == "cpu":
-        _say("cifar-space: CPU Basic, which needs PRO or an organization")
-        return "cpu"
-    _say(
-        "cifar-space: ZeroGPU, since this account is free and CPU Basic needs PRO; the Hub asks for a verified "
-        "address and an account older than 30 days, and allows two such Spaces"
-    )
-    return "zerogpu"
+    _say(f"cifar-space: {_FOR_ACCOUNT[torch]}")
+    return torch
 
 
 def served_files(run: Path | None, weights: Path | None, gallery: Path | None) -> ServedFiles:

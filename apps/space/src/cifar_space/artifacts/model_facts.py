@@ -39,15 +39,13 @@ class Facts:
     """The facts about a model beyond its weights' header.
 
     Attributes:
-        weights: The model, its input specification, its recipe.
         parameters: Number of trained parameters.
-        fingerprint: Of the training data; None if it is unknown.
+        fingerprint: Of the training data.
         metrics: The weights' metrics that are finite numbers.
-        split: Name of the gallery's split; None without a gallery.
-        classes_report: Precision and recall of each class on the split; None without a gallery.
-        calibration: On the split; None without a gallery.
-        ood_detector: Thresholds of out-of-distribution detection; None if they are unknown.
-        command: The command that trained it; None if it is unknown.
+        split: Name of the gallery's split; None without a gallery, as are the next two.
+        classes_report: Precision and recall of each class on the split.
+        calibration: On the split.
+        command: The command that trained it.
         starting_point: A command that trains with the same recipe, perhaps with other settings; None if
             `command` is known or no recipe is.
     """
@@ -101,6 +99,15 @@ def gather_facts(
     ood_detector: OODDetector | None = None,
 ) -> Facts:
     """Returns the facts about a model, from those of its files that there are."""
+    classes_report = calibration = None
+    if gallery is not None:
+        rows, labels, names = gallery.probabilities, gallery.labels, gallery.class_names
+        matrix = confusion_matrix(labels, rows.argmax(axis=1), classes=len(names))
+        classes_report = class_reports(matrix, class_names=names)
+        calibrated = None
+        if ood_detector is not None:
+            calibrated = reliability_curve(apply_temperature(rows, ood_detector.temperature), labels)
+        calibration = Calibration(reliability_curve(rows, labels), calibrated)
     fingerprint = weights.metrics.get("data_fingerprint")
     command = report.command if report else None
     return Facts(
@@ -109,26 +116,12 @@ def gather_facts(
         fingerprint=fingerprint if isinstance(fingerprint, str) else None,
         metrics={name: float(value) for name, value in weights.metrics.items() if _is_number(value)},
         split=gallery.split if gallery else None,
-        classes_report=_class_reports(gallery) if gallery else None,
-        calibration=_calibration(gallery, ood_detector) if gallery else None,
+        classes_report=classes_report,
+        calibration=calibration,
         ood_detector=ood_detector,
         command=command,
         starting_point=None if command else _starting_point(weights.recipe.get("recipe")),
     )
-
-
-def _class_reports(gallery: Gallery) -> tuple[ClassReport, ...]:
-    names = gallery.class_names
-    matrix = confusion_matrix(gallery.labels, gallery.probabilities.argmax(axis=1), classes=len(names))
-    return class_reports(matrix, class_names=names)
-
-
-def _calibration(gallery: Gallery, ood_detector: OODDetector | None) -> Calibration:
-    rows, labels = gallery.probabilities, gallery.labels
-    calibrated = None
-    if ood_detector is not None:
-        calibrated = reliability_curve(apply_temperature(rows, ood_detector.temperature), labels)
-    return Calibration(reliability_curve(rows, labels), calibrated)
 
 
 def _starting_point(recipe: Any) -> str | None:

@@ -23,14 +23,9 @@ MOUNT = Path("/cifar10")
 def with_test_images(
     gallery: Gallery, path: str | os.PathLike[str] | None = None, *, fetch: bool = False
 ) -> Gallery:
-    """Returns a gallery with the images that `find_test_images` finds, if it has none.
+    """Returns a gallery with the images that `find_test_images` finds or, if asked, `fetch_test_images` fetches.
 
     A file in the default places that is not usable, and a failed fetch, are logged in one line, since all else works.
-
-    Args:
-        gallery: With or without images.
-        path: As for `find_test_images`, and with its errors.
-        fetch: Whether to fetch them if they are not found.
     """
     if gallery.images is not None:
         return gallery
@@ -51,16 +46,13 @@ def find_test_images(
 ) -> NDArray[np.uint8] | None:
     """Returns the images that a gallery of CIFAR-10's test set lacks, from a file on this machine.
 
-    Contacts no host. They are the images of `gallery.tiles`, uint8 `(T, 32, 32, 3)`:
-    `dataclasses.replace(gallery, images=...)` is the whole gallery.
+    They are those of `gallery.tiles`, uint8 `(T, 32, 32, 3)`; None if the gallery is not of CIFAR-10's test set, or
+    there is no such file in the default places. Contacts no host.
 
     Args:
         gallery: With or without images.
         path: The Parquet file, or a folder that has it directly or in `plain_text`. By default it is looked for in
             `CIFAR_DATA_DIR`, a Space's mounted data set and the Hugging Face cache.
-
-    Returns:
-        None if the gallery is not of CIFAR-10's test set, or there is no such file in the default places.
 
     Raises:
         FileNotFoundError: If `path` has no such file.

@@ -103,14 +103,7 @@ def app_text(torch: str) -> str:
 def readme_text(
     weights: Weights, *, machine: Machine, gallery: bool = False, model_id: str | None = None
 ) -> str:
-    """Returns the `README.md` of a bundle, with the front matter that configures the Space.
-
-    Args:
-        weights: The model, whose classes and layers it names.
-        machine: The machine of the Space.
-        gallery: Whether the bundle has one.
-        model_id: The model's repository on the Hub; None without one.
-    """
+    """Returns the `README.md` of a bundle, with the front matter that configures the Space."""
     cifar10 = weights.spec.classes == CIFAR10.classes
     return _TEMPLATES.get_template("space.md.jinja").render(
         title="CIFAR-10 classify and explain" if cifar10 else "Classify and explain",

@@ -34,12 +34,7 @@ class Plan:
 
 
 def plan_deployment(bundle: str | os.PathLike[str], repo_id: str, *, private: bool = False) -> Plan:
-    """Returns the calls that upload a bundle. Contacts no host.
-
-    Args:
-        bundle: A folder that `build_bundle` wrote; other files in it are not uploaded.
-        repo_id: The Space, "user/name" or "organization/name".
-        private: Whether only the owner may see it.
+    """Returns the calls that upload a bundle, without other files in its folder. Contacts no host.
 
     Raises:
         FileNotFoundError: If it is no bundle.
@@ -61,21 +56,17 @@ def plan_deployment(bundle: str | os.PathLike[str], repo_id: str, *, private: bo
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     space = {"repo_id": repo_id, "repo_type": "space"}
     create: dict[str, Any] = {**space, "space_sdk": "gradio", "exist_ok": True}
-    if private:
-        create["private"] = True
+    create |= {"private": True} if private else {}
     front_matter = huggingface_hub.RepoCard.load(folder / "README.md", ignore_metadata_errors=True).data
     if hardware := front_matter.get("suggested_hardware"):
         create["space_hardware"] = hardware
-    gallery = (folder / WEIGHTS_NAME).with_name("gallery")
-    if DATASET in front_matter.get("datasets", []) and {path.name for path in gallery.glob("*")} == {
-        "gallery.npz"
-    }:
+    gallery = {path.name for path in (folder / WEIGHTS_NAME).with_name("gallery").glob("*")}
+    if DATASET in front_matter.get("datasets", []) and gallery == {"gallery.npz"}:
         # The test images may not be uploaded; the Space reads or fetches them where they are.
-        create["space_volumes"] = [
-            huggingface_hub.Volume(
-                type="dataset", source=DATASET, mount_path=os.fspath(MOUNT), read_only=True
-            )
-        ]
+        volume = huggingface_hub.Volume(
+            type="dataset", source=DATASET, mount_path=os.fspath(MOUNT), read_only=True
+        )
+        create["space_volumes"] = [volume]
         create["space_variables"] = [{"key": "CIFAR_SPACE_FETCH_IMAGES", "value": "1"}]
     upload = {
         **space,
@@ -120,7 +111,7 @@ def choose_machine(repo_id: str, *, endpoint: str | None = None, token: str | No
 
 
 def _transport_error() -> type[Exception]:
-    """Returns the base of the Hub client's errors: huggingface_hub has changed its HTTP library more than once."""
+    # The base of the Hub client's errors: huggingface_hub has changed its HTTP library more than once.
     from huggingface_hub.errors import HfHubHTTPError
 
     return cast(type[Exception], HfHubHTTPError.__bases__[0])
@@ -129,10 +120,7 @@ def _transport_error() -> type[Exception]:
 def deploy(plan: Plan, *, endpoint: str | None = None, token: str | None = None) -> str:
     """Creates the Space if there is none, uploads the bundle, and returns the Space's address.
 
-    Args:
-        plan: From `plan_deployment`.
-        endpoint: The Hub's address; None for the usual one.
-        token: Hub token with write access; None for that of `find_token`.
+    `endpoint` is the Hub's address if not the usual one, `token` one with write access if not that of `find_token`.
 
     Raises:
         DeployError: If there is no token, the Hub cannot be reached or rejects the deployment, or a private Space

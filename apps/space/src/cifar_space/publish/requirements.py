@@ -82,9 +82,6 @@ def installed_versions() -> dict[str, str]:
 def requirements_text(torch: str) -> str:
     """Returns the `requirements.txt` of a bundle for a machine of this name: the exact version of every package.
 
-    Raises:
-        ValueError: If there is no such kind.
-
     >>> requirements_text("zerogpu").splitlines()[-1]
     'spaces'
     """
@@ -104,11 +101,7 @@ def requirements_text(torch: str) -> str:
 
 
 def find_machine(torch: str) -> Machine:
-    """Returns a kind of machine by its name.
-
-    Raises:
-        ValueError: If there is no such kind.
-    """
+    """Returns a kind of machine by its name; raises `ValueError` if there is none."""
     if torch not in MACHINES:
         raise ValueError(f"torch must be one of {', '.join(MACHINES)}, got {torch!r}")
     return MACHINES[torch]

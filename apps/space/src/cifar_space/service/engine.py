@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from cifar_explain import OODDetector, apply_temperature, explain, find_layers, predict_logits
@@ -20,12 +19,6 @@ class Engine:
     """Logits and maps of single images, computed once and then remembered. Safe for several threads.
 
     No answer depends on the other images of a request: they go through the model in batches of a fixed size.
-
-    Args:
-        weights: The model and its input specification.
-
-    Raises:
-        ValueError: If the model has no `cam_layers`, or its metrics hold an invalid `familiarity`.
     """
 
     def __init__(self, weights: Weights) -> None:
@@ -46,21 +39,11 @@ class Engine:
             entry["logits"] = predict_logits(self._model, self.spec.normalize(seen[None]))[0]
         return entry["logits"]
 
-    def probabilities(self, seen: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Returns the softmax of the logits `(K,)` of an image `(size, size, 3)`."""
-        return torch.from_numpy(self.logits(seen).copy()).softmax(dim=0).numpy()
-
-    def calibrated(self, seen: NDArray[np.uint8]) -> NDArray[np.float64] | None:
-        """Returns the calibrated probabilities `(K,)` of an image; None if no temperature is known."""
+    def calibrated(self, probabilities: NDArray[np.floating]) -> NDArray[np.float64] | None:
+        """Returns calibrated probabilities `(K,)` of an image; None if no temperature is known."""
         if self.ood_detector is None:
             return None
-        return apply_temperature(self.probabilities(seen)[None], self.ood_detector.temperature)[0]
-
-    def is_ood(self, seen: NDArray[np.uint8]) -> bool | None:
-        """Returns whether an image is out of distribution; None if no thresholds are known."""
-        if self.ood_detector is None:
-            return None
-        return bool(self.ood_detector.is_ood(self.logits(seen)[None])[0])
+        return apply_temperature(probabilities[None], self.ood_detector.temperature)[0]
 
     def maps(
         self,
@@ -76,7 +59,7 @@ class Engine:
 
         Args:
             pictures: Network inputs, uint8 `(size, size, 3)`.
-            layers: Names out of `layers`.
+            layers: The layers to explain.
             method: One of `cifar_explain.METHODS`.
             targets: T class names of each image.
             together: Images in a batch. A last batch that is smaller is filled up, so that the numbers do not

@@ -5,14 +5,13 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_explain import METHODS, Errors, Gallery, apply_temperature, confusion_matrix
+from cifar_explain import METHODS, Errors, Gallery, confusion_matrix
 from cifar_space.service.engine import Engine
 from cifar_space.service.requests import (
     ANY,
     LARGEST_SEED,
     ORDERS,
     PAGE_SIZE,
-    Deadline,
     Limits,
     MisclassifiedImage,
     MisclassifiedOptions,
@@ -22,6 +21,7 @@ from cifar_space.service.requests import (
     check_choice,
     check_switch,
     check_whole,
+    deadline,
 )
 
 # Images that are explained in one batch: several times quicker than one by one.
@@ -88,7 +88,7 @@ class Misclassified:
                 method=options.method,
                 targets=[(image.predicted, image.true) for image in images],
                 together=_TOGETHER,
-                reach=Deadline(self._limits.seconds, len(images), progress).reach,
+                reach=deadline(self._limits.seconds, len(images), progress),
             )
             images = [
                 dataclasses.replace(image, maps=one[layer]) for image, one in zip(images, maps, strict=True)
@@ -134,10 +134,8 @@ class Misclassified:
             int(values[number]) for values in (errors.indices, errors.labels, errors.predictions)
         )
         position = int(np.searchsorted(self.errors.indices, index))
-        calibrated = None
-        if (detector := self._engine.ood_detector) is not None:
-            row = apply_temperature(self.gallery.probabilities[index][None], detector.temperature)[0]
-            calibrated = (float(row[predicted]), float(row[label]))
+        probabilities = self.gallery.probabilities[index]
+        calibrated = self._engine.calibrated(probabilities)
         votes = None
         if human is not None and human.votes is not None:
             shares = human.votes[position]
@@ -148,11 +146,13 @@ class Misclassified:
             true=names[label],
             predicted=names[predicted],
             confidence=float(errors.confidences[number]),
-            true_probability=float(self.gallery.probabilities[index, label]),
+            true_probability=float(probabilities[label]),
             loss=float(errors.losses[number]),
             seen=self.seen(index) if self.has_images else None,
             votes=votes,
             verdict=None if human is None else human.verdicts[position],
             recheck=None if human is None else human.rechecks[position],
-            calibrated=calibrated,
+            calibrated=None
+            if calibrated is None
+            else (float(calibrated[predicted]), float(calibrated[label])),
         )

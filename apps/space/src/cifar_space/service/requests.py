@@ -109,7 +109,7 @@ class MisclassifiedOptions:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A class and its probability in [0, 1], and the calibrated one if a temperature is known."""
+    """A class, its probability in [0, 1], and the calibrated one if a temperature is known."""
 
     name: str
     probability: float
@@ -151,8 +151,6 @@ class MisclassifiedImage:
 
     Attributes:
         index: The image's index in its split.
-        true: Its class.
-        predicted: The predicted class.
         confidence: Probability of the predicted class, in [0, 1].
         true_probability: Probability of the true class, in [0, 1].
         loss: Cross-entropy of the true class, in nats.
@@ -183,7 +181,6 @@ class MisclassifiedPage:
     """A page of misclassified images.
 
     Attributes:
-        images: The images on this page.
         page: Its number, counted from 1.
         pages: Number of pages, at least 1.
         chosen: Errors on all pages together, at most as many as were asked for.
@@ -201,31 +198,25 @@ class MisclassifiedPage:
     layer: str | None
 
 
-class Deadline:
-    """Reports the progress of one request with `count` images, and ends it when its time is over.
+def deadline(seconds: float, count: int, progress: Progress | None = None) -> Callable[[int], None]:
+    """Returns a function to call with the number, from 0, of each of `count` images before it is explained.
 
-    >>> Deadline(60, 4, lambda share, text: print(share, text)).reach(2)
+    It reports the progress, and raises `RequestError` once the time is over.
+
+    >>> deadline(60, 4, lambda share, text: print(share, text))(2)
     0.5 image 3 of 4
     """
+    end = time.monotonic() + seconds
 
-    def __init__(self, seconds: float, count: int, progress: Progress | None = None) -> None:
-        self._seconds = seconds
-        self._end = time.monotonic() + seconds
-        self._count = count
-        self._progress = progress
-
-    def reach(self, number: int) -> None:
-        """Reports that the image with this number, counted from 0, is next.
-
-        Raises:
-            RequestError: If the time is over.
-        """
-        if time.monotonic() > self._end:
+    def reach(number: int) -> None:
+        if time.monotonic() > end:
             raise RequestError(
-                f"stopped after {self._seconds:g} seconds; choose fewer images or layers, or another method"
+                f"stopped after {seconds:g} seconds; choose fewer images or layers, or another method"
             )
-        if self._progress is not None:
-            self._progress(number / self._count, f"image {min(number + 1, self._count)} of {self._count}")
+        if progress is not None:
+            progress(number / count, f"image {min(number + 1, count)} of {count}")
+
+    return reach
 
 
 def check_options(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from cifar_explain import Gallery, read_gallery
 from cifar_models import Weights, load_weights
@@ -16,7 +17,6 @@ from cifar_space.service.misclassified import Misclassified
 from cifar_space.service.requests import (
     PREDICTED,
     Answer,
-    Deadline,
     Limits,
     MisclassifiedOptions,
     MisclassifiedPage,
@@ -26,6 +26,7 @@ from cifar_space.service.requests import (
     RejectedFile,
     RequestError,
     check_options,
+    deadline,
 )
 from cifar_space.service.uploads import PictureError, read_picture
 
@@ -85,15 +86,15 @@ class Service:
                 f"{len(paths)} images were given; 1 to {self.limits.pictures} are allowed at once"
             )
         layers = check_options(options, classes=self.classes, layers=self.layers, limits=self.limits)
-        deadline = Deadline(self.limits.seconds, len(paths), progress)
+        reach = deadline(self.limits.seconds, len(paths), progress)
         found: list[Answer | RejectedFile] = []
         left = options.explained
         for number, path in enumerate(paths):
-            deadline.reach(number)
+            reach(number)
             outcome = self._answer_one(Path(path), options, layers if left else ())
             left -= bool(left and isinstance(outcome, Answer))
             found.append(outcome)
-        deadline.reach(len(paths))
+        reach(len(paths))
         return tuple(found)
 
     def misclassified_page(
@@ -113,14 +114,16 @@ class Service:
         """Classifies and explains a grey image, so that the first visitor does not wait for libraries to load."""
         seen = np.full((self.weights.spec.size, self.weights.spec.size, 3), 128, np.uint8)
         self._engine.maps([seen], self.layers, method="gradcam", targets=[self.classes[:1]])
-        self._engine.probabilities(seen)
+        self._engine.logits(seen)
 
     def _answer_one(self, path: Path, options: Options, layers: tuple[str, ...]) -> Answer | RejectedFile:
         try:
             seen = np.asarray(read_picture(path, self.weights.spec, limits=self.limits))
         except PictureError as error:
             return RejectedFile(path.name, str(error))
-        probabilities, calibrated = self._engine.probabilities(seen), self._engine.calibrated(seen)
+        logits, detector = self._engine.logits(seen), self.ood_detector
+        probabilities = torch.from_numpy(logits.copy()).softmax(dim=0).numpy()
+        calibrated = self._engine.calibrated(probabilities)
         # Stable, so that equally probable classes keep the order of the logits.
         best = np.argsort(-probabilities, kind="stable")[: options.top]
         predictions = tuple(
@@ -142,7 +145,7 @@ class Service:
             predictions,
             target if layers else None,
             maps,
-            ood=self._engine.is_ood(seen),
+            ood=None if detector is None else bool(detector.is_ood(logits[None])[0]),
         )
 
 

@@ -1,10 +1,11 @@
-"""Launching the page, with its theme."""
+"""The page of three tabs, its theme and its server."""
 
 import errno
 import shutil
 import socket
 import tempfile
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
@@ -13,8 +14,16 @@ from cifar_models import CIFAR10
 from cifar_space.artifacts.files import Example, built_in_examples, write_examples
 from cifar_space.service.service import Service
 from cifar_space.ui import without_proxies
-from cifar_space.ui.page import build_page
-from cifar_space.views.render import STYLE_SHEET
+from cifar_space.ui.classify_tab import classify_tab
+from cifar_space.ui.controls import endpoint
+from cifar_space.ui.misclassified_tab import misclassified_tab
+from cifar_space.views.render import STYLE_SHEET, header, model_page, page_title
+
+#: Most requests that wait for the model; the next one is told that the queue is full.
+QUEUE_SIZE = 64
+
+#: Seconds: interval in which uploads are deleted, and their greatest age.
+_UPLOADS_KEPT = (600, 3600)
 
 _SYSTEM_FONTS = ["ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 _SYSTEM_MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
@@ -60,6 +69,29 @@ def start(service: Service, *, host: str, port: int | None) -> gr.Blocks:
             )
     except Exception as error:  # Gradio's own are many, and so are those of its HTTP client
         raise OSError(_why_not(host, port, error)) from error
+    return page
+
+
+def build_page(service: Service, examples: Sequence[Example]) -> gr.Blocks:
+    """Returns the page of a service, not launched yet; `start` launches it.
+
+    Its endpoints for programs are `/classify`, `/misclassified` and `/model`.
+    """
+    with gr.Blocks(
+        title=page_title(service.classes), analytics_enabled=False, delete_cache=_UPLOADS_KEPT
+    ) as page:
+        gr.HTML(header(service.facts), elem_id="header", elem_classes="paper")
+        with gr.Tabs():
+            with gr.Tab("Classify", id="classify"):
+                classify_tab(service, examples)
+            with gr.Tab("Misclassified", id="misclassified"):
+                misclassified_tab(service, page)
+            with gr.Tab("Model", id="model"):
+                gr.HTML(model_page(service.facts, service.report), elem_id="model", elem_classes="paper")
+                endpoint(
+                    "model", service.facts.to_dict, {}, description="Return the model's facts.", queue=False
+                )
+    page.queue(max_size=QUEUE_SIZE)
     return page
 
 
