@@ -123,11 +123,7 @@ def in_source_tree(path: Path) -> bool:
 
 
 def built_in() -> ServedFiles:
-    """Returns the files that come with the app.
-
-    Raises:
-        FileNotFoundError: If the app came without weights.
-    """
+    """Returns the files that come with the app; raises `FileNotFoundError` if it came without weights."""
     if not DEFAULT_WEIGHTS.is_file():
         raise FileNotFoundError(
             f"there are no built-in weights at {DEFAULT_WEIGHTS}; give --weights FILE or --run DIR"
@@ -136,11 +132,7 @@ def built_in() -> ServedFiles:
 
 
 def of_run(run: str | os.PathLike[str]) -> ServedFiles:
-    """Returns the files of a run directory of `cifar-train`.
-
-    Raises:
-        FileNotFoundError: If the run has no weights.
-    """
+    """Returns the files of a run directory of `cifar-train`; raises `FileNotFoundError` if it has no weights."""
     weights = Path(run) / "model.safetensors"
     if not weights.is_file():
         raise FileNotFoundError(
@@ -150,23 +142,14 @@ def of_run(run: str | os.PathLike[str]) -> ServedFiles:
 
 
 def of_weights(path: str | os.PathLike[str]) -> ServedFiles:
-    """Returns a weights file alone, without gallery and report.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-    """
+    """Returns a weights file alone, without gallery and report; raises `FileNotFoundError` if there is none."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file {os.fspath(path)}")
     return ServedFiles(Path(path))
 
 
 def read_report(folder: str | os.PathLike[str]) -> Report:
-    """Returns the report in a folder.
-
-    Raises:
-        ValueError: If `summary.json` is no JSON object; the message names the file.
-        OSError: If it is missing or cannot be read.
-    """
+    """Returns the report in a folder; raises `ValueError` if its `summary.json` is no JSON object."""
     path = Path(folder).resolve() / "summary.json"
     try:
         summary = json.loads(path.read_bytes())
@@ -183,11 +166,7 @@ def read_report(folder: str | os.PathLike[str]) -> Report:
 
 
 def example_paths() -> tuple[Path, ...]:
-    """Returns the built-in examples, PNG files of 32x32 pixels named `<class>-<number>.png`, sorted by name.
-
-    >>> [path.name for path in example_paths()][:2]
-    ['airplane-10.png', 'automobile-09.png']
-    """
+    """Returns the built-in examples, PNG files of 32x32 pixels named `<class>-<number>.png`, sorted by name."""
     return tuple(sorted((ASSETS / "examples").glob("*.png")))
 
 
@@ -197,12 +176,7 @@ def built_in_examples() -> tuple[Example, ...]:
 
 
 def write_examples(gallery: "Gallery", folder: Path) -> tuple[Example, ...]:
-    """Writes a gallery's correctly classified images, one of each class that has one, as PNG files.
-
-    Raises:
-        ValueError: If the gallery has no images.
-        OSError: If a file cannot be written.
-    """
+    """Writes a gallery's correctly classified images, one of each class that has one, as PNG files."""
     written = []
     for title, index in gallery.examples.items():
         # A class may be called anything, and a file may not.

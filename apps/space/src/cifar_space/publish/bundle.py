@@ -60,10 +60,9 @@ def build_bundle(
         model_id: The model's repository on the Hub, to which the Space then links.
 
     Raises:
-        FileNotFoundError: If one of the files is missing.
         ValueError: If the weights or the gallery are not valid or not of each other, or an argument is not allowed.
         FileExistsError: If the folder holds anything else; it is left as it is.
-        OSError: If the bundle cannot be written.
+        OSError: If a file is missing, or the bundle cannot be written.
     """
     machine = find_machine(torch)
     target = Path(out).resolve()

@@ -39,14 +39,7 @@ class RequestError(ValueError):
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of one request.
-
-    Attributes:
-        pictures: Most images at once.
-        file_bytes: Most bytes of one file.
-        pixels: Most pixels of one image, before it is scaled down.
-        seconds: Longest time spent on maps.
-    """
+    """Bounds of one request: images, bytes of each file, pixels of each before it is scaled, and seconds for maps."""
 
     pictures: int = 16
     file_bytes: int = 20 * 2**20
@@ -61,7 +54,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Options:
-    """A request about images: the answer's contents.
+    """A request about images.
 
     Attributes:
         top: Number of most probable classes, from 1 to `largest_top` of the model's classes.
@@ -121,7 +114,6 @@ class Answer:
     """The predictions for one image.
 
     Attributes:
-        name: The file's name, as it was uploaded.
         seen: The network's input, uint8 `(size, size, 3)`.
         predictions: The most probable classes, most probable first.
         target: The class that the maps explain; None without maps.

@@ -26,12 +26,9 @@ SCALE = 8
 def describe(outcomes: Sequence[Answer | RejectedFile], *, opacity: float) -> list[dict[str, Any]]:
     """Returns the answer of `/classify`, ready for JSON: one dictionary for each file.
 
-    An answer has `name`, `predictions` (a list of `class`, `probability` and `calibrated`, which is None if it is
-    unknown), `unfamiliar`, `explained_class` and `maps` (layer name to overlay, a PNG as data URI); a rejected
-    file has `name` and `error`.
-
-    Raises:
-        RequestError: If the opacity of the maps is not in [0, 1].
+    An answer has `name`, `predictions` (a list of `class`, `probability` and `calibrated`), `unfamiliar`,
+    `explained_class` and `maps` (layer name to overlay, a PNG as data URI); a rejected file has `name` and `error`.
+    Raises `RequestError` if the opacity is not in [0, 1].
 
     >>> describe([RejectedFile("notes.txt", "The file is empty.")], opacity=0.5)
     [{'name': 'notes.txt', 'error': 'The file is empty.'}]
@@ -61,12 +58,7 @@ def describe_misclassified(page: MisclassifiedPage, *, opacity: float) -> dict[s
 
     The fields are those of `MisclassifiedPage` and `MisclassifiedImage`, in which `image` is a PNG as data URI,
     `votes` goes from class to share, and `maps` has an overlay for the `predicted` and one for the `true` class.
-
-    Raises:
-        RequestError: If the opacity of the maps is not in [0, 1].
-
-    >>> describe_misclassified(MisclassifiedPage((), 1, 1, 0, 0, 0, None), opacity=0.5)["images"]
-    []
+    Raises `RequestError` if the opacity is not in [0, 1].
     """
     check_opacity(opacity)
     return {**vars(page), "images": [_described(image, opacity) for image in page.images]}
@@ -85,20 +77,15 @@ def png_uri(pixels: NDArray[np.uint8]) -> str:
 
 def _described(image: MisclassifiedImage, opacity: float) -> dict[str, Any]:
     fields = dict(vars(image))
-    seen, maps = fields.pop("seen"), fields.pop("maps")
-    return {
-        **fields,
-        "image": None if seen is None else png_uri(seen),
-        "votes": None if image.votes is None else dict(image.votes),
-        "recheck": None if image.recheck is None else asdict(image.recheck),
-        "calibrated": None if image.calibrated is None else list(image.calibrated),
-        "maps": None
-        if maps is None
-        else {
-            name: _overlay_uri(seen, heat, opacity)
-            for name, heat in zip(("predicted", "true"), maps, strict=True)
-        },
-    }
+    seen, maps = fields.pop("seen"), image.maps
+    fields["image"] = None if seen is None else png_uri(seen)
+    fields["votes"] = None if image.votes is None else dict(image.votes)
+    fields["recheck"] = image.recheck and asdict(image.recheck)
+    fields["calibrated"] = image.calibrated and list(image.calibrated)
+    if maps is not None:
+        overlays = [_overlay_uri(seen, heat, opacity) for heat in maps]
+        fields["maps"] = dict(zip(("predicted", "true"), overlays, strict=True))
+    return fields
 
 
 def _overlay_uri(seen: NDArray[np.uint8], heat: NDArray[np.float32], opacity: float) -> str:

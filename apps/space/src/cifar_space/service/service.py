@@ -39,8 +39,8 @@ class Service:
     Args:
         weights: The model and its input specification.
         gallery: The model's predictions on a split, with or without the images.
-        report: Of the run that trained the model.
-        gallery_command: Makes the gallery, for pages that lack it or its images.
+        report: That of the run that trained the model.
+        gallery_command: Command that makes the gallery, to show where it or its images are missing.
         limits: Bounds of each request.
 
     Raises:
@@ -100,12 +100,7 @@ class Service:
     def misclassified_page(
         self, options: MisclassifiedOptions, *, progress: Progress | None = None
     ) -> MisclassifiedPage:
-        """Returns one page of the misclassified images.
-
-        Raises:
-            RequestError: If there is no gallery, an option is not allowed, or the maps take longer than
-                `limits.seconds`.
-        """
+        """Returns one page of the misclassified images; raises `RequestError` as `answer`, and without a gallery."""
         if self.misclassified is None:
             raise RequestError("there is no gallery of this model here, so its errors are not known")
         return self.misclassified.page(options, progress=progress)

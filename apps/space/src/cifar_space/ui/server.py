@@ -30,14 +30,10 @@ _SYSTEM_MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospac
 
 
 def start(service: Service, *, host: str, port: int | None) -> gr.Blocks:
-    """Returns the page of a service, served in the background until its `close()`.
+    """Returns the page of a service, served in the background until its `close()`; `local_url` is its address.
 
-    Its `local_url` is its address. No other host is contacted, by the server or by the page.
-
-    Args:
-        service: The model.
-        host: Address to listen at: "127.0.0.1" or "::1" for this machine only, "0.0.0.0" or "::" for all.
-        port: Port to listen at; None for the first free one from 7860.
+    It listens at `host`, all interfaces with "0.0.0.0" or "::", and at `port` or the first free one from 7860. Neither
+    server nor page contact another host.
 
     Raises:
         OSError: If the port is taken, this machine has no such address, or Gradio cannot write its files.
@@ -108,12 +104,8 @@ def make_theme() -> gr.themes.Base:
         body_background_fill="*neutral_50",
         body_background_fill_dark="*neutral_950",
         body_text_color_subdued="*neutral_500",
-        body_text_color_subdued_dark="*neutral_400",
         block_background_fill="white",
         block_background_fill_dark="*neutral_900",
-        block_border_width="1px",
-        block_shadow="none",
-        block_shadow_dark="none",
         block_label_background_fill="transparent",
         block_label_background_fill_dark="transparent",
         block_label_border_width="0px",
@@ -121,7 +113,6 @@ def make_theme() -> gr.themes.Base:
         block_label_text_color_dark="*neutral_300",
         block_label_text_weight="500",
         block_title_text_color="*neutral_700",
-        block_title_text_color_dark="*neutral_200",
         block_title_text_weight="500",
         checkbox_label_background_fill="transparent",
         checkbox_label_background_fill_dark="transparent",

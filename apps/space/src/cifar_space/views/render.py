@@ -185,8 +185,8 @@ def _address(path: Path) -> str:
 def _heat(heat: NDArray[np.float32], pixels: int) -> str:
     """Returns a map as an image of at least `pixels` width, a data URI, to be laid over the input.
 
-    It is upsampled before it is coloured, as in `cifar_explain.overlay`, so that the two, mixed by the browser at
-    the opacity of a style property, look as that does, and another opacity needs nothing from the server.
+    It is upsampled before it is coloured, so that the browser, which mixes the two by an opacity of the page's style,
+    shows what `cifar_explain.overlay` would.
     """
     side = max(pixels, *heat.shape)
     return png_uri(heat_colours(upsample_map(heat, (side, side))))
