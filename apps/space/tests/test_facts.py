@@ -13,18 +13,14 @@ from cifar_space import USE, Options, Service, example_paths, gather_facts
 def test_facts_are_those_of_the_files(run_service: Service) -> None:
     facts, gallery = run_service.facts, run_service.misclassified.gallery
     assert facts.parameters == sum(p.numel() for p in run_service.weights.model.parameters())
-    assert facts.weights is run_service.weights
-    assert facts.metrics == {"test_accuracy": 0.875}
-    assert facts.fingerprint == "12ab"
+    assert (facts.metrics, facts.fingerprint) == ({"test_accuracy": 0.875}, "12ab")
     right = gallery.probabilities.argmax(axis=1) == gallery.labels
     for label, report in enumerate(facts.classes_report):
         assert report.recall == pytest.approx(right[gallery.labels == label].mean())
-    assert facts.calibration.plain.calibration_error == expected_calibration_error(
-        gallery.probabilities, gallery.labels
-    )
+    error = expected_calibration_error(gallery.probabilities, gallery.labels)
+    assert facts.calibration.plain.calibration_error == error
     assert facts.calibration.calibrated is not None
-    assert facts.command == "uv run cifar-train --seed 1"
-    assert facts.starting_point is None
+    assert (facts.command, facts.starting_point) == ("uv run cifar-train --seed 1", None)
 
 
 def test_facts_are_plain_json(run_service: Service, service: Service) -> None:
@@ -32,7 +28,6 @@ def test_facts_are_plain_json(run_service: Service, service: Service) -> None:
         fields = one.facts.to_dict()
         assert json.loads(json.dumps(fields, allow_nan=False)) == fields
         assert len(fields["per_class"]) == classes
-        assert fields["sha256"] == one.weights.sha256
 
 
 def test_the_lines_of_code_run(
@@ -42,7 +37,6 @@ def test_the_lines_of_code_run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert len(USE.splitlines()) == 3
     (tmp_path / "model.safetensors").write_bytes((run_folder / "model.safetensors").read_bytes())
     (tmp_path / "image.png").write_bytes(example_paths()[0].read_bytes())
     monkeypatch.chdir(tmp_path)
@@ -51,16 +45,8 @@ def test_the_lines_of_code_run(
     assert capsys.readouterr().out == f"{answer.predictions[0].name}\n"
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("fast", "uv run cifar-train --recipe fast"),
-        ("a; rm -rf /", None),
-        ("-x", None),
-        (None, None),
-        (["fast"], None),
-    ],
-)
-def test_the_recipe_is_the_starting_point(service: Service, name: object, expected: str | None) -> None:
+@pytest.mark.parametrize("name", ["fast", "a; rm -rf /", "-x", None, ["fast"]])
+def test_only_a_plain_recipe_is_the_starting_point(service: Service, name: object) -> None:
     weights = dataclasses.replace(service.weights, recipe={"recipe": name})
+    expected = "uv run cifar-train --recipe fast" if name == "fast" else None
     assert gather_facts(weights).starting_point == expected

@@ -1,3 +1,5 @@
+"""Uploaded files: each is read as the model's own preprocessing does, or rejected with a reason."""
+
 import io
 import struct
 import zlib
@@ -14,6 +16,9 @@ from cifar_space import Limits, PictureError, read_picture
 
 RNG = np.random.default_rng(0)
 PHOTO = Image.fromarray(RNG.integers(0, 256, (24, 40, 3), dtype=np.uint8))
+TURNED = PHOTO.transpose(Image.Transpose.ROTATE_270)
+EXIF = Image.Exif()
+EXIF[0x0112] = 6  # to be turned a quarter clockwise, to TURNED
 
 
 def encoded(image: Image.Image, format: str, **options: object) -> bytes:
@@ -29,25 +34,19 @@ def read(path: Path, data: bytes, limits: Limits | None = None) -> Image.Image:
 
 def png_of_size(width: int, height: int) -> bytes:
     """A PNG file whose header claims a size and whose data is one byte."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b"\0"))
-        + chunk(b"IEND", b"")
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0")), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
     )
 
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG"])
 def test_reads_each_format_as_the_models_own_preprocessing_does(tmp_path: Path, format: str) -> None:
     data = encoded(PHOTO, format)
-    expected = CIFAR10.to_image(Image.open(io.BytesIO(data)))
     # The content counts, not the name.
-    assert np.array_equal(read(tmp_path / "photo.txt", data), expected)
+    assert np.array_equal(read(tmp_path / "photo.txt", data), CIFAR10.to_image(Image.open(io.BytesIO(data))))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
@@ -60,15 +59,12 @@ def test_reads_each_mode(tmp_path: Path, mode: str) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1)])
 def test_reads_extreme_shapes(tmp_path: Path, size: tuple[int, int]) -> None:
     seen = read(tmp_path / "a.png", encoded(Image.new("RGB", size, (10, 20, 30)), "PNG"))
-    assert seen.size == (32, 32)
-    assert seen.getpixel((16, 16)) == (10, 20, 30)
+    assert (seen.size, seen.getpixel((16, 16))) == ((32, 32), (10, 20, 30))
 
 
 def test_rotated_images_are_turned_upright(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned a quarter clockwise
-    seen = read(tmp_path / "a.png", encoded(PHOTO, "PNG", exif=exif))
-    assert np.array_equal(seen, CIFAR10.to_image(PHOTO.transpose(Image.Transpose.ROTATE_270)))
+    seen = read(tmp_path / "a.png", encoded(PHOTO, "PNG", exif=EXIF))
+    assert np.array_equal(seen, CIFAR10.to_image(TURNED))
 
 
 @pytest.mark.parametrize("kind", ["tEXt", "zTXt", "iTXt", "iCCP"])
@@ -87,6 +83,30 @@ def test_large_texts_and_profiles_do_not_matter(tmp_path: Path, kind: str) -> No
     # Neither do they hide that the rest is missing.
     with pytest.raises(PictureError, match="damaged or incomplete"):
         read(tmp_path / "a.png", data[:-200])
+
+
+RAW_PROFILE = f"\nexif\n{len(EXIF.tobytes()):8}\n{EXIF.tobytes().hex()}\n"
+XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize(
+    ("keyword", "text"), [("Raw profile type exif", RAW_PROFILE), ("XML:com.adobe.xmp", XMP)]
+)
+def test_images_with_large_texts_are_turned_upright(
+    tmp_path: Path, keyword: str, text: str, compressed: bool
+) -> None:
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("Comment", "x" * 2**21, zip=True)
+    add = texts.add_itxt if keyword.startswith("XML") else texts.add_text
+    add(keyword, text, zip=compressed)
+    seen = read(tmp_path / "a.png", encoded(PHOTO, "PNG", pnginfo=texts))
+    assert np.array_equal(seen, CIFAR10.to_image(TURNED))
+    # One that is too large itself is left out.
+    add(keyword, text + " " * 2**21, zip=True)
+    assert np.array_equal(
+        read(tmp_path / "a.png", encoded(PHOTO, "PNG", pnginfo=texts)), CIFAR10.to_image(PHOTO)
+    )
 
 
 def test_animations_give_their_first_frame(tmp_path: Path) -> None:
@@ -117,8 +137,7 @@ def test_unreadable_files_have_a_reason(tmp_path: Path, data: bytes, reason: str
 
 
 def test_limits_are_checked_before_decoding(tmp_path: Path) -> None:
-    data = encoded(PHOTO, "PNG")
-    size = PHOTO.width * PHOTO.height
+    data, size = encoded(PHOTO, "PNG"), PHOTO.width * PHOTO.height
     assert read(tmp_path / "a.png", data, Limits(file_bytes=len(data), pixels=size)).size == (32, 32)
     with pytest.raises(PictureError, match=r"more than .* MiB"):
         read(tmp_path / "a.png", data, Limits(file_bytes=len(data) - 1))
