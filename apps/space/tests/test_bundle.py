@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from huggingface_hub import RepoCard
 from packaging.requirements import Requirement
-from PIL import Image
 
 from cifar_explain import read_gallery, write_gallery
 from cifar_models import load_weights
@@ -50,65 +49,67 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_bundle_holds_what_the_space_needs_and_no_more(run: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def out(run: Path, tmp_path: Path) -> Path:
+    """The bundle of the run."""
     build_bundle(of_run(run), tmp_path / "out")
-    found = contents(tmp_path / "out")
+    return tmp_path / "out"
+
+
+def test_bundle_holds_what_the_space_needs_and_no_more(run: Path, out: Path) -> None:
+    found = contents(out)
     assert {name.split("/")[0] for name in found} == set(TOP_NAMES)
-    for name in (
-        "model.safetensors",
-        "gallery/gallery.npz",
-        "gallery/gallery.png",
-        "report/figures/curves.png",
-    ):
-        assert found[f"{ASSETS}/{name}"] == (run / name).read_bytes()
+    files = ("model.safetensors", "gallery/gallery.npz", "gallery/gallery.png", "report/figures/curves.png")
+    assert all(found[f"{ASSETS}/{name}"] == (run / name).read_bytes() for name in files)
     assert len([name for name in found if name.startswith(f"{ASSETS}/examples/")]) == 11
     for package in PACKAGES:
         assert found[f"{package}/LICENSE"].startswith(b"MIT License")
         assert f"{package}/__init__.py" in found
-    assert {"cifar_space/views/page.css", "cifar_space/views/templates/cards.html"} <= found.keys()
+    views = ("page.css", "choose_cell.js", "templates/cards.html")
+    assert {f"cifar_space/views/{name}" for name in views} <= found.keys()
     kinds = {Path(name).suffix for name in found}
     assert kinds <= {
-        "", ".py", ".typed", ".md", ".txt", ".json", ".npz", ".png", ".safetensors", ".css", ".html", ".jinja"
-    }  # fmt: skip
-    with Image.open(tmp_path / "out" / ASSETS / "report" / "figures" / "curves.png") as image:
-        image.verify()
-
-
-def test_bundle_imports_nothing_that_trains(run: Path, tmp_path: Path) -> None:
-    build_bundle(of_run(run), tmp_path / "out")
-    imported = set()
-    for path in (tmp_path / "out").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                imported |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                imported.add((node.module or "").partition(".")[0])
-    assert not imported & {"lightning", "albumentations", "cifar_train", "cifar_data", "torchvision"}
-    # Every import is pinned.
-    names = {
-        "PIL": "pillow",
-        "pytorch_grad_cam": "grad-cam",
-        "huggingface_hub": "huggingface-hub",
+        *(
+            "",
+            ".py",
+            ".typed",
+            ".md",
+            ".txt",
+            ".json",
+            ".npz",
+            ".png",
+            ".safetensors",
+            ".css",
+            ".js",
+            ".html",
+        ),
+        ".jinja",
     }
-    outside = imported - set(sys.stdlib_module_names) - PACKAGES
+
+
+def test_bundle_imports_nothing_that_trains(out: Path) -> None:
+    nodes = [node for path in out.rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
+    imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    outside = {name.partition(".")[0] for name in imported} - set(sys.stdlib_module_names) - PACKAGES
+    assert not outside & {"lightning", "albumentations", "cifar_train", "cifar_data", "torchvision"}
+    # Every import is pinned.
+    names = {"PIL": "pillow", "pytorch_grad_cam": "grad-cam", "huggingface_hub": "huggingface-hub"}
     assert {names.get(name, name) for name in outside} <= set(installed_versions())
 
 
-def test_same_files_give_the_same_bytes(run: Path, tmp_path: Path) -> None:
-    build_bundle(of_run(run), tmp_path / "one")
-    moved = run.rename(tmp_path / "elsewhere")
-    build_bundle(of_run(moved), tmp_path / "two")
-    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+def test_same_files_give_the_same_bytes(run: Path, out: Path, tmp_path: Path) -> None:
+    build_bundle(of_run(run.rename(tmp_path / "elsewhere")), tmp_path / "two")
+    assert contents(out) == contents(tmp_path / "two")
 
 
-def test_bundle_does_not_name_the_machine(run: Path, tmp_path: Path) -> None:
-    build_bundle(of_run(run), tmp_path / "out")
-    summary = json.loads((tmp_path / "out" / ASSETS / "report" / "summary.json").read_text())
+def test_bundle_does_not_name_the_machine(out: Path, tmp_path: Path) -> None:
+    summary = json.loads((out / ASSETS / "report" / "summary.json").read_text())
     assert summary["data"] == {"origin": "parquet cifar10", "fingerprint": "ab/cd"}
     assert summary["command"] == ["cifar-train", "--data.root=cifar10", "x", "y", "a / b"]
     assert summary["epochs"] == 7
     here = {str(MEMBER), str(tmp_path), str(Path.home()), sys.prefix}
-    for name, content in contents(tmp_path / "out").items():
+    for name, content in contents(out).items():
         assert [place for place in here if os.fsencode(place) in content] == [], name
 
 
@@ -154,13 +155,8 @@ def foreign_gallery(run: Path) -> ServedFiles:
 @pytest.mark.parametrize(
     ("files", "options", "error", "message"),
     [
-        (lambda run: ServedFiles(Path("no.safetensors")), {}, FileNotFoundError, "no.safetensors"),
-        (
-            lambda run: ServedFiles(run / "model.safetensors", report=Path("no")),
-            {},
-            FileNotFoundError,
-            "summary",
-        ),
+        (lambda run: ServedFiles(run / "no.safetensors"), {}, FileNotFoundError, "no.safetensors"),
+        (lambda run: ServedFiles(of_run(run).weights, report=run), {}, FileNotFoundError, "summary"),
         (foreign_gallery, {}, ValueError, "gallery of another model"),
         (of_run, {"torch": "cuda"}, ValueError, "torch must be one of"),
         (of_run, {"dtype": "int8"}, ValueError, "dtype must be one of"),
@@ -201,28 +197,22 @@ def test_a_folder_with_names_like_a_bundles_is_not_replaced(weights_file: Path, 
     assert contents(tmp_path) == {"README.md": b"mine"}
 
 
-@pytest.mark.parametrize(("failing", "error"), [("_write_report", KeyboardInterrupt), ("_exchange", OSError)])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_an_interrupted_build_keeps_the_former_bundle(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str, error: type[BaseException]
+    run: Path, out: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
-    out = tmp_path / "new" / "out"
-    build_bundle(of_run(run), out)
-    before = contents(out)
-    if failing == "_exchange":
-        replace = Path.replace
+    before, around, replace = contents(out), set(out.parent.iterdir()), Path.replace
 
-        def fail(self: Path, target: Path) -> Path:
-            if self.name == "new":
-                raise OSError("no space left")
-            return replace(self, target)
+    def fail(self: Path, target: Path) -> Path:
+        if self.name == "new":
+            raise error
+        return replace(self, target)
 
-        monkeypatch.setattr(Path, "replace", fail)
-    else:
-        monkeypatch.setattr(bundle, failing, lambda *_: (_ for _ in ()).throw(error))
+    monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(error):
         build_bundle(of_run(run), out, torch="any")
     assert contents(out) == before
-    assert list(out.parent.iterdir()) == [out]
+    assert set(out.parent.iterdir()) == around
 
 
 @pytest.mark.parametrize("torch", MACHINES)
@@ -249,16 +239,11 @@ def test_the_lock_has_the_same_packages() -> None:
         pytest.skip("uv or its lock is not here")
     command = "uv export --frozen --quiet --package cifar-space --no-emit-workspace --no-hashes --no-header "
     command += "--no-annotate --no-default-groups"
-    lines = subprocess.run(
-        command.split(), cwd=lock.parent, capture_output=True, text=True, check=True
-    ).stdout
+    exported = subprocess.run(command.split(), cwd=lock.parent, capture_output=True, text=True, check=True)
     space = {"python_version": "3.12", "python_full_version": "3.12.12", "sys_platform": "linux",
              "platform_machine": "x86_64", "platform_system": "Linux"}  # fmt: skip
-    locked = {
-        one.name
-        for one in map(Requirement, lines.splitlines())
-        if one.marker is None or one.marker.evaluate(space)
-    }
+    needed = map(Requirement, exported.stdout.splitlines())
+    locked = {one.name for one in needed if one.marker is None or one.marker.evaluate(space)}
     cuda = {name for name in locked if name.startswith(("cuda-", "nvidia-", "triton"))}
     assert set(installed_versions()) == locked - cuda
 
@@ -300,13 +285,11 @@ def test_readme_is_of_the_very_model(weights_file: Path) -> None:
     text = readme_text(own, machine=MACHINES["cpu"], gallery=True)
     assert not re.search("(?i)cifar-?10|airplane|!\\[|datasets:|models:", text)
     assert 'black "tea", \\<b\\>\\*coffee\\*' in text
-    code = ast.parse(text.partition("```python\n")[2].partition("```")[0])
+    nodes = ast.walk(ast.parse(text.partition("```python\n")[2].partition("```")[0]))
     values = {
-        one.arg: ast.literal_eval(one.value)
-        for one in ast.walk(code)
-        if isinstance(one, ast.keyword)
-        and isinstance(one.value, ast.Constant | ast.List)
-        and one.arg != "images"
+        node.arg: ast.literal_eval(node.value)
+        for node in nodes
+        if isinstance(node, ast.keyword) and node.arg != "images"
     }
     assert values["top"] == 2
     assert values["target"] == values["true"] == 'black "tea"'

@@ -15,7 +15,7 @@ import pytest
 import cifar_space.ui.server
 from cifar_space import Service
 from cifar_space.artifacts import files
-from cifar_space.cli import main, served_files
+from cifar_space.cli import main
 from cifar_space.publish import bundle
 
 
@@ -26,11 +26,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # which the command sets for its process
     monkeypatch.setattr("signal.signal", lambda *_: None)
 
-    def start(service: object, *, host: str, port: int) -> SimpleNamespace:
-        url = f"http://{host}:{port}/"
-        pages.append(
-            SimpleNamespace(service=service, host=host, port=port, local_url=url, block_thread=lambda: None)
-        )
+    def start(service: object, **address: object) -> SimpleNamespace:
+        url = f"http://{address['host']}:{address['port']}/"
+        pages.append(SimpleNamespace(service=service, **address, local_url=url, block_thread=lambda: None))
         return pages[-1]
 
     monkeypatch.setattr(cifar_space.ui.server, "start", start)
@@ -41,9 +39,7 @@ def test_serves_a_weights_file(
     weights_file: Path, started: list[SimpleNamespace], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--weights", str(weights_file)]) == 0
-    (page,) = started
-    assert (page.host, page.port) == ("127.0.0.1", 7860)
-    assert page.service.weights.architecture == "whitenet"
+    assert started[0].service.weights.architecture == "whitenet"
     assert capsys.readouterr().out == f"cifar-space: whitenet from {weights_file} at http://127.0.0.1:7860/\n"
 
 
@@ -56,6 +52,15 @@ def test_serves_a_run_at_the_address_of_options_or_gradios_variables(
     assert main(run) == main([*run, "--host", "0.0.0.0", "--port", "65535"]) == 0
     assert [(page.host, page.port) for page in started] == [("::", 8000), ("0.0.0.0", 65535)]
     assert started[0].service.misclassified is not None
+
+
+def test_serves_the_built_in_weights_by_default(
+    run_folder: Path, started: list[SimpleNamespace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "DEFAULT_WEIGHTS", run_folder / "model.safetensors")
+    monkeypatch.setattr(files, "ASSETS", run_folder)
+    assert main([]) == 0
+    assert len(started) == 1
 
 
 class Unread(io.StringIO):
@@ -87,15 +92,6 @@ def test_tildes_are_the_home_folder(
     monkeypatch.setenv("HOME", str(run_folder))
     assert main([option, *(["--run=~"] if "gallery" in option else [])]) == 0
     assert started[0].service.weights.architecture == "whitenet"
-
-
-def test_serves_the_built_in_weights_by_default(
-    run_folder: Path, started: list[SimpleNamespace], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(files, "DEFAULT_WEIGHTS", run_folder / "model.safetensors")
-    monkeypatch.setattr(files, "ASSETS", run_folder)
-    assert main([]) == 0
-    assert len(started) == 1
 
 
 @pytest.mark.parametrize(
@@ -137,26 +133,20 @@ def test_errors_of_files_are_one_line(
 
 
 @pytest.mark.parametrize(
-    "args",
+    "words",
     [
-        ["--port", "0"],
-        ["--port", "65536"],
-        ["--port", "x"],
-        ["--weights", "a", "--run", "b"],
-        ["a"],
-        ["--port", "8000", "build", "--out", "a"],
-        ["build"],
-        ["build", "--out", "a", "--torch", "cuda"],
-        ["build", "--out", "a", "--dtype", "int8"],
-        ["build", "--out", "a", "--run", "b", "--weights", "c"],
-        ["deploy"],
-        ["deploy", "--repo-id", "user/name", "--run", "a", "--bundle", "b"],
-        ["deploy", "--repo-id", "user/name", "--torch", "any", "--bundle", "b"],
+        *("--port 0", "--port 65536", "--port x", "--weights a --run b", "a", "--port 8000 build --out a"),
+        *(
+            "build",
+            "build --out a --torch cuda",
+            "build --out a --dtype int8",
+            "build --out a --run b --weights c",
+        ),
+        *("deploy", "deploy --repo-id a/b --run a --bundle b", "deploy --repo-id a/b --torch any --bundle b"),
     ],
-    ids=" ".join,
 )
-def test_wrong_arguments_name_the_help(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(args) == 2
+def test_wrong_arguments_name_the_help(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words.split()) == 2
     assert "--help" in capsys.readouterr().err
 
 
@@ -166,22 +156,15 @@ def test_misspelt_words_get_a_suggestion(word: str, meant: str, capsys: pytest.C
     assert meant in capsys.readouterr().err
 
 
-FILES = ["--run", "--weights", "--gallery"]
-
-
-@pytest.mark.parametrize(
-    ("command", "words"),
-    [
-        ([], ["--host", "--port", *FILES, "build", "deploy"]),
-        (["build"], ["--out", "--torch", "--dtype", *FILES]),
-        (["deploy"], ["--repo-id", "--private", "--dry-run", "--bundle", "--torch", *FILES]),
-    ],
-    ids=str,
-)
-def test_help_is_complete(command: list[str], words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*command, "--help"]) == 0
-    text = capsys.readouterr().out
-    assert [word for word in words if word not in text] == []
+def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
+    for command, words in (
+        ([], "--host --port --images --fetch-images build deploy"),
+        (["build"], "--out --torch --dtype --model-id"),
+        (["deploy"], "--repo-id --private --dry-run --bundle --torch --model-id"),
+    ):
+        assert main([*command, "--help"]) == 0
+        text = capsys.readouterr().out
+        assert [word for word in f"{words} --run --weights --gallery".split() if word not in text] == []
 
 
 def test_help_and_errors_do_not_wait_for_torch() -> None:
@@ -270,36 +253,28 @@ def test_a_folder_that_gradio_cannot_use_is_named(service: Service, monkeypatch:
 
 
 def test_build_says_what_the_bundle_lacks(
-    run_folder: Path, weights_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, gallery = tmp_path / "out", run_folder / "gallery"
-    args = ["build", "--out", str(out), "--weights", str(run_folder / "model.safetensors")]
-    assert main([*args, "--gallery", str(gallery)]) == 0
-    said = capsys.readouterr()
-    assert said.out.startswith(f"{out}  ")
-    assert said.err == ""
-    assert (out / bundle.WEIGHTS_NAME).with_name("gallery").is_dir()
-    assert main([*args, "--torch", "any"]) == 0
-    assert "without a gallery; `uv run cifar-train gallery" in capsys.readouterr().err
-    assert main([*args, "--gallery", str(gallery), "--dtype", "float16"]) == 0
-    assert "without a gallery, which belongs to the weights before --dtype float16" in capsys.readouterr().err
-    (tmp_path / "bare").mkdir()
-    (tmp_path / "bare" / "gallery.npz").write_bytes((gallery / "gallery.npz").read_bytes())
-    assert main([*args, "--gallery", str(tmp_path / "bare")]) == 0
-    assert "without the images of the errors" in capsys.readouterr().err
-
-
-def test_a_gallery_may_lie_elsewhere(run_folder: Path, weights_file: Path) -> None:
-    served = served_files(None, weights_file, run_folder / "gallery")
-    assert (served.weights, served.gallery) == (weights_file, run_folder / "gallery")
-
-
-def test_deploys_a_run_in_one_step(weights_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    args = ["deploy", "--repo-id", "user/name", "--dry-run", "--weights", str(weights_file)]
-    assert main([*args, "--torch", "zerogpu"]) == 0
-    said = capsys.readouterr().out
-    assert "cifar_space/assets/model.safetensors" in said
-    assert "space_hardware='zero-a10g'" in said
+    out, gallery, bare = tmp_path / "out", run_folder / "gallery", tmp_path / "bare"
+    bare.mkdir()
+    shutil.copy(gallery / "gallery.npz", bare)
+    args = ["build", "--out", str(out), "--weights", str(run_folder / "model.safetensors"), "--torch", "any"]
+    for more, told in (
+        (["--gallery", str(gallery)], ""),
+        ([], "without a gallery; `uv run cifar-train gallery"),
+        (
+            ["--gallery", str(gallery), "--dtype", "float16"],
+            "which belongs to the weights before --dtype float16",
+        ),
+        (["--gallery", str(bare)], "without the images of the errors"),
+    ):
+        assert main([*args, *more]) == 0
+        said = capsys.readouterr()
+        assert said.out.startswith(f"{out}  ")
+        assert (told in said.err) if told else said.err == ""
+        assert (out / bundle.WEIGHTS_NAME).with_name("gallery").is_dir() == (
+            "without a gallery" not in said.err
+        )
 
 
 def test_an_interrupted_build_is_no_success(

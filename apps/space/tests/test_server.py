@@ -84,7 +84,6 @@ def test_answers_as_the_service_does(client: Client, run_service: Service) -> No
 
 def test_defaults_are_those_of_the_page(client: Client, run_service: Service) -> None:
     assert classify(client, EXAMPLES[0]) == describe(run_service.answer(EXAMPLES[:1], Options()), opacity=0.5)
-    assert classify(client, EXAMPLES[0], explain=False)[0]["maps"] == {}
 
 
 @pytest.mark.parametrize(("classes", "default", "most"), [(2, 2, 2), (12, 3, 10)])
@@ -125,9 +124,8 @@ def test_a_gallerys_examples_are_for_any_classes(run_service: Service, serve: Se
     own = dataclasses.replace(gallery, class_names=weights.spec.classes)
     with serve(Service(weights, gallery=own)) as page:
         examples = parts_of(page)["examples"]
-        assert examples.visible
-        assert examples.label == "Examples: test images"
-        assert len(examples.value) == len(gallery.examples)
+        assert (examples.visible, examples.label) == (True, "Examples: test images")
+        assert [caption for _, caption in examples.value] == list(own.examples)
 
 
 def test_endpoints_have_their_documented_parameters(client: Client) -> None:
@@ -146,17 +144,11 @@ def test_endpoints_have_their_documented_parameters(client: Client) -> None:
 
 def test_misclassified_answers_as_the_service_does(client: Client, run_service: Service) -> None:
     frequent = run_service.classes[int(run_service.misclassified.errors.labels[0])]
+    drawn = {"order": "chance", "seed": 7, "true": frequent}
     for changes in (
         {},
         {"count": 30, "page": 2, "order": "loss"},
-        {
-            "order": "chance",
-            "seed": 7,
-            "true": frequent,
-            "explain": True,
-            "layer": "layer1",
-            "method": "layercam",
-        },
+        {**drawn, "explain": True, "layer": "layer1", "method": "layercam"},
         {"predicted": run_service.classes[int(run_service.misclassified.errors.predictions[0])], "count": 3},
     ):
         page = run_service.misclassified_page(MisclassifiedOptions(**changes))
@@ -169,31 +161,21 @@ def test_model_returns_the_facts(client: Client, run_service: Service) -> None:
     assert client.predict(api_name="/model") == run_service.facts.to_dict()
 
 
+# Gradio itself rejects what its controls do not allow.
 @pytest.mark.parametrize(
     ("endpoint", "changes", "message"),
     [
-        ("misclassified", {"count": 0}, "minimum value 1"),
         ("misclassified", {"count": 10_000}, "maximum value"),
         ("misclassified", {"count": 2.5}, "count must be a whole number"),
-        ("misclassified", {"page": -1}, "minimum value 1"),
         ("misclassified", {"page": 99}, "page must be a whole number from 1 to"),
-        ("misclassified", {"seed": -1}, "minimum value 0"),
         ("misclassified", {"seed": 2**40}, "seed must be a whole number"),
-        ("misclassified", {"order": "margin"}, "margin"),
         ("misclassified", {"true": "unicorn"}, "unicorn"),
-        ("misclassified", {"predicted": ["cat"]}, "cat"),
         ("misclassified", {"explain": True, "layer": "layer9"}, "layer9"),
-        ("misclassified", {"explain": True, "method": "gradcan"}, "gradcan"),
         ("misclassified", {"opacity": -1}, "minimum value 0"),
-        ("classify", {"top": 0}, "minimum value 1"),
         ("classify", {"top": 11}, "maximum value 10"),
         ("classify", {"top": 2.5}, "top must be a whole number"),
-        ("classify", {"explained": -1}, "minimum value 1"),
-        ("classify", {"opacity": 2}, "maximum value 1"),
-        ("classify", {"layers": ["layer9"]}, "layer9"),
         ("classify", {"layers": []}, "layers is empty"),
         ("classify", {"method": "gradcan"}, "gradcan"),
-        ("classify", {"target": "unicorn"}, "unicorn"),
         ("classify", {"images": []}, "0 images were given; 1 to 4"),
         ("classify", {"images": [handle_file(path) for path in EXAMPLES[:5]]}, "5 images were given; 1 to 4"),
     ],
@@ -216,12 +198,6 @@ def test_a_bad_file_does_not_spoil_the_others(client: Client, tmp_path: Path) ->
     assert len(good["predictions"]) == 3
 
 
-def test_clients_learn_the_upload_limit(client: Client, tmp_path: Path) -> None:
-    (tmp_path / "large.png").write_bytes(bytes(100_001))
-    with pytest.raises(ValueError, match="exceeds the maximum file size of 100000 bytes"):
-        classify(client, str(tmp_path / "large.png"))
-
-
 def test_figures_are_served_and_their_neighbours_are_not(
     server: Any, run_service: Service, run_folder: Path
 ) -> None:
@@ -239,12 +215,6 @@ def test_figures_are_served_and_their_neighbours_are_not(
         refused.value.close()
 
 
-def test_examples_are_of_the_gallery(server: Any, run_service: Service) -> None:
-    components = json.loads(server.send("config"))["components"]
-    (examples,) = [one["props"]["value"] for one in components if one["props"].get("elem_id") == "examples"]
-    assert [one["caption"] for one in examples] == list(run_service.misclassified.gallery.examples)
-
-
 def test_a_model_without_errors_offers_nothing_to_choose_from(run_service: Service, serve: Serve) -> None:
     labels = np.arange(10)
     gallery = make_gallery(
@@ -256,10 +226,9 @@ def test_a_model_without_errors_offers_nothing_to_choose_from(run_service: Servi
     )
     with serve(Service(run_service.weights, gallery=gallery)) as page:
         assert "every image is classified correctly" in parts_of(page)["errors"].value
-        (count,) = (
+        (around,) = (
             part for part in page.blocks.values() if getattr(part, "label", None) == "Number of errors"
         )
-        around = count
         while around.visible and around.parent is not None:
             around = around.parent
         assert not around.visible
