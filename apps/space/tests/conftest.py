@@ -113,7 +113,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         '{"format_version": 1, "command": ["cifar-train", "--seed", "1"]}'
     )
     for name in ("curves", "curves-dark", "misclassified"):
-        _picture(figures / f"{name}.png")
+        Image.new("RGB", (8, 5), "teal").save(figures / f"{name}.png")
     return run
 
 
@@ -178,16 +178,8 @@ class Server:
     def classify(self, *paths: str, url: str | None = None, top: float = 3) -> Any:
         """Returns the answers, or raises `ValueError` with the server's words."""
         meta = {"orig_name": "a.png", "meta": {"_type": "gradio.FileData"}} | ({"url": url} if url else {})
-        data = [
-            [{"path": path, **meta} for path in paths],
-            top,
-            False,
-            ["layer1"],
-            "gradcam",
-            "predicted",
-            1,
-            0.5,
-        ]
+        files = [{"path": path, **meta} for path in paths]
+        data = [files, top, False, ["layer1"], "gradcam", "predicted", 1, 0.5]
         event = self.call(json.dumps({"data": data}).encode())
         told = self.send(f"gradio_api/call/classify/{event}").decode()
         kind, _, answer = told.rpartition("event: ")[2].partition("\ndata: ")
@@ -226,7 +218,3 @@ def _gallery(model: torch.nn.Module, digest: str) -> Gallery:
         weights_sha256=digest,
         human=judge_errors(errors, counts=counts, rechecks={first: recheck}),
     )
-
-
-def _picture(path: Path) -> None:
-    Image.new("RGB", (8, 5), "teal").save(path)

@@ -31,15 +31,13 @@ def uv(*args: str | Path, check: bool = True) -> subprocess.CompletedProcess[str
     # Not this workspace's settings, and no Python from elsewhere.
     command = ["uv", *map(str, args), "--no-config", "--no-python-downloads"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if check:
-        assert done.returncode == 0, done.stderr
+    assert done.returncode == 0 or not check, done.stderr
     return done
 
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], NoReturn]) -> Iterator[Path]:
     """A new environment without any package; of the Space's Python where there is one, else of this one's."""
-
     if shutil.which("uv") is None:
         missing("uv is not there; it makes the environment that the bundle is installed in")
     folder = tmp_path_factory.mktemp("environment")

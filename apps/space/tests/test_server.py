@@ -125,7 +125,7 @@ def test_a_gallerys_examples_are_for_any_classes(run_service: Service, serve: Se
     with serve(Service(weights, gallery=own)) as page:
         examples = parts_of(page)["examples"]
         assert (examples.visible, examples.label) == (True, "Examples: test images")
-        assert [caption for _, caption in examples.value] == list(own.examples)
+        assert [one["caption"] for one in examples.value] == list(own.examples)
 
 
 def test_endpoints_have_their_documented_parameters(client: Client) -> None:

@@ -3,15 +3,13 @@
 The fixture `browser` is the workspace's, in the root `conftest.py`: Playwright runs once a process.
 """
 
-import contextlib
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from cifar_space import ServedFiles, load_service
 
 Open = Callable[..., Any]
 
@@ -23,34 +21,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
-@contextlib.contextmanager
-def _serving(*arguments: str) -> Iterator[str]:
-    """Run the command `cifar-space` and yield the page's address."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    command = (
-        f"from cifar_space.cli import main; raise SystemExit(main({[*arguments, '--port', str(port)]!r}))"
-    )
-    with subprocess.Popen([sys.executable, "-c", command], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            told = process.stdout.readline()
-            assert "http://" in told, told
-            yield f"http://127.0.0.1:{port}/"
-        finally:
-            process.terminate()
-
-
 @pytest.fixture(scope="session")
-def serving() -> Callable[..., contextlib.AbstractContextManager[str]]:
-    """The command `cifar-space` with some arguments, as a context that gives the page's address."""
-    return _serving
-
-
-@pytest.fixture(scope="session")
-def url(run_folder: Path) -> Iterator[str]:
-    with _serving("--run", str(run_folder)) as address:
-        yield address
+def url(run_files: ServedFiles, serve: Callable[..., Any]) -> Iterator[str]:
+    with serve(load_service(run_files)) as page:
+        yield page.local_url
 
 
 @pytest.fixture

@@ -50,9 +50,9 @@ def test_an_example_is_classified_and_explained(page: Any) -> None:
     expect(page.locator("#results figcaption").first).to_have_text("input 32x32")
     expect(page.locator("#results .card")).to_contain_text("before calibration")
     # Another example takes the place of the first.
-    before = page.locator("#results h3").inner_text()
+    before = page.locator("#results h2").inner_text()
     page.locator("#examples .grid-container button").nth(1).click()
-    expect(page.locator("#results h3")).not_to_have_text(before)
+    expect(page.locator("#results h2")).not_to_have_text(before)
 
 
 def test_a_bar_chooses_the_class_of_the_maps(page: Any) -> None:
@@ -170,7 +170,7 @@ def test_pictures_are_dropped_onto_the_page(page: Any, pictures: list[Path]) -> 
     place = page.locator("#pictures input[type=file]").first.locator("xpath=..")
     for event in ("dragenter", "dragover", "drop"):
         place.dispatch_event(event, {"dataTransfer": dropped})
-    expect(page.locator("#results .card h3")).to_have_text(["dropped0.png", "dropped1.png"])
+    expect(page.locator("#results .card h2")).to_have_text(["dropped0.png", "dropped1.png"])
     expect(page.locator("#results .bars")).to_have_count(2)
 
 
@@ -192,7 +192,7 @@ def test_names_of_files_are_only_text(page: Any, tmp_path: Path) -> None:
     (tmp_path / name).write_text("no picture")
     upload(page, tmp_path / name)
     # Gradio leaves out some characters of a name; what is left is shown as it is.
-    expect(page.locator("#results h3")).to_contain_text("onerror=document.title=")
+    expect(page.locator("#results h2")).to_contain_text("onerror=document.title=")
     assert page.locator("#results img").count() == 0
     assert page.title() != "taken"
 
