@@ -5,7 +5,7 @@ import json
 import shutil
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha1
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -41,12 +41,15 @@ class Hub:
 
 
 @pytest.fixture
-def hub() -> Iterator[Hub]:
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """The only Hub that is known here."""
     hub = Hub()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
     hub.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: hub.token)
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.url)
     try:
         yield hub
     finally:
@@ -146,12 +149,8 @@ def built(weights_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def command(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """The command `cifar-space deploy`, which knows no other Hub than the stand-in."""
-    monkeypatch.setattr(huggingface_hub, "get_token", lambda: hub.token)
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.url)
-    return lambda *args: main(["deploy", *([] if "--repo-id" in args else ["--repo-id", SPACE]), *args])
+def command(*args: str) -> int:
+    return main(["deploy", *([] if "--repo-id" in args else ["--repo-id", SPACE]), *args])
 
 
 def files_of(bundle: Path) -> dict[str, bytes]:
@@ -161,7 +160,7 @@ def files_of(bundle: Path) -> dict[str, bytes]:
 
 
 def test_the_command_uploads_a_bundle_to_a_new_space(
-    built: Path, hub: Hub, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    built: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command("--bundle", str(built)) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"{hub.url}/spaces/{SPACE}"
@@ -178,7 +177,7 @@ def test_other_files_are_not_uploaded(built: Path, tmp_path: Path, hub: Hub) -> 
         (bundle / name).parent.mkdir(parents=True, exist_ok=True)
         (bundle / name).write_text("HF_TOKEN=hf_secret")
     plan = plan_deployment(bundle, SPACE)
-    deploy(plan, endpoint=hub.url, token=hub.token)
+    deploy(plan)
     assert hub.spaces[SPACE] == {".gitattributes": b"", **files_of(built)}
     assert plan.files == {name: len(content) for name, content in sorted(files_of(built).items())}
 
@@ -190,19 +189,19 @@ def test_a_second_deployment_replaces_the_first_and_keeps_other_files(built: Pat
         "cifar_space/assets/gallery/gallery.npz": b"of other weights",
         "app.py": b"before",
     }
-    deploy(plan_deployment(built, SPACE), endpoint=hub.url, token=hub.token)
+    deploy(plan_deployment(built, SPACE))
     assert hub.spaces[SPACE] == {"LICENSE": b"the owner's", **files_of(built)}
 
 
 def test_private_is_never_public(built: Path, hub: Hub) -> None:
     plan = plan_deployment(built, SPACE, private=True)
-    deploy(plan, endpoint=hub.url, token=hub.token)
+    deploy(plan)
     assert SPACE in hub.private
-    deploy(plan, endpoint=hub.url, token=hub.token)  # it exists and is private
+    deploy(plan)  # it exists and is private
     hub.private.clear()
     hub.spaces[SPACE] = {}
     with pytest.raises(DeployError, match="user/name exists and is public"):
-        deploy(plan, endpoint=hub.url, token=hub.token)
+        deploy(plan)
     assert hub.spaces[SPACE] == {}
 
 
@@ -217,30 +216,32 @@ def test_private_is_never_public(built: Path, hub: Hub) -> None:
 def test_the_hubs_own_error_is_shown(built: Path, hub: Hub, path: str, status: int) -> None:
     hub.refusals[path] = status
     with pytest.raises(DeployError, match=f"deploying user/name to {hub.url} failed") as failed:
-        deploy(plan_deployment(built, SPACE), endpoint=hub.url, token=hub.token)
+        deploy(plan_deployment(built, SPACE))
     assert str(status) in str(failed.value)
     assert hub.token not in str(failed.value)
 
 
 def test_tokens_are_checked_and_not_shown(built: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = plan_deployment(built, SPACE)
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: "hf_wrong")
     with pytest.raises(DeployError, match="401") as failed:
-        deploy(plan, endpoint=hub.url, token="hf_wrong")
+        deploy(plan)
     assert "hf_wrong" not in str(failed.value)
     assert hub.spaces == {}
     asked = len(hub.asked)
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
     with pytest.raises(DeployError, match="there is no Hub token"):
-        deploy(plan, endpoint=hub.url)
+        deploy(plan)
     assert len(hub.asked) == asked
 
 
-def test_no_network_is_an_error(built: Path) -> None:
+def test_no_network_is_an_error(built: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and does not listen
         address = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
         with pytest.raises(DeployError, match=f"deploying user/name to {address} failed"):
-            deploy(plan_deployment(built, SPACE), endpoint=address, token="hf_x")
+            deploy(plan_deployment(built, SPACE))
 
 
 def test_offline_mode_is_an_error(built: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,14 +249,14 @@ def test_offline_mode_is_an_error(built: Path, hub: Hub, monkeypatch: pytest.Mon
     huggingface_hub.close_session()
     try:
         with pytest.raises(DeployError, match=r"HF_HUB_OFFLINE|offline mode"):
-            deploy(plan_deployment(built, SPACE), endpoint=hub.url, token=hub.token)
+            deploy(plan_deployment(built, SPACE))
     finally:
         huggingface_hub.close_session()
     assert hub.asked == []
 
 
 def test_a_dry_run_contacts_nobody_and_prints_everything(
-    built: Path, hub: Hub, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    built: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command("--bundle", str(built), "--dry-run", "--private") == 0
     assert hub.asked == []
@@ -289,7 +290,6 @@ def test_a_dry_run_contacts_nobody_and_prints_everything(
 def test_the_account_settles_the_machine(
     weights_file: Path,
     hub: Hub,
-    command: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
     account: dict[str, Any],
     args: list[str],
@@ -308,7 +308,7 @@ def test_the_account_settles_the_machine(
 
 
 def test_a_rejected_token_is_told_before_anything_is_built(
-    weights_file: Path, hub: Hub, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    weights_file: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hub.refusals["/api/whoami"] = 401
     assert command("--weights", str(weights_file)) == 2
@@ -324,7 +324,7 @@ def test_a_gallery_without_images_mounts_the_data_set(run_folder: Path, tmp_path
     build_bundle(of_run(run_folder), bundle)
     assert "space_volumes" not in plan_deployment(bundle, SPACE).create_repo
     (bundle / "cifar_space/assets/gallery/gallery.png").unlink()
-    deploy(plan_deployment(bundle, SPACE), endpoint=hub.url, token=hub.token)
+    deploy(plan_deployment(bundle, SPACE))
     (volume,) = hub.created[0]["volumes"]
     assert volume == {
         "type": "dataset", "source": "uoft-cs/cifar10", "mountPath": "/cifar10", "readOnly": True

@@ -63,7 +63,7 @@ def test_the_gallery_command_names_the_files(tmp_path: Path, monkeypatch: pytest
     of_a_run = ServedFiles(tmp_path / "model.safetensors")
     assert of_a_run.gallery_command == f"uv run cifar-train report {tmp_path}"
     assert "apps/space/assets/gallery" in built_in().gallery_command
-    monkeypatch.setattr(cifar_space.artifacts.files, "in_source_tree", lambda _: False)
+    monkeypatch.setattr(cifar_space.artifacts.files, "ASSETS", tmp_path)
     assert built_in().gallery_command is None
     assert files.gallery_command is not None
 

@@ -182,7 +182,7 @@ def deploy(
     from cifar_space.publish import deploy as publish
 
     if files is not None and not dry_run:
-        publish.find_token()  # before building, which takes a while
+        publish.connect()  # before building, which takes a while
     with tempfile.TemporaryDirectory() as folder:
         if files is not None:
             bundle = Path(folder, "bundle")
@@ -210,11 +210,7 @@ def _machine_of_account(repo_id: str, *, dry_run: bool) -> str:
 
 
 def served_files(run: Path | None, weights: Path | None, gallery: Path | None) -> ServedFiles:
-    """Returns the files to serve: those of the run, of the weights file, or the built-in ones.
-
-    Raises:
-        FileNotFoundError: If there are none; the message says what to do.
-    """
+    """Returns the files to serve: those of the run, of the weights file, or the built-in ones."""
     if run is not None and weights is not None:
         raise typer.BadParameter("give --run or --weights, not both")
     files = of_run(run) if run is not None else of_weights(weights) if weights is not None else built_in()
@@ -241,10 +237,13 @@ def _write_bundle(
     build_bundle(files, out, torch=torch, dtype=dtype, model_id=model_id)
     sizes = [path.stat().st_size for path in out.rglob("*") if path.is_file()]
     _say(f"{out}  {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB, for {MACHINES[torch].about}")
-    gallery = (out / WEIGHTS_NAME).with_name("gallery")
-    hint = "" if files.gallery_command is None else f"; `{files.gallery_command}` makes "
+    gallery, lacking = (out / WEIGHTS_NAME).with_name("gallery"), None
     if not gallery.is_dir():
-        reason = f", which belongs to the weights before --dtype {dtype}" if files.gallery is not None else ""
-        _say(f"cifar-space: without a gallery{reason}{hint and hint + 'one'}", "stderr")
+        lacking = "a gallery"
+        if files.gallery is not None:
+            lacking += f", which belongs to the weights before --dtype {dtype}"
     elif not (gallery / "gallery.png").is_file():
-        _say(f"cifar-space: without the images of the errors{hint and hint + 'them'}", "stderr")
+        lacking = "the images of the errors"
+    if lacking is not None:
+        hint = f"; `{files.gallery_command}` makes the whole gallery" if files.gallery_command else ""
+        _say(f"cifar-space: without {lacking}{hint}", "stderr")

@@ -63,10 +63,10 @@ def strange_url(run_service: Service, tmp_path_factory: pytest.TempPathFactory, 
         class_names=spec.classes,
         weights_sha256=digest,
         split=HOSTILE,
-        images=None,
         human=None,
     )
     write_gallery(gallery, run / "gallery")
+    (run / "gallery" / "gallery.png").unlink()
     (run / "report" / "figures").mkdir(parents=True)
     (run / "report" / "summary.json").write_text(json.dumps({"command": [HOSTILE, HOSTILE]}))
     Image.new("RGB", (40, 20), "teal").save(run / "report" / "figures" / "misclassified.png")

@@ -63,7 +63,7 @@ class ServedFiles:
         """
         weights, out = self.weights.as_posix(), "gallery"
         if self.weights == DEFAULT_WEIGHTS:
-            if not in_source_tree(ASSETS):
+            if ASSETS.parts[-5:-1] != ("apps", "space", "src", "cifar_space"):
                 return None
             weights, out = "apps/space/assets/model.safetensors", "apps/space/assets/gallery"
         elif self.gallery is not None:
@@ -111,15 +111,6 @@ class Example:
 
     path: Path
     title: str
-
-
-def in_source_tree(path: Path) -> bool:
-    """Returns whether a file of this package lies where the repository has it.
-
-    >>> in_source_tree(Path("/home/me/clone/apps/space/src/cifar_space/assets"))
-    True
-    """
-    return path.parts[-5:-1] == ("apps", "space", "src", "cifar_space")
 
 
 def built_in() -> ServedFiles:

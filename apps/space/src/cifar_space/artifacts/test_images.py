@@ -31,7 +31,7 @@ def with_test_images(
         return gallery
     try:
         images = find_test_images(gallery, path)
-        if images is None and fetch and _of_cifar10(gallery):
+        if images is None and fetch and is_of_cifar10(gallery):
             images = fetch_test_images(gallery)
     except (OSError, ValueError) as error:
         if path is not None:
@@ -58,7 +58,7 @@ def find_test_images(
         FileNotFoundError: If `path` has no such file.
         ValueError: If the file is damaged or its labels are not the gallery's.
     """
-    if not _of_cifar10(gallery):
+    if not is_of_cifar10(gallery):
         return None
     if path is not None:
         file = _in_folder(Path(path))
@@ -86,7 +86,7 @@ def fetch_test_images(gallery: Gallery) -> NDArray[np.uint8]:
     """
     import huggingface_hub
 
-    if not _of_cifar10(gallery):
+    if not is_of_cifar10(gallery):
         raise ValueError("the gallery is not of CIFAR-10's test set, so its images are not those of the Hub")
     try:
         file = huggingface_hub.hf_hub_download(DATASET, TEST_FILE, repo_type="dataset")
@@ -95,7 +95,8 @@ def fetch_test_images(gallery: Gallery) -> NDArray[np.uint8]:
     return _read(Path(file), gallery)
 
 
-def _of_cifar10(gallery: Gallery) -> bool:
+def is_of_cifar10(gallery: Gallery) -> bool:
+    """Returns whether a gallery is of CIFAR-10's test set."""
     return gallery.split == "test" and gallery.class_names == CIFAR10.classes
 
 

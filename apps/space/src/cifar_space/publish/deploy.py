@@ -5,11 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import huggingface_hub
+import huggingface_hub.utils as hub
+from huggingface_hub.errors import HfHubHTTPError
+
 from cifar_space.artifacts.test_images import DATASET, MOUNT
 from cifar_space.publish.bundle import TOP_NAMES, WEIGHTS_NAME
 
 # Of a bundle's own names: neither what Python leaves there nor what a person hides there.
 _IGNORED = ["__pycache__/*", "*/__pycache__/*", ".*", "*/.*"]
+
+# Of the Hub's client: the base of its own errors is that of its HTTP library, which has changed more than once.
+_FAILURES = (cast(type[Exception], HfHubHTTPError.__bases__[0]), OSError, RuntimeError)
 
 
 class DeployError(OSError):
@@ -40,9 +47,6 @@ def plan_deployment(bundle: str | os.PathLike[str], repo_id: str, *, private: bo
         FileNotFoundError: If it is no bundle.
         ValueError: If `repo_id` is not possible.
     """
-    import huggingface_hub
-    import huggingface_hub.utils as hub
-
     if repo_id.count("/") != 1:
         raise ValueError(f"repo_id must be USER/NAME, got {repo_id!r}")
     hub.validate_repo_id(repo_id)  # type: ignore[attr-defined]
@@ -81,61 +85,49 @@ def plan_deployment(bundle: str | os.PathLike[str], repo_id: str, *, private: bo
     return Plan(files, create, upload)
 
 
-def find_token() -> str:
-    """Returns the Hub token in HF_TOKEN or the one stored by `hf auth login`; raises `DeployError` without one."""
-    import huggingface_hub
+def connect() -> huggingface_hub.HfApi:
+    """Returns `huggingface_hub.HfApi` with the token in HF_TOKEN or the one stored by `hf auth login`.
 
+    Raises:
+        DeployError: If there is no token.
+    """
     token = huggingface_hub.get_token()
     if not token:
         raise DeployError(
             "there is no Hub token: run `hf auth login`, or set HF_TOKEN to a token with write access"
         )
-    return token
+    return huggingface_hub.HfApi(token=token)
 
 
-def choose_machine(repo_id: str, *, endpoint: str | None = None, token: str | None = None) -> str:
+def choose_machine(repo_id: str) -> str:
     """Returns the kind of machine that the account may have a Space on: "cpu", or "zerogpu" for a free account.
 
     Raises:
         DeployError: If there is no token, or the Hub cannot be reached or rejects it.
     """
-    import huggingface_hub
-
-    api = huggingface_hub.HfApi(endpoint=endpoint, token=token or find_token())
+    api = connect()
     try:
         account = api.whoami()
-    except (_transport_error(), OSError, RuntimeError) as error:
+    except _FAILURES as error:
         raise DeployError(f"asking {api.endpoint} for the account failed: {error}") from error
     own = account["type"] == "user" and repo_id.split("/")[0].lower() == account["name"].lower()
     return "zerogpu" if own and not account.get("isPro") else "cpu"
 
 
-def _transport_error() -> type[Exception]:
-    # The base of the Hub client's errors: huggingface_hub has changed its HTTP library more than once.
-    from huggingface_hub.errors import HfHubHTTPError
-
-    return cast(type[Exception], HfHubHTTPError.__bases__[0])
-
-
-def deploy(plan: Plan, *, endpoint: str | None = None, token: str | None = None) -> str:
+def deploy(plan: Plan) -> str:
     """Creates the Space if there is none, uploads the bundle, and returns the Space's address.
-
-    `endpoint` is the Hub's address if not the usual one, `token` one with write access if not that of `find_token`.
 
     Raises:
         DeployError: If there is no token, the Hub cannot be reached or rejects the deployment, or a private Space
             is asked for and there is a public one of that name.
     """
-    import huggingface_hub
-
-    api = huggingface_hub.HfApi(endpoint=endpoint, token=token or find_token())
-    space = plan.create_repo["repo_id"]
+    api, space = connect(), plan.create_repo["repo_id"]
     try:
         address = api.create_repo(**plan.create_repo)
         public = plan.create_repo.get("private") and not api.repo_info(space, repo_type="space").private
         if not public:
             api.upload_folder(**plan.upload_folder)
-    except (_transport_error(), OSError, RuntimeError) as error:
+    except _FAILURES as error:
         raise DeployError(f"deploying {space} to {api.endpoint} failed: {error}") from error
     if public:
         raise DeployError(

@@ -6,8 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from cifar_models import CIFAR10
-from cifar_space.artifacts.test_images import fetch_test_images
+from cifar_space.artifacts.test_images import fetch_test_images, is_of_cifar10
 from cifar_space.service.misclassified import Misclassified
 from cifar_space.service.requests import ANY, MisclassifiedOptions, RequestError
 from cifar_space.service.serialize import describe_misclassified
@@ -56,7 +55,7 @@ def misclassified_tab(service: Service, blocks: gr.Blocks) -> None:
             fetch = gr.Button(
                 "Show the images (24 MB from Hugging Face)",
                 elem_id="fetch",
-                visible=bare and known.gallery.split == "test" and service.classes == CIFAR10.classes,
+                visible=bare and is_of_cifar10(known.gallery),
             )
             opacity = opacity_control(visible=False)
             results = gr.HTML(tiles(first), elem_id="errors", elem_classes="paper")
