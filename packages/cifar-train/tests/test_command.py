@@ -191,17 +191,41 @@ def test_lr_find_suggests_a_rate_and_writes_plot_and_snippet(succeed, small):
     assert yaml.safe_load((LATEST / "config.yaml").read_text())["model"]["lr"] == suggested
 
 
-def test_print_config_is_the_whole_configuration(cifar_train, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        cifar_train("--recipe=era", "--trainer.max_epochs=4", "--print_config")
-    assert stopped.value.code == 0
-    config = yaml.safe_load(capsys.readouterr().out)
+@pytest.fixture
+def print_config(cifar_train, capsys):
+    def call(*args):
+        with pytest.raises(SystemExit) as stopped:
+            cifar_train(*args, "--print_config")
+        assert stopped.value.code == 0
+        return yaml.safe_load(capsys.readouterr().out)
+
+    return call
+
+
+def test_print_config_is_the_whole_configuration(print_config):
+    config = print_config("--recipe=era", "--trainer.max_epochs=4")
     assert config["trainer"]["max_epochs"] == 4
     assert config["model"]["schedule"]["peak"] == pytest.approx(5 / 24)
     assert config["data"]["augmentation"] == {
         "padding": 4, "padding_mode": "constant", "flip": "random", "cutout": 8, "brightness": 0, "contrast": 0
     }  # fmt: skip
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        ["--model.optimizer=torch.optim.Adam"],
+        ["--model.optimizer", "torch.optim.Adam"],
+        ["--recipe=fast", "--config=adam.yaml"],
+        ["--recipe=fast", "--config", "adam.yaml"],
+    ],
+)
+def test_optimizer_that_is_named_has_its_own_defaults_not_those_of_the_recipes(print_config, form):
+    Path("adam.yaml").write_text("model: {optimizer: torch.optim.Adam}")
+    optimizer = print_config("fit", *form, "--model.optimizer.eps=1e-6")["model"]["optimizer"]
+    assert optimizer["class_path"] == "torch.optim.Adam"
+    assert (optimizer["init_args"]["weight_decay"], optimizer["init_args"]["eps"]) == (0, 1e-6)
 
 
 def help_of(capsys, cifar_train, *args):

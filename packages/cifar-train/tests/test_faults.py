@@ -271,6 +271,35 @@ def test_resumption_that_does_not_fit_leaves_the_run_as_it_was(refuse, copied_ru
     assert files(copied_run) == before
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "wanted"),
+    [
+        (["SGD", "momentum=0"], "momentum=0.9", 'momentum is "above 0" instead of "0"'),
+        (["RMSprop"], "momentum=0.9", 'momentum is "above 0" instead of "0"'),
+        (["RMSprop"], "centered=true", 'optimizer is "RMSprop centered" instead of "RMSprop"'),
+        (["Adam"], "amsgrad=true", 'optimizer is "Adam amsgrad" instead of "Adam"'),
+    ],
+)
+def test_optimizer_option_that_adds_state_is_refused_on_resume(succeed, refuse, small, before, after, wanted):
+    name, *options = before
+    chosen = [f"--model.optimizer=torch.optim.{name}", *(f"--model.optimizer.{o}" for o in options)]
+    succeed("fit", *small, *chosen, "--trainer.max_epochs=1")
+    stored = files(latest().path)
+    assert wanted in refuse("fit", "--ckpt_path=last", "--trainer.max_epochs=2", f"--model.optimizer.{after}")
+    assert files(latest().path) == stored
+
+
+def test_checkpoint_between_two_optimizer_steps_is_refused_with_the_one_to_resume(succeed, refuse, small):
+    # Four batches an epoch, a step after every second.
+    succeed("fit", *small, "--trainer.max_epochs=1", "--trainer.val_check_interval=3")
+    before = files(latest().path)
+    err = refuse("fit", "--ckpt_path=best", "--trainer.max_epochs=2")
+    assert "best.ckpt was saved after batch 3 of an epoch, between two optimizer steps" in err
+    assert err.endswith(f"; resume {latest().last}\n")
+    assert files(latest().path) == before
+    succeed("fit", "--ckpt_path=last", "--trainer.max_epochs=2")
+
+
 def test_half_a_checkpoint_is_named_with_the_one_to_resume_instead(refuse, copied_run):
     last, best = copied_run / "checkpoints" / "last.ckpt", copied_run / "checkpoints" / "best.ckpt"
     last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])

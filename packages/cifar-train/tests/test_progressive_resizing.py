@@ -39,7 +39,8 @@ def test_values_out_of_range_are_named(fields, named):
         LowResolution(**fields)
 
 
-def test_a_run_changes_over_at_its_share_of_the_steps(tmp_path):
+@pytest.mark.parametrize("precision", ["32-true", "bf16-true"])
+def test_a_run_changes_over_at_its_share_of_the_steps(tmp_path, precision):
     data = CIFAR10DataModule(
         source="synthetic", batch_size=50, val_size=100, train_limit=300, cache_dir=str(tmp_path)
     )
@@ -53,8 +54,8 @@ def test_a_run_changes_over_at_its_share_of_the_steps(tmp_path):
         lambda net, args: sides.append(args[0].shape[2]) if net.training else None
     )
     trainer = L.Trainer(
-        max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, num_sanity_val_steps=0,
+        max_epochs=2, accelerator="cpu", precision=precision, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
     )  # fmt: skip
     trainer.fit(model, datamodule=data)
     assert sides == [16] * 6 + [32] * 6

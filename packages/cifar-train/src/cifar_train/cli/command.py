@@ -52,7 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     started = time.perf_counter()
     args = [_expand_home(arg) for arg in (sys.argv[1:] if argv is None else argv)]
     with _lasting_output():
-        return _dispatch(args, started)
+        try:
+            return _dispatch(args, started)
+        except KeyboardInterrupt:
+            return _fail("interrupted", code=130)
 
 
 def _expand_home(arg: str) -> str:
@@ -118,31 +121,23 @@ def _dispatch(args: list[str], started: float) -> int:
         near = difflib.get_close_matches(command, _COMMANDS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(_COMMANDS)}"
         return _fail(f"there is no command {command!r}; {hint}")
-    try:
-        return _guarded(command, args, started)
-    except KeyboardInterrupt:
-        return _fail("interrupted", code=130)
-
-
-def _guarded(command: str, args: list[str], started: float) -> int:
     from jsonargparse import ArgumentError
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+    known = ValueError, OSError, FloatingPointError, ImportError, ArgumentError, MisconfigurationException
     try:
         _run(command, args, started)
-    except (ValueError, OSError, FloatingPointError, ImportError, ArgumentError) as error:
+    except known as error:
         if os.environ.get("CIFAR_DEBUG"):
             raise
         if isinstance(error, OSError) and error.filename is not None:
             return _fail(f"{error.filename}: {error.strerror}")
-        return _fail(str(error))
-    except MisconfigurationException as error:
-        if os.environ.get("CIFAR_DEBUG"):
-            raise
-        message = " ".join(str(error).split())
-        # Lightning's messages about missing hardware do not name the option.
-        if any(word in message.lower() for word in ("accelerator", "device", "gpu", "cuda")):
-            message += " (trainer.accelerator: auto uses the hardware of this machine)"
+        message = str(error)
+        if isinstance(error, MisconfigurationException):
+            message = " ".join(message.split())
+            # Lightning's messages about missing hardware do not name the option.
+            if any(word in message.lower() for word in ("accelerator", "device", "gpu", "cuda")):
+                message += " (trainer.accelerator: auto uses the hardware of this machine)"
         return _fail(message)
     return 0
 
@@ -154,18 +149,17 @@ def _run(command: str, args: list[str], started: float) -> None:
 
         _quiet()
         evaluate.run_command(command, args, description=about)
-    elif command == "lr-find":
-        from cifar_train.cli import lr_find
+        return
+    from cifar_train.cli import lr_find, train
+    from cifar_train.cli.lightning_cli import TrainCLI
+    from cifar_train.runs.directory import shared
 
-        _quiet()
-        lr_find.find_learning_rate(lr_find.LearningRateCLI(command, args, description=about))
-    else:
-        from cifar_train.cli import train
-        from cifar_train.cli.lightning_cli import TrainCLI
-
-        _quiet()
-        cli = TrainCLI(command, args, description=about)
-        if command == "fit":
+    _quiet()
+    cli = (lr_find.LearningRateCLI if command == "lr-find" else TrainCLI)(command, args, description=about)
+    with shared(cli.run):
+        if isinstance(cli, lr_find.LearningRateCLI):
+            lr_find.find_learning_rate(cli)
+        elif command == "fit":
             train.fit(cli)
         else:
             train.run(cli, started=started, command=["cifar-train", *args])

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cifar_train.cli.lightning_cli import TrainCLI
-from cifar_train.runs.directory import shared
 
 # Losses at the start that are too few to be smoothed.
 _SKIPPED = 10
@@ -76,37 +75,36 @@ def find_learning_rate(cli: LearningRateCLI) -> None:
         L. Smith, "Cyclical Learning Rates for Training Neural Networks" (arXiv:1506.01186), section 3.3.
     """
     tested: LearningRateRange = cli.config_init.range
-    with shared(cli.run):
-        # Epochs for all steps of the range, however short the run is; -1 has no end.
-        epochs = cli.trainer.fit_loop.max_epochs
-        if epochs is not None and 0 < epochs < tested.steps:
-            cli.trainer.fit_loop.max_epochs = tested.steps
-        finder = Tuner(cli.trainer).lr_find(
-            cli.model,
-            datamodule=cli.datamodule,
-            min_lr=tested.min_lr,
-            max_lr=tested.max_lr,
-            num_training=tested.steps,
-            update_attr=False,
-            attr_name="lr",
+    # Epochs for all steps of the range, however short the run is; -1 has no end.
+    epochs = cli.trainer.fit_loop.max_epochs
+    if epochs is not None and 0 < epochs < tested.steps:
+        cli.trainer.fit_loop.max_epochs = tested.steps
+    finder = Tuner(cli.trainer).lr_find(
+        cli.model,
+        datamodule=cli.datamodule,
+        min_lr=tested.min_lr,
+        max_lr=tested.max_lr,
+        num_training=tested.steps,
+        update_attr=False,
+        attr_name="lr",
+    )
+    results = {"lr": [], "loss": []} if finder is None else finder.results
+    shown = slice(_SKIPPED, -1)
+    rates, losses = results["lr"][shown], unbiased(results["loss"])[shown]
+    if len(rates) < 2:
+        raise ValueError(
+            f"the training ended after {len(results['lr'])} of {tested.steps} steps, too few for a suggestion; "
+            "lower range.max_lr if the loss diverges, or raise range.steps"
         )
-        results = {"lr": [], "loss": []} if finder is None else finder.results
-        shown = slice(_SKIPPED, -1)
-        rates, losses = results["lr"][shown], unbiased(results["loss"])[shown]
-        if len(rates) < 2:
-            raise ValueError(
-                f"the training ended after {len(results['lr'])} of {tested.steps} steps, too few for a suggestion; "
-                "lower range.max_lr if the loss diverges, or raise range.steps"
-            )
-        suggestion = steepest_rate(rates, losses)
-        if suggestion is None:
-            raise ValueError(
-                f"no learning rate in {tested.min_lr} to {tested.max_lr} lowered the loss steadily; widen "
-                "--range.min_lr and --range.max_lr or raise --range.steps"
-            )
-        plot, snippet = cli.run.path / "lr_find.png", cli.run.path / "lr_find.yaml"
-        _plot(rates, losses, suggestion, plot)
-        snippet.write_text(yaml.safe_dump({"model": {"lr": suggestion}}), encoding="utf-8")
+    suggestion = steepest_rate(rates, losses)
+    if suggestion is None:
+        raise ValueError(
+            f"no learning rate in {tested.min_lr} to {tested.max_lr} lowered the loss steadily; widen "
+            "--range.min_lr and --range.max_lr or raise --range.steps"
+        )
+    plot, snippet = cli.run.path / "lr_find.png", cli.run.path / "lr_find.yaml"
+    _plot(rates, losses, suggestion, plot)
+    snippet.write_text(yaml.safe_dump({"model": {"lr": suggestion}}), encoding="utf-8")
     print(f"suggested model.lr  {suggestion:.3g}")
     print(f"plot                {plot}")
     print(f"to train with it    cifar-train --recipe {cli.config.recipe} --config {snippet}")

@@ -4,17 +4,18 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 
+from cifar_models import CIFAR10
 from cifar_train.cli.lightning_cli import TrainCLI
 from cifar_train.report.report import write_results
 from cifar_train.runs.checkpoint import CHECKPOINT_KEY, batches_done, read_checkpoint
-from cifar_train.runs.directory import claim, shared
+from cifar_train.runs.directory import claim
 from cifar_train.runs.export import write_weights
 from cifar_train.runs.hardware import describe_environment
 from cifar_train.runs.history import drop_later_rows
@@ -26,33 +27,17 @@ from cifar_train.runs.summary import (
     format_times,
     write_summary,
 )
-from cifar_train.training.module import run_settings
+from cifar_train.training.module import input_spec, run_settings
 
 
 def fit(cli: TrainCLI) -> None:
     """Trains, writes the weights file of the best checkpoint and prints its validation accuracy."""
-    with shared(cli.run):
-        _train(cli, _check(cli))
-        if cli.trainer.is_global_zero and _has_weights(cli):
-            metrics = write_weights(cli.run, cli.datamodule)
-            print(format_rows([*format_metrics(metrics), ("weights", str(cli.run.weights))]))
-            print(f"to test it and write its report: uv run cifar-train report {_shown(cli)}")
-
-
-def _has_weights(cli: TrainCLI) -> bool:
-    found = cli.run.trained.exists()
-    if not found:
-        print(
-            f"no weights file, since {cli.run.checkpoints} has neither best.ckpt nor last.ckpt",
-            file=sys.stderr,
-        )
-    return found
-
-
-def _shown(cli: TrainCLI) -> Path:
-    """Returns the shortest path of the run, `runs/latest` if that is it."""
-    latest = cli.run.path.parent / "latest"
-    return latest if latest.resolve() == cli.run.path.resolve() else cli.run.path
+    check_data(cli)
+    _train(cli, _resumed(cli))
+    if cli.trainer.is_global_zero and _has_weights(cli):
+        metrics = write_weights(cli.run, cli.datamodule)
+        print(format_rows([*format_metrics(metrics), ("weights", str(cli.run.weights))]))
+        print(f"to test it and write its report: uv run cifar-train report {_shown(cli)}")
 
 
 def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
@@ -63,14 +48,10 @@ def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
         started: `time.perf_counter()` when the command began.
         command: The command line, for the summary.
     """
-    with shared(cli.run):
-        _run(cli, started, command)
-
-
-def _run(cli: TrainCLI, started: float, command: list[str]) -> None:
     trainer, place = cli.trainer, cli.run
-    resumed = _check(cli)
+    check_data(cli)
     datamodule = cli.datamodule
+    resumed = _resumed(cli)
     # Before the training, so that a wrong file fails at once.
     people = cli.config_init.human.read(datamodule) if trainer.is_global_zero else None
     _train(cli, resumed)
@@ -122,24 +103,68 @@ def _run(cli: TrainCLI, started: float, command: list[str]) -> None:
         print(f"to write its report and gallery: uv run cifar-train report {_shown(cli)}")
 
 
-def _check(cli: TrainCLI) -> dict[str, Any] | None:
-    """Returns the checkpoint to resume, if any.
+def _has_weights(cli: TrainCLI) -> bool:
+    found = cli.run.trained.exists()
+    if not found:
+        note = f"no weights file, since {cli.run.checkpoints} has neither best.ckpt nor last.ckpt"
+        print(note, file=sys.stderr)
+    return found
+
+
+def _shown(cli: TrainCLI) -> Path:
+    """Returns the shortest path of the run, `runs/latest` if that is it."""
+    latest = cli.run.path.parent / "latest"
+    return latest if latest.resolve() == cli.run.path.resolve() else cli.run.path
+
+
+def _metrics(trainer: L.Trainer) -> dict[str, float]:
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def check_data(cli: TrainCLI) -> None:
+    """Opens the data, fits the configuration to it and checks model and sizes.
 
     Raises:
-        ValueError: If data, model or checkpoint do not fit together.
+        ValueError: If something does not fit; the message has all of it.
     """
-    cli.check_data()
-    if cli.checkpoint is None:
-        return None
-    try:
-        resumed = read_checkpoint(cli.checkpoint)
-    except ValueError as error:
-        others = {cli.run.last, cli.run.best} - {cli.checkpoint}
-        names = " or ".join(sorted(str(path) for path in others if path.is_file()))
-        hint = f"resume {names}" if names else "start a new run, without --ckpt_path"
-        raise ValueError(f"{error}; {hint}") from error
-    check_resumption(resumed, cli)
-    return resumed
+    cli.datamodule.prepare_data()
+    _fit_to_data(cli)
+    checks: tuple[Callable[[], Any], ...] = (
+        lambda: cli.model.check_classes(cli.datamodule.classes),
+        lambda: cli.datamodule.setup("fit"),
+        cli.model.make_optimizer,
+    )
+    complaints = []
+    for check in checks:
+        try:
+            check()
+        except ValueError as error:
+            complaints.append(str(error))
+    if complaints:
+        raise ValueError("; and ".join(complaints))
+    # Checks the class names, which would otherwise fail at the first checkpoint.
+    input_spec(cli.datamodule)
+
+
+def _fit_to_data(cli: TrainCLI) -> None:
+    """Sets the number of classes, and a validation split of at most a fifth, unless the user has."""
+    config, data = cli.config, cli.datamodule
+    classes, images = len(data.classes), len(data.dataset.train)
+    fitted = []
+    if classes != len(CIFAR10.classes) and "num_classes" not in (config.model.arguments or {}):
+        config.model.arguments = {**(config.model.arguments or {}), "num_classes": classes}
+        fitted.append(f"model.arguments.num_classes is {classes}")
+    by_default = config.data.val_size == cli.parser.get_defaults().data.val_size
+    if config.data.val_size > images / 5 and by_default and "--data.val_size" not in cli.given:
+        config.data.val_size = max(1, images // 10)
+        fitted.append(f"data.val_size is {config.data.val_size}, a tenth of the {images:,} training images")
+    if fitted:
+        if cli.trainer.is_global_zero:
+            print(f"to fit the data, {' and '.join(fitted)}", file=sys.stderr)
+        # The weights are those of a run that is started with these values.
+        L.seed_everything(config.seed_everything, workers=True, verbose=False)
+        cli.config_init = cli.parser.instantiate_classes(config)
+        cli.model, cli.datamodule = cli.config_init.model, cli.config_init.data
 
 
 def _train(cli: TrainCLI, resumed: dict[str, Any] | None) -> None:
@@ -177,15 +202,54 @@ def _interruptible(trainer: L.Trainer) -> Iterator[None]:
         raise
 
 
-def check_resumption(checkpoint: dict[str, Any], cli: TrainCLI) -> None:
-    """Checks that a checkpoint fits the command, before anything of the run is written.
+def _resumed(cli: TrainCLI) -> dict[str, Any] | None:
+    """Reads the checkpoint to resume, if any, and checks that it fits, before anything of the run is written.
 
     Raises:
-        ValueError: If a setting that defines the run is another, the checkpoint was saved between two optimizer steps,
-            or it has more epochs or steps than asked for, or just as many and the run is tested already.
+        ValueError: If it is no checkpoint or lies between two optimizer steps, a setting that defines the run is
+            another, or it has more epochs or steps than asked for, or just as many and the run is tested already.
     """
-    described, trainer = checkpoint[CHECKPOINT_KEY], cli.trainer
-    asked = run_settings(cli.model, cli.datamodule, trainer)
+    if cli.checkpoint is None:
+        return None
+    others = {cli.run.last, cli.run.best} - {cli.checkpoint}
+    names = " or ".join(sorted(str(path) for path in others if path.is_file()))
+    instead = f"resume {names}" if names else "start a new run, without --ckpt_path"
+    try:
+        checkpoint = read_checkpoint(cli.checkpoint)
+    except ValueError as error:
+        raise ValueError(f"{error}; {instead}") from error
+    epochs, batches = batches_done(checkpoint)
+    if batches % cli.trainer.accumulate_grad_batches:
+        raise ValueError(
+            f"{cli.checkpoint} was saved after batch {batches} of an epoch, between two optimizer steps of "
+            f"{cli.trainer.accumulate_grad_batches} batches each; {instead}"
+        )
+    _check_settings(checkpoint, cli)
+    steps = checkpoint["global_step"]
+    # The test set would be evaluated again.
+    tested = cli.command == "run" and cli.run.summary.exists()
+    for name, begun, finished, limit in (
+        ("epochs", epochs + (batches > 0), epochs, cli.trainer.max_epochs),
+        ("steps", steps, steps, cli.trainer.max_steps),
+    ):
+        if limit is None or limit < 1:
+            continue
+        if limit < begun:
+            raise ValueError(
+                f"trainer.max_{name} is {limit}, but {cli.checkpoint} has {begun} already; set it to {begun} or "
+                "more, or leave out --ckpt_path to start a new run"
+            )
+        if tested and limit == finished:
+            raise ValueError(
+                f"the run is finished: all of its {limit} {name} are trained and tested; "
+                f"set trainer.max_{name} to more to resume it, or write its report with cifar-train report"
+            )
+    return checkpoint
+
+
+def _check_settings(checkpoint: dict[str, Any], cli: TrainCLI) -> None:
+    described = checkpoint[CHECKPOINT_KEY]
+    asked = run_settings(cli.model, cli.datamodule, cli.trainer)
     # Checkpoints of earlier versions have no settings.
     stored = {
         "model.architecture": described["architecture"],
@@ -203,32 +267,3 @@ def check_resumption(checkpoint: dict[str, Any], cli: TrainCLI) -> None:
             f"{cli.checkpoint} cannot be resumed with other settings: {'; '.join(changed)}; leave out what "
             "differs to resume, or --ckpt_path to start a new run"
         )
-    epochs, batches = batches_done(checkpoint)
-    if batches % trainer.accumulate_grad_batches:
-        raise ValueError(
-            f"{cli.checkpoint} was saved after batch {batches} of an epoch, between two optimizer steps of "
-            f"{trainer.accumulate_grad_batches} batches each; resume from last.ckpt"
-        )
-    steps = checkpoint["global_step"]
-    # The test set would be evaluated again.
-    tested = cli.command == "run" and cli.run.summary.exists()
-    for name, begun, finished, limit in (
-        ("epochs", epochs + (batches > 0), epochs, trainer.max_epochs),
-        ("steps", steps, steps, trainer.max_steps),
-    ):
-        if limit is None or limit < 1:
-            continue
-        if limit < begun:
-            raise ValueError(
-                f"trainer.max_{name} is {limit}, but {cli.checkpoint} has {begun} already; set it to {begun} or "
-                "more, or leave out --ckpt_path to start a new run"
-            )
-        if tested and limit == finished:
-            raise ValueError(
-                f"the run is finished: all of its {limit} {name} are trained and tested; "
-                f"set trainer.max_{name} to more to resume it, or write its report with cifar-train report"
-            )
-
-
-def _metrics(trainer: L.Trainer) -> dict[str, float]:
-    return {name: float(value) for name, value in trainer.callback_metrics.items()}

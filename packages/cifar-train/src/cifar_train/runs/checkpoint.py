@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
@@ -144,29 +143,3 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         write_at_once(target, buffer.getbuffer())
-
-
-def checkpoint_callbacks(directory: Path, *, validates: bool) -> list[RunCheckpoint]:
-    """Returns the callbacks that write `best.ckpt` and `last.ckpt`.
-
-    Args:
-        directory: The run's directory of checkpoints.
-        validates: Whether a validation accuracy decides which is the best; else it is the latest.
-    """
-    return [
-        RunCheckpoint(directory, "best", monitor="val_accuracy" if validates else None),
-        # Lightning's `save_last` writes only in epochs that are also among the best. This one comes second, since
-        # it stores the state of the first.
-        RunCheckpoint(directory, "last"),
-    ]
-
-
-def checkpoint_plugins(plugins: Any) -> list[Any]:
-    """Returns a trainer's plugins with :class:`AtomicCheckpointIO` added, unless they write checkpoints already.
-
-    >>> [type(plugin).__name__ for plugin in checkpoint_plugins(None)]
-    ['AtomicCheckpointIO']
-    """
-    given = [] if plugins is None else list(plugins) if isinstance(plugins, list | tuple) else [plugins]
-    writes = any(isinstance(plugin, CheckpointIO) for plugin in given)
-    return given if writes else [*given, AtomicCheckpointIO()]

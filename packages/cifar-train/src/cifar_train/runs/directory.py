@@ -44,24 +44,19 @@ class RunDirectory:
         """The checkpoint that the weights are made of: the best, or the last if none was validated."""
         return self.best if self.best.exists() else self.last
 
-    @property
-    def used(self) -> bool:
-        """Whether a run has written here already."""
-        return any(path.exists() for path in (self.config, self.metrics, self.checkpoints, self.weights))
-
 
 def create_run(root: Path, recipe: str) -> RunDirectory:
     """Creates an empty directory `<recipe>-<local time>` in `root`, which is created too if missing."""
     root.mkdir(parents=True, exist_ok=True)
-    stem = f"{recipe}-{time.strftime('%Y%m%d-%H%M%S')}"
-    for attempt in range(1, 1000):
-        path = root / (stem if attempt == 1 else f"{stem}-{attempt}")
+    stem = path = root / f"{recipe}-{time.strftime('%Y%m%d-%H%M%S')}"
+    number = 1
+    while True:
         try:
             path.mkdir()
-        except FileExistsError:
-            continue  # another run began in the same second
-        return RunDirectory(path)
-    raise FileExistsError(f"{root} has 999 runs named {stem}; set --runs to another directory")
+            return RunDirectory(path)
+        except FileExistsError:  # another run began in the same second
+            number += 1
+            path = root / f"{stem.name}-{number}"
 
 
 def find_run(path: Path) -> RunDirectory:
@@ -77,6 +72,57 @@ def find_run(path: Path) -> RunDirectory:
         hint = f"{path.parent} has {', '.join(runs[-5:])}" if runs else "train one first with cifar-train"
         raise FileNotFoundError(f"there is no run directory {path}; {hint}")
     return RunDirectory(path.resolve())
+
+
+def find_checkpoint(checkpoint: str, runs: Path) -> tuple[Path, RunDirectory | None]:
+    """Returns the checkpoint `last` or `best` of the latest run, or at a path, and the run that it lies in, if any.
+
+    Raises:
+        FileNotFoundError: If there is no such run or checkpoint.
+    """
+    run: RunDirectory | None = None
+    if checkpoint in ("last", "best"):
+        run = find_run(Path(os.environ.get(RUN_VARIABLE) or runs / "latest"))
+        path = run.last if checkpoint == "last" else run.best
+    else:
+        path = Path(checkpoint).expanduser()
+        folder = path.resolve().parent
+        if folder.name == "checkpoints":
+            run = RunDirectory(folder.parent)
+    if not path.is_file():
+        raise FileNotFoundError(f"--ckpt_path {checkpoint}: there is no file {path}")
+    return path, run
+
+
+def open_run(runs: Path, name: str, *, resumed: RunDirectory | None) -> RunDirectory:
+    """Returns the directory of a run that starts: that of `CIFAR_TRAIN_RUN`, the resumed one or a new one in `runs`.
+
+    Raises:
+        ValueError: If another run has used it, or this is one of several processes and does not know theirs.
+    """
+    ranks = [os.environ[name] for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if name in os.environ]
+    rank = int(ranks[0]) if ranks else 0
+    if inherited := os.environ.get(RUN_VARIABLE):
+        run = RunDirectory(Path(inherited).expanduser())
+    elif resumed:
+        run = resumed
+    elif int(os.environ.get("SLURM_NTASKS", "1")) > 1 and "SLURM_PROCID" in os.environ:
+        # The tasks of one srun share a directory.
+        step = os.environ.get("SLURM_STEP_ID", "0")
+        run = RunDirectory(runs / f"{name}-slurm-{os.environ.get('SLURM_JOB_ID')}.{step}")
+    elif rank > 0:
+        raise ValueError(
+            f"this is one of several processes; set {RUN_VARIABLE} to one run directory for all of them"
+        )
+    else:
+        return create_run(runs, name)
+    used = any(path.exists() for path in (run.config, run.metrics, run.checkpoints, run.weights))
+    if rank == 0 and used and (resumed is None or resumed.path != run.path.resolve()):
+        raise ValueError(
+            f"{run.path} has a run already; set {RUN_VARIABLE} to a new directory, or resume that run with "
+            f"--ckpt_path {run.last}"
+        )
+    return run
 
 
 def point_latest(run: Path) -> None:
@@ -119,7 +165,7 @@ def claim(run: RunDirectory) -> Iterator[None]:
     """Keeps other processes from training in a run directory; the claim ends with the block or the process.
 
     Raises:
-        ValueError: If another process holds it.
+        ValueError: If another process holds it, or the file system has no locks.
     """
     lock = FileLock(run.path / ".lock", blocking=False)
     try:

@@ -44,6 +44,8 @@ def run_settings(model: "LitClassifier", datamodule: CIFAR10DataModule, trainer:
         "model.architecture": model.architecture,
         "model.arguments": model.arguments,
         "model.optimizer": " ".join([type(optimizer).__name__, *flags]),
+        # Any other momentum can be taken up, but its buffers exist only if there was some.
+        "model.optimizer.momentum": "above 0" if optimizer.defaults.get("momentum") else "0",
         "model.micro_batch": model.micro_batch,
         "seed_everything": datamodule.seed,
         "data": datamodule.fingerprint,
@@ -174,8 +176,9 @@ class LitClassifier(L.LightningModule):
             logits = self.net(images)
             loss = self._loss(logits, labels)
         accuracy = (logits.detach().argmax(1) == labels).float().mean()
-        self.log("train_loss", loss.detach(), on_epoch=True, prog_bar=True, batch_size=len(labels))
-        self.log("train_accuracy", accuracy, on_step=False, on_epoch=True, batch_size=len(labels))
+        logged: dict[str, Any] = {"on_epoch": True, "batch_size": len(labels), "sync_dist": True}
+        self.log("train_loss", loss.detach(), on_step=True, prog_bar=True, **logged)
+        self.log("train_accuracy", accuracy, on_step=False, **logged)
         return loss
 
     def _progress(self) -> float:

@@ -1,11 +1,11 @@
-"""The progress of a run: images per second and the time left."""
+"""The progress of a run: images per second, the time left, and the limit of time."""
 
 import sys
 import time
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, Timer, TQDMProgressBar
 
 from cifar_train.formatting import format_duration
 from cifar_train.runs.history import EPOCH_METRICS
@@ -108,6 +108,13 @@ class EpochLines(Callback):
             print("  ".join([_epoch(trainer), *metrics, *pace]), file=sys.stderr, flush=True)
 
 
-def progress_display(throughput: Throughput) -> Callback:
-    """Returns a progress bar on a terminal, else a line an epoch; `throughput` must be a callback too."""
-    return RunProgressBar(throughput) if sys.stderr.isatty() else EpochLines(throughput)
+class TimeLimit(Timer):
+    """Lightning's limit of time, of each start of a run anew, which stops after an optimizer step."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Does nothing: the time of earlier starts does not count."""
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any, **kwargs: Any) -> None:
+        """Checks the time, unless gradients are being accumulated, which no checkpoint stores."""
+        if not trainer.fit_loop._should_accumulate():
+            super().on_train_batch_end(trainer, *args, **kwargs)
