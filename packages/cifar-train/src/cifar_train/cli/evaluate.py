@@ -30,8 +30,6 @@ from cifar_train.runs.hardware import quickest_precision
 from cifar_train.runs.summary import current_summary, format_metrics, format_rows
 from cifar_train.training.module import LitClassifier
 
-_LATEST = Path("runs/latest")
-
 # Settings that the test set does not depend on; a report takes those of the run.
 _OF_TRAINING: set[str | int] = {
     "loader", "batch_size", "val_size", "split_seed", "seed", "num_workers", "augmentation", "train_limit",
@@ -45,27 +43,25 @@ def run_command(command: str, args: Sequence[str], *, description: str) -> None:
         ValueError: If an argument is not understood or does not fit.
         FileNotFoundError: If a file or run does not exist.
     """
-    functions: dict[str, Callable[..., None]] = {
-        "test": evaluate,
-        "report": report,
-        "gallery": gallery,
-        "export": export,
-    }
+    commands: dict[str, Callable[..., None]] = {
+        "test": evaluate, "report": report, "gallery": gallery, "export": export,
+    }  # fmt: skip
+    function = commands[command]
     # `--run RUN` is RUN.
     args = [arg.removeprefix("--run=") for arg in args if arg != "--run"]
     parser = ArgumentParser(
         prog=f"cifar-train {command}", description=description, exit_on_error=False, allow_abbrev=False
     )
-    parser.add_argument("run", type=Path, nargs="?", default=_LATEST, metavar="RUN", help="A run directory.")
+    latest = Path("runs/latest")
+    parser.add_argument("run", type=Path, nargs="?", default=latest, metavar="RUN", help="A run directory.")
     if command == "test":
-        parser.add_argument(
-            "--record", action="store_true", help="Write the metrics into the weights file's header."
-        )
-    parser.add_function_arguments(functions[command], as_group=False, skip={"run", "data", "record"})
+        text = "Write the metrics into the weights file's header, which changes its SHA-256."
+        parser.add_argument("--record", action="store_true", help=text)
+    parser.add_function_arguments(function, as_group=False, skip={"run", "data", "record"})
     if command != "export":
         parser.add_class_arguments(CIFAR10DataModule, "data", skip=_OF_TRAINING)
     if command != "report":
-        functions[command](**vars(parser.instantiate_classes(parse(parser, args))))
+        function(**vars(parser.instantiate_classes(parse(parser, args))))
         return
     # Parsed twice: the run may be named anywhere among the arguments, and its settings are the defaults.
     settings = _settings(find_run(parse(parser, args).run))
@@ -94,16 +90,14 @@ def _weights_file(weights: Path | None, run: Path) -> Path:
     return path
 
 
-def evaluate(
-    data: CIFAR10DataModule, *, weights: Path | None = None, run: Path = _LATEST, record: bool = False
-) -> None:
+def evaluate(data: CIFAR10DataModule, *, run: Path, record: bool, weights: Path | None = None) -> None:
     """Evaluates a weights file on the test set and prints the metrics.
 
     Args:
         data: The data.
-        weights: The weights file; by default that of the run.
         run: A run directory.
-        record: Whether to write the metrics into the file's header, which changes its SHA-256.
+        record: Whether to write the metrics into the file's header.
+        weights: The weights file; by default that of the run.
     """
     path = _weights_file(weights, run)
     loaded = load_weights(path)
@@ -140,10 +134,10 @@ def evaluate(
 
 
 def report(data: CIFAR10DataModule, *, run: Path, human: HumanFiles) -> None:
-    """Writes report, gallery and model card of a run, also of one that was stopped early.
+    """Writes report, gallery and model card of a run on the data it was trained on, also if it was stopped early.
 
     Args:
-        data: The data it was trained on.
+        data: The data.
         run: The run directory.
         human: People's answers about the test images.
     """
@@ -154,11 +148,8 @@ def report(data: CIFAR10DataModule, *, run: Path, human: HumanFiles) -> None:
         )
     check_fingerprint(place, data)
     if not weights_are_current(place):
-        print(
-            f"report: {place.weights.name} of the {place.trained.stem} checkpoint",
-            file=sys.stderr,
-            flush=True,
-        )
+        note = f"report: {place.weights.name} of the {place.trained.stem} checkpoint"
+        print(note, file=sys.stderr, flush=True)
         dtype = read_header(place.weights).dtype if place.weights.exists() else "float32"
         write_weights(place, data, dtype=dtype)
     write_results(place, data, people=human.read(data), summary=current_summary(place, data))
@@ -168,35 +159,35 @@ def report(data: CIFAR10DataModule, *, run: Path, human: HumanFiles) -> None:
 def gallery(
     data: CIFAR10DataModule,
     *,
+    run: Path,
     human: HumanFiles,
     weights: Path | None = None,
-    run: Path = _LATEST,
     out: Path | None = None,
 ) -> None:
     """Writes the gallery of a weights file on the test set.
 
     Args:
         data: The data.
+        run: A run directory.
         human: People's answers about the test images.
         weights: The weights file; by default that of the run.
-        run: A run directory.
         out: The folder to write; by default `gallery` of the run.
     """
     if weights is not None and out is None:
         raise ValueError("--out is missing: name the folder to write the gallery of --weights into")
     loaded = load_weights(_weights_file(weights, run))
-    folder = out or find_run(run).gallery
     people = human.read(data)
     count = len(data.dataset.test.labels)
     with Tqdm(desc="test images", total=count, disable=None, leave=False, dynamic_ncols=True) as bar:
         test, _ = evaluate_test_set(loaded, data, progress=lambda done, _: bar.update(done - bar.n))
     made = make_test_gallery(test, data, loaded, people=people)
+    folder = out or find_run(run).gallery
     write_gallery(made, folder)
     print(f"{folder}  {len(made.errors):,} errors of {len(made.labels):,} test images")
 
 
 def export(
-    run: Path = _LATEST,
+    run: Path,
     out: Path = Path("model.safetensors"),
     checkpoint: Literal["best", "last"] = "best",
     dtype: Literal["float32", "float16"] = "float16",
@@ -212,7 +203,7 @@ def export(
     place = find_run(run)
     source = place.trained if checkpoint == "best" else place.last
     # The metrics of the run's weights file belong to the best checkpoint, unless the run was resumed since.
-    current = checkpoint == "best" and weights_are_current(place) and place.weights.exists()
+    current = checkpoint == "best" and weights_are_current(place)
     metrics = read_header(place.weights).metrics if current else {}
     export_checkpoint(source, out, recipe=run_recipe(place), metrics=metrics, dtype=dtype)
     print(f"{out}  {out.stat().st_size / 1e6:.1f} MB  {dtype}, of the {source.stem} checkpoint")

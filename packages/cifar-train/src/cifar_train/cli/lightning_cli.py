@@ -27,24 +27,18 @@ from cifar_train.runs.history import HistoryLogger
 from cifar_train.training.module import LitClassifier
 from cifar_train.training.progress import EpochLines, RunProgressBar, Throughput, TimeLimit
 
-#: In this order at the top of the help; a text replaces the library's.
-_CHANGED_MOST = {
-    "recipe": None,
-    "data.root": None,
+#: At the top of the help, in this order.
+_CHANGED_MOST = (
+    "recipe", "data.root", "trainer.max_epochs", "model.lr", "data.batch_size", "model.architecture", "model.arguments",
+    "model.tta", "data.val_size", "data.train_limit", "seed_everything", "trainer.accelerator", "trainer.precision",
+    "runs", "ckpt_path",
+)  # fmt: skip
+#: In place of Lightning's.
+_HELP = {
     "trainer.max_epochs": "Epochs to train.",
-    "model.lr": None,
-    "data.batch_size": None,
-    "model.architecture": None,
-    "model.arguments": None,
-    "model.tta": None,
-    "data.val_size": None,
-    "data.train_limit": None,
-    "seed_everything": None,
     "trainer.accelerator": "cpu, gpu, mps, ...; auto takes the fastest of this machine.",
     "trainer.precision": "Number format, such as 32-true or bf16-mixed. If not given: bf16-mixed where the processor "
     "computes with it natively, else 32-true.",
-    "runs": None,
-    "ckpt_path": None,
 }
 
 
@@ -233,13 +227,13 @@ class TrainCLI(LightningCLI):
         first = parser.add_argument_group("fields that are changed most")
         parser._action_groups = [first, *groups]
         actions = {action.dest: action for action in parser._actions}
-        for field, text in _CHANGED_MOST.items():
+        for field in _CHANGED_MOST:
             action = actions[field]
             for group in groups:
                 if action in group._group_actions:
                     group._group_actions.remove(action)
             first._group_actions.append(action)
-            action.help = text or action.help
+            action.help = _HELP.get(field, action.help)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses; Lightning's own warns if `args` are given."""
@@ -262,7 +256,7 @@ class TrainCLI(LightningCLI):
         self.run = open_run(runs, self.run_prefix + self.config.recipe, resumed=resumed)
         self.save_config_kwargs = {"run": self.run}
         self.trainer_defaults["callbacks"] = self.default_callbacks()
-        given = self.config_init["trainer"]
+        given = self.config_init.trainer
         if given.logger is None or given.logger is True:
             tensorboard = TensorBoardLogger(save_dir=str(self.run.path), name="", version="tensorboard")
             kwargs.setdefault("logger", [HistoryLogger(self.run.metrics), tensorboard])
@@ -291,7 +285,7 @@ class TrainCLI(LightningCLI):
 
     def default_callbacks(self) -> list[L.Callback]:
         """Returns the callbacks that the configuration does not replace."""
-        trainer = self.config_init["trainer"]
+        trainer = self.config_init.trainer
         given = _listed(trainer.callbacks)
         self.throughput = Throughput()
         callbacks: list[L.Callback] = [self.throughput]

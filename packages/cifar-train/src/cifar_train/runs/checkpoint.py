@@ -40,6 +40,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
+def restore_model(content: dict[str, Any]) -> tuple[nn.Module, InputSpec]:
+    """Returns the model of a checkpoint, in evaluation mode on the CPU, and its input specification."""
+    described = content[CHECKPOINT_KEY]
+    model = create_model(described["architecture"], **described["arguments"]).eval()
+    model.load_state_dict({name.removeprefix("net."): value for name, value in content["state_dict"].items()})
+    return model, InputSpec.from_dict(described["input_spec"])
+
+
 def batches_done(content: dict[str, Any]) -> tuple[int, int]:
     """Returns how many epochs a checkpoint has finished, and how many batches of the next one."""
     progress = content["loops"]["fit_loop"]["epoch_loop.batch_progress"]
@@ -67,20 +75,6 @@ def resume_after_last_batch(content: dict[str, Any], datamodule: CIFAR10DataModu
     progress["total"] = dict.fromkeys(progress["total"], progress["total"]["processed"])
     loops["epoch_loop.state_dict"]["_batches_that_stepped"] = content["global_step"]
     datamodule.skip_batches = epochs, batches
-
-
-def restore_model(content: dict[str, Any]) -> tuple[nn.Module, InputSpec]:
-    """Returns the model of a checkpoint, in evaluation mode on the CPU, and its input specification."""
-    described, prefix = content[CHECKPOINT_KEY], "net."
-    model = create_model(described["architecture"], **described["arguments"]).eval()
-    model.load_state_dict(
-        {
-            name.removeprefix(prefix): value
-            for name, value in content["state_dict"].items()
-            if name.startswith(prefix)
-        }
-    )
-    return model, InputSpec.from_dict(described["input_spec"])
 
 
 class RunCheckpoint(ModelCheckpoint):
@@ -136,8 +130,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
         """Writes `checkpoint` to a local file; on an OSError the previous file is left as it was."""
-        if storage_options is not None:
-            raise TypeError("storage_options are for remote storage; only local files are written")
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         buffer = io.BytesIO()

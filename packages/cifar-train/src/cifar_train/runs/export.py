@@ -23,8 +23,8 @@ def export_checkpoint(
     checkpoint: Path,
     out: Path,
     *,
-    recipe: dict[str, Any] | None = None,
-    metrics: dict[str, Any] | None = None,
+    recipe: dict[str, Any],
+    metrics: Mapping[str, Any],
     dtype: str = "float32",
 ) -> None:
     """Writes a checkpoint's weights to `out`; the data's fingerprint is added to `metrics`.
@@ -42,8 +42,8 @@ def export_checkpoint(
         architecture=described["architecture"],
         arguments=described["arguments"],
         spec=spec,
-        recipe=recipe or {},
-        metrics={**(metrics or {}), "data_fingerprint": described["data_fingerprint"]},
+        recipe=recipe,
+        metrics={**metrics, "data_fingerprint": described["data_fingerprint"]},
         dtype=dtype,
     )
 
@@ -57,30 +57,29 @@ def write_weights(
 ) -> dict[str, Any]:
     """Writes the weights file of a run's best checkpoint, or of its last if none was validated.
 
+    The checkpoint is evaluated, and the OOD detector fitted, on the validation split.
+
     Args:
         run: The run directory.
-        datamodule: The data, to evaluate and calibrate the checkpoint on the validation split.
+        datamodule: The data that it was trained on.
         tested: Metrics of the checkpoint on the test set, if it was tested.
         dtype: Of the stored weights, float32 or float16.
 
     Returns:
         The metrics in the file's header.
     """
-    metrics = {**_calibrate(run.trained, datamodule), **(tested or {})}
+    metrics: dict[str, Any] = {}
+    if datamodule.val_size:
+        model, spec = restore_model(read_checkpoint(run.trained))
+        logits, labels = validation_logits(model, datamodule, spec)
+        metrics = {
+            "val_accuracy": float((logits.argmax(axis=1) == labels).mean()),
+            "val_loss": float(F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels))),
+            "familiarity": fit_ood_detector(logits, labels).to_dict(),
+        }
+    metrics |= tested or {}
     export_checkpoint(run.trained, run.weights, recipe=run_recipe(run), metrics=metrics, dtype=dtype)
     return metrics
-
-
-def _calibrate(checkpoint: Path, datamodule: CIFAR10DataModule) -> dict[str, Any]:
-    if not datamodule.val_size:
-        return {}
-    model, spec = restore_model(read_checkpoint(checkpoint))
-    logits, labels = validation_logits(model, datamodule, spec)
-    return {
-        "val_accuracy": float((logits.argmax(axis=1) == labels).mean()),
-        "val_loss": float(F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels))),
-        "familiarity": fit_ood_detector(logits, labels).to_dict(),
-    }
 
 
 def validation_logits(
@@ -110,10 +109,8 @@ def weights_are_current(run: RunDirectory) -> bool:
 
     It does not when a finished run is resumed and stopped before its end. Without a checkpoint it does.
     """
-    if not run.weights.exists():
-        return False
-    if not run.trained.exists():
-        return True
+    if not (run.weights.exists() and run.trained.exists()):
+        return run.weights.exists()
     weights = load_weights(run.weights)
     stored = weights.model.state_dict()
     trained = restore_model(read_checkpoint(run.trained))[0].state_dict()
@@ -125,16 +122,11 @@ def weights_are_current(run: RunDirectory) -> bool:
 
 
 def check_weights(weights: Weights, datamodule: CIFAR10DataModule) -> None:
-    """Checks that a model expects the classes and the normalisation of the data.
-
-    Raises:
-        ValueError: If it does not.
-    """
+    """Raises a ValueError unless a model expects the classes and the normalisation of the data."""
     spec = weights.spec
     if tuple(datamodule.classes) != spec.classes:
         raise ValueError(f"the weights have the classes {spec.classes}, the data has {datamodule.classes}")
-    normalisation = (datamodule.mean, datamodule.std)
-    if not np.allclose((spec.mean, spec.std), normalisation, atol=1e-4):
+    if not np.allclose((spec.mean, spec.std), (datamodule.mean, datamodule.std), atol=1e-4):
         raise ValueError(
             f"the weights expect images normalised with mean {spec.mean} and std {spec.std}, "
             f"the data has {datamodule.mean} and {datamodule.std}; give the data they were trained on"
@@ -142,11 +134,7 @@ def check_weights(weights: Weights, datamodule: CIFAR10DataModule) -> None:
 
 
 def check_fingerprint(run: RunDirectory, datamodule: CIFAR10DataModule) -> None:
-    """Checks that a run was trained on the data.
-
-    Raises:
-        ValueError: If it was trained on other data.
-    """
+    """Raises a ValueError unless a run was trained on the data."""
     if run.trained.exists():
         found = read_checkpoint(run.trained)[CHECKPOINT_KEY].get("data_fingerprint")
     else:

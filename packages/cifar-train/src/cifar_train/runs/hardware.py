@@ -17,8 +17,7 @@ _BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 def quickest_precision(accelerator: str = "auto") -> Literal["bf16-mixed", "32-true"]:
     """Returns Lightning's name of the quickest precision that trains as well as float32.
 
-    That is bf16-mixed where the hardware computes with bfloat16 natively: convolutions and products take bfloat16
-    factors; weights, sums, optimizer and normalisation stay in float32.
+    That is bf16-mixed where the hardware computes with bfloat16 natively.
 
     Args:
         accelerator: Of the trainer: "cpu", "gpu", or "auto" for a GPU where there is one.
@@ -36,25 +35,16 @@ def quickest_precision(accelerator: str = "auto") -> Literal["bf16-mixed", "32-t
 
 
 def describe_environment() -> dict[str, str | int | dict[str, str]]:
-    """Returns machine and versions as plain types.
-
-    >>> sorted(describe_environment())
-    ['capability', 'cores', 'platform', 'processor', 'python', 'threads', 'versions']
-    """
+    """Returns machine and versions as plain types."""
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text(encoding="utf-8").splitlines() if listing.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return {
         "platform": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": models[0] if models else platform.processor() or "unknown",
         "capability": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count() or 1,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in _DISTRIBUTIONS},
     }
-
-
-def _processor() -> str:
-    listing = Path("/proc/cpuinfo")
-    for line in listing.read_text(encoding="utf-8").splitlines() if listing.exists() else ():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or "unknown"

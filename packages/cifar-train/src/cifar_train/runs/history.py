@@ -21,12 +21,9 @@ EPOCH_METRICS = ("train_loss_epoch", "train_accuracy", "val_loss", "val_accuracy
 
 
 class HistoryLogger(Logger):
-    """Appends each row to `metrics.csv` as it is logged; a resumed run appends to the rows of before.
+    """Appends each row to the file at `path` as it is logged; a resumed run appends to the rows of before.
 
     Lightning's CSVLogger deletes the file when a run is resumed, and empties it before it writes a new column.
-
-    Args:
-        path: The file.
     """
 
     name = ""
@@ -35,7 +32,7 @@ class HistoryLogger(Logger):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
-        self._columns: list[str] | None = None
+        self._columns: list[str] = []
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
@@ -45,12 +42,11 @@ class HistoryLogger(Logger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Appends a row; a new column is added in one step that no kill or full disk can split."""
         row = {**metrics, "step": step}
-        if self._columns is None:
-            self._columns = read_rows(self.path)[0] if self.path.exists() else []
         if not row.keys() <= set(self._columns):
-            rows = read_rows(self.path)[1] if self.path.exists() else []
-            columns = sorted({*self._columns, *row})
-            _write_rows(self.path, columns, rows)
+            columns, rows = read_rows(self.path) if self.path.exists() else ([], [])
+            if not row.keys() <= set(columns):
+                columns = sorted({*columns, *row})
+                _write_rows(self.path, columns, rows)
             self._columns = columns
         line = io.StringIO(newline="")
         csv.DictWriter(line, self._columns).writerow(row)
@@ -66,13 +62,14 @@ def drop_later_rows(path: Path, *, step: int, epoch: int) -> None:
         step: The first optimizer step that is made again.
         epoch: The first epoch that is not finished; what was logged at its end is of a part of it.
     """
+
+    def is_logged_again(row: Row) -> bool:
+        ends_epoch = any(row.get(name) for name in EPOCH_METRICS)
+        return int(row["step"]) >= step or (ends_epoch and int(row.get("epoch") or -1) >= epoch)
+
     if path.exists():
         columns, rows = read_rows(path)
-        _write_rows(path, columns, [row for row in rows if int(row["step"]) < step and not _ends(row, epoch)])
-
-
-def _ends(row: Row, epoch: int) -> bool:
-    return int(row.get("epoch") or -1) >= epoch and any(row.get(name) for name in EPOCH_METRICS)
+        _write_rows(path, columns, [row for row in rows if not is_logged_again(row)])
 
 
 def _write_rows(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
@@ -85,21 +82,18 @@ def _write_rows(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None
 
 def read_rows(path: Path) -> tuple[list[str], list[Row]]:
     """Reads columns and rows of a `metrics.csv`, without rows that a full disk or a crash cut short."""
+
+    def is_whole(row: Mapping[str | None, str | None]) -> bool:
+        # The reader marks missing and surplus cells by None. Rows of learning rates have no epoch.
+        counts = row.get("step") or "", row.get("epoch") or "0"
+        whole = None not in row and None not in row.values()
+        return whole and all(count.isascii() and count.isdigit() for count in counts)
+
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         # A last line without its end may be cut within a number: 1.2 of 1.2e-05.
         reader = csv.DictReader(line.replace("\0", "") for line in file if line.endswith("\n"))
-        rows: list[Row] = [row for row in reader if _is_whole(row)]
+        rows: list[Row] = [row for row in reader if is_whole(row)]
         return list(reader.fieldnames or []), rows
-
-
-def _is_whole(row: Mapping[str | None, str | None]) -> bool:
-    # The reader marks missing and surplus cells by None. Rows of learning rates have no epoch.
-    whole = None not in row and None not in row.values()
-    return whole and _is_count(row.get("step", "")) and _is_count(row.get("epoch") or "0")
-
-
-def _is_count(text: str | None) -> bool:
-    return text is not None and text.isascii() and text.isdigit()
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,42 +144,27 @@ def read_history(path: Path) -> History:
     if not {"epoch", "step"} <= set(columns):
         raise ValueError(f"{path} has no columns 'epoch' and 'step', so it is no metrics.csv of a run")
 
-    def at_steps(name: str) -> Series:
-        logged = [(int(row["step"]) + 1, float(row[name])) for row in rows if row.get(name)]
-        return _series([(step / epoch_length, value) for step, value in logged])
-
-    def at_epochs(name: str) -> Series:
-        return _series([(int(row["epoch"]) + 1, float(row[name])) for row in rows if row.get(name)])
+    def series(name: str, counter: str, unit: float = 1) -> Series:
+        logged = [((int(row[counter]) + 1) / unit, float(row[name])) for row in rows if row.get(name)]
+        table = np.array(logged, np.float64).reshape(-1, 2)
+        return Series(table[:, 0], table[:, 1])
 
     try:
-        epoch_length = _epoch_length(rows)
-        monitored = {name: at_steps(name) for name in columns if name.startswith("lr-")}
+        # Optimizer steps in an epoch, by the last row that belongs to the end of one.
+        ends = [row for row in rows if row.get("train_loss_epoch") or row.get("val_loss")]
+        last = max((int(row["step"]) + 1 for row in rows), default=1)
+        epoch, step = max(((int(row["epoch"]) + 1, int(row["step"]) + 1) for row in ends), default=(1, last))
+        epoch_length = step / epoch
+        monitored = {name: series(name, "step", epoch_length) for name in columns if name.startswith("lr-")}
         momenta = {name for name in monitored if name.endswith("-momentum")}
         return History(
-            step_loss=at_steps("train_loss_step"),
-            epoch_metrics={name: at_epochs(name) for name in EPOCH_METRICS},
+            step_loss=series("train_loss_step", "step", epoch_length),
+            epoch_metrics={name: series(name, "epoch") for name in EPOCH_METRICS},
             learning_rates=_distinct({name: monitored[name] for name in monitored if name not in momenta}),
             momenta=_distinct({name: monitored[name] for name in monitored if name in momenta}),
         )
     except ValueError as error:
         raise ValueError(f"{path} holds a value that is not a number: {error}") from error
-
-
-def _epoch_length(rows: Iterable[Row]) -> float:
-    """Optimizer steps in an epoch, by the last row that belongs to the end of one."""
-    steps = [int(row["step"]) + 1 for row in rows]
-    ends = [
-        (int(row["epoch"]) + 1, int(row["step"]) + 1)
-        for row in rows
-        if row.get("train_loss_epoch") or row.get("val_loss")
-    ]
-    epoch, step = max(ends, default=(1, max(steps, default=1)))
-    return step / epoch
-
-
-def _series(points: Sequence[tuple[float, float]]) -> Series:
-    table = np.array(points, np.float64).reshape(-1, 2)
-    return Series(table[:, 0], table[:, 1])
 
 
 def _distinct(series: Mapping[str, Series]) -> dict[str, Series]:

@@ -29,7 +29,7 @@ class Summary:
         recipe: The recipe that the configuration started from.
         architecture: Name of the model.
         parameters: Number of parameters.
-        seed: Seed of weights, order and augmentation.
+        seed: Of weights, order and augmentation.
         epochs: Epochs trained.
         metrics: Accuracies in [0, 1] and losses in nats, by name (`test_accuracy`, `val_loss`, ...).
         wall_seconds: From the start of the command to the test result; None if not known.
@@ -111,27 +111,20 @@ def current_summary(run: RunDirectory, datamodule: CIFAR10DataModule) -> Summary
         FileNotFoundError: If it is needed and there is no checkpoint or no configuration.
         ValueError: If a file was not written by cifar-train.
     """
+    last = read_checkpoint(run.last) if run.last.exists() else None
     if run.summary.exists():
         summary = read_summary(run.summary)
         # Summaries of earlier versions have no steps; a run without checkpoints cannot have been resumed.
-        if summary.steps is None or not run.last.exists():
+        if summary.steps is None or last is None or last["global_step"] <= summary.steps:
             return summary
-        if read_checkpoint(run.last)["global_step"] <= summary.steps:
-            return summary
-    return _summarize_checkpoint(run, datamodule)
-
-
-def _summarize_checkpoint(run: RunDirectory, datamodule: CIFAR10DataModule) -> Summary:
-    best = read_checkpoint(run.trained)
-    model, _ = restore_model(best)
-    # The best epoch may be an earlier one.
-    last = read_checkpoint(run.last) if run.last.exists() else best
+    best = read_checkpoint(run.trained)  # of an earlier epoch, perhaps
+    last = last or best
     config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
     metrics = read_header(run.weights).metrics if run.weights.exists() else {}
     return Summary(
         recipe=config["recipe"],
         architecture=config["model"]["architecture"],
-        parameters=sum(p.numel() for p in model.parameters()),
+        parameters=sum(p.numel() for p in restore_model(best)[0].parameters()),
         seed=config["seed_everything"],
         epochs=last["epoch"] + 1,
         metrics={name: value for name, value in metrics.items() if isinstance(value, float)},

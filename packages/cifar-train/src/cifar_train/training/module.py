@@ -35,8 +35,7 @@ def input_spec(datamodule: CIFAR10DataModule) -> InputSpec:
 def run_settings(model: "LitClassifier", datamodule: CIFAR10DataModule, trainer: L.Trainer) -> dict[str, Any]:
     """Returns what defines a run besides its length and rates, by field: a resumed run must have the same.
 
-    With other values the optimizer steps, or the images held out, would not be those of the run. All fields that are
-    not here can be changed when a run is resumed.
+    With other values the optimizer steps, or the images held out, would not be those of the run.
     """
     optimizer = model.make_optimizer()
     flags = sorted(name for name, value in optimizer.defaults.items() if value is True)
@@ -144,14 +143,12 @@ class LitClassifier(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Checks the data against the model and runs data-dependent initialisation, if the model has one."""
-        datamodule = getattr(self.trainer, "datamodule", None)
-        if datamodule is None:
-            return
-        self.check_classes(datamodule.classes)
-        # Lightning restores a checkpoint after this hook, so a resumed run keeps its trained weights.
-        initialize = getattr(self.net, "initialize", None)
-        if stage == "fit" and initialize is not None:
-            initialize(datamodule.train_inputs(min(_INITIALIZATION_IMAGES, datamodule.train_size)))
+        if datamodule := getattr(self.trainer, "datamodule", None):
+            self.check_classes(datamodule.classes)
+            # Lightning restores a checkpoint after this hook, so a resumed run keeps its trained weights.
+            initialize = getattr(self.net, "initialize", None)
+            if stage == "fit" and initialize is not None:
+                initialize(datamodule.train_inputs(min(_INITIALIZATION_IMAGES, datamodule.train_size)))
 
     def check_classes(self, classes: Sequence[str]) -> None:
         """Raises a ValueError unless there is a logit for each class."""
@@ -165,7 +162,8 @@ class LitClassifier(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the loss of one batch, a scalar with gradient."""
         images, labels = batch
-        side = self.low_resolution.side(self._progress())
+        progress = self.trainer.global_step / self._total_steps if self._total_steps else 0.0
+        side = self.low_resolution.side(progress)
         if side is not None:
             # PyTorch resizes no bfloat16 on a CPU.
             images = shrink(images.float(), side).to(images.dtype)
@@ -175,14 +173,10 @@ class LitClassifier(L.LightningModule):
         else:
             logits = self.net(images)
             loss = self._loss(logits, labels)
-        accuracy = (logits.detach().argmax(1) == labels).float().mean()
         logged: dict[str, Any] = {"on_epoch": True, "batch_size": len(labels), "sync_dist": True}
         self.log("train_loss", loss.detach(), on_step=True, prog_bar=True, **logged)
-        self.log("train_accuracy", accuracy, on_step=False, **logged)
+        self.log("train_accuracy", _accuracy(logits, labels), on_step=False, **logged)
         return loss
-
-    def _progress(self) -> float:
-        return self.trainer.global_step / self._total_steps if self._total_steps else 0.0
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
@@ -222,9 +216,8 @@ class LitClassifier(L.LightningModule):
         logits = tta_logits(self._judge_in_float32, images, tta=self.tta, model_of_shifts=self._judge)
         self._log_metrics("test", logits.pop("none"), labels)
         for tta, augmented in logits.items():
-            accuracy = (augmented.argmax(1) == labels).float().mean()
-            name = "tta" if tta == "flip_and_shift" else tta
-            self.log(f"test_accuracy_{name}", accuracy, batch_size=len(labels), sync_dist=True)
+            name = "test_accuracy_tta" if tta == "flip_and_shift" else f"test_accuracy_{tta}"
+            self.log(name, _accuracy(augmented, labels), batch_size=len(labels), sync_dist=True)
 
     def _judge(self, images: Tensor) -> Tensor:
         return (self._inference or self.net)(images).float()
@@ -234,15 +227,13 @@ class LitClassifier(L.LightningModule):
             return self._judge(images)
 
     def _log_metrics(self, stage: str, logits: Tensor, labels: Tensor) -> None:
-        size = len(labels)
-        accuracy = (logits.argmax(1) == labels).float().mean()
-        self.log(f"{stage}_loss", F.cross_entropy(logits, labels), batch_size=size, sync_dist=True)
-        self.log(f"{stage}_accuracy", accuracy, batch_size=size, prog_bar=True, sync_dist=True)
+        logged: dict[str, Any] = {"batch_size": len(labels), "sync_dist": True}
+        self.log(f"{stage}_loss", F.cross_entropy(logits, labels), **logged)
+        self.log(f"{stage}_accuracy", _accuracy(logits, labels), prog_bar=True, **logged)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds everything a weights file needs beside the tensors."""
-        datamodule = getattr(self.trainer, "datamodule", None)
-        if datamodule is not None:
+        if datamodule := getattr(self.trainer, "datamodule", None):
             checkpoint[CHECKPOINT_KEY] = {
                 "architecture": self.architecture,
                 "arguments": self.arguments,
@@ -282,3 +273,7 @@ class LitClassifier(L.LightningModule):
         self._total_steps = int(total)
         scheduler = self.schedule.build(optimizer, lr=self.lr, total_steps=self._total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def _accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    return (logits.argmax(1) == labels).float().mean()

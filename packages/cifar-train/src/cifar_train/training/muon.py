@@ -52,7 +52,6 @@ def orthogonalize(matrix: Tensor, *, steps: int = 5, factors: torch.dtype | None
 
 
 def _quintic_factor(gram: Tensor) -> Tensor:
-    """Returns the left factor of one iteration, given the Gram matrix ``(M, M)``."""
     a, b, c = _QUINTIC
     factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
     factor.diagonal().add_(a)
@@ -101,17 +100,17 @@ class Muon(Optimizer):
         gain_scale: float = 1.0,
         bfloat16: bool | None = None,
     ) -> None:
-        scales = {"bias_scale": bias_scale, "gain_scale": gain_scale, "head_scale": head_scale}
-        for name, value in {"lr": lr, **scales}.items():
-            if not value > 0:
-                raise ValueError(f"{name} is {value}; it must be above 0")
-        for name, value in (("momentum", momentum), ("sgd_momentum", sgd_momentum)):
-            if not 0 <= value < 1:
-                raise ValueError(f"{name} is {value}; it must be in [0, 1)")
-        if not weight_decay >= 0:
-            raise ValueError(f"weight_decay is {weight_decay}; it must be at least 0")
-        if steps < 1:
-            raise ValueError(f"steps is {steps}; it must be at least 1")
+        scales = {"lr": lr, "bias_scale": bias_scale, "gain_scale": gain_scale, "head_scale": head_scale}
+        momenta = {"momentum": momentum, "sgd_momentum": sgd_momentum}
+        wanted = [
+            *((name, value, value > 0, "above 0") for name, value in scales.items()),
+            *((name, value, 0 <= value < 1, "in [0, 1)") for name, value in momenta.items()),
+            ("weight_decay", weight_decay, weight_decay >= 0, "at least 0"),
+            ("steps", steps, steps >= 1, "at least 1"),
+        ]
+        for name, value, allowed, range_ in wanted:
+            if not allowed:
+                raise ValueError(f"{name} is {value}; it must be {range_}")
         kinds: dict[str, list[Any]] = {"kernel": [], "bias": [], "gain": [], "matrix": []}
         for param in params:
             kinds[_kind(*param) if isinstance(param, tuple) else _kind("", param)].append(param)
@@ -153,15 +152,11 @@ class Muon(Optimizer):
         update = gradient.add(velocity, alpha=group["momentum"])
         if group["orthogonal"]:
             param.mul_(param.size(0) ** 0.5 / param.norm().clamp_min(1e-7))
-            update = self._direction(update, group)
+            # Any order of the matrix's columns will do; that of channels-last memory needs no copy.
+            by_pixel = update.permute(0, 2, 3, 1)
+            matrix = orthogonalize(by_pixel.flatten(1), steps=group["steps"], factors=self._factors)
+            update = matrix.view(by_pixel.shape).permute(0, 3, 1, 2)
         param.add_(update, alpha=-group["lr"] * group["scale"])
-
-    def _direction(self, kernel: Tensor, group: dict[str, Any]) -> Tensor:
-        """Returns the kernel ``(O, I, H, W)``, orthogonalised as a matrix ``(O, H*W*I)``."""
-        # Any order of the columns will do; that of channels-last memory needs no copy.
-        by_pixel = kernel.permute(0, 2, 3, 1)
-        matrix = orthogonalize(by_pixel.flatten(1), steps=group["steps"], factors=self._factors)
-        return matrix.view(by_pixel.shape).permute(0, 3, 1, 2)
 
 
 def _kind(name: str, param: Tensor) -> str:

@@ -23,7 +23,7 @@ class Throughput(Callback):
         self.images = 0
         self.seconds = 0.0
         self._clock = 0.0
-        self._first_step: int | None = None
+        self._first_step = 0
 
     @property
     def images_per_second(self) -> float:
@@ -36,8 +36,10 @@ class Throughput(Callback):
         self._first_step = trainer.global_step
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Starts the clock."""
+        """Starts the clock; after a validation within an epoch too."""
         self._clock = time.perf_counter()
+
+    on_validation_end = on_train_epoch_start
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -48,13 +50,9 @@ class Throughput(Callback):
         self.seconds += now - self._clock
         self._clock = now
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Leaves out the time of a validation within an epoch."""
-        self._clock = time.perf_counter()
-
     def describe(self, trainer: L.Trainer) -> dict[str, str]:
         """Returns the mean pace and the time to the end of the run at that pace, by label."""
-        done = trainer.global_step - (self._first_step or 0)
+        done = trainer.global_step - self._first_step
         left = max(0, trainer.estimated_stepping_batches - trainer.global_step)
         return {
             "images/s": f"{self.images_per_second:.0f}",
@@ -87,11 +85,6 @@ class RunProgressBar(TQDMProgressBar):
         return {"left": pace["time left"], **metrics, "images/s": pace["images/s"]}
 
 
-def _epoch(trainer: L.Trainer) -> str:
-    of_all = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
-    return f"epoch {trainer.current_epoch + 1}{of_all}"
-
-
 class EpochLines(Callback):
     """Prints one line an epoch on stderr, for logs and pipes."""
 
@@ -106,6 +99,11 @@ class EpochLines(Callback):
             metrics = [f"{name.removesuffix('_epoch')} {float(logged[name]):.4f}" for name in names]
             pace = [f"{name} {value}" for name, value in self.throughput.describe(trainer).items()]
             print("  ".join([_epoch(trainer), *metrics, *pace]), file=sys.stderr, flush=True)
+
+
+def _epoch(trainer: L.Trainer) -> str:
+    of_all = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
+    return f"epoch {trainer.current_epoch + 1}{of_all}"
 
 
 class TimeLimit(Timer):

@@ -32,15 +32,14 @@ class OneCycle:
     cycle_momentum: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.peak < 1:
-            raise ValueError(
-                f"model.schedule.peak is {self.peak}; it must be in [0, 1), a share of all steps"
-            )
-        for name in ("div", "final_div"):
-            if not getattr(self, name) >= 1:
-                raise ValueError(f"model.schedule.{name} is {getattr(self, name)}; it must be at least 1")
-        if self.anneal not in ("cos", "linear"):
-            raise ValueError(f"model.schedule.anneal is {self.anneal!r}; allowed are 'cos' and 'linear'")
+        for name, allowed, wanted in (
+            ("peak", 0 <= self.peak < 1, "in [0, 1), a share of all steps"),
+            ("div", self.div >= 1, "at least 1"),
+            ("final_div", self.final_div >= 1, "at least 1"),
+            ("anneal", self.anneal in ("cos", "linear"), "'cos' or 'linear'"),
+        ):
+            if not allowed:
+                raise ValueError(f"model.schedule.{name} is {getattr(self, name)!r}; it must be {wanted}")
 
     def build(self, optimizer: Optimizer, *, lr: float, total_steps: int) -> OneCycleLR:
         """Returns PyTorch's scheduler for all groups of ``optimizer``, to be stepped after each optimizer step.
