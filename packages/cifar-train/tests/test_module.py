@@ -20,10 +20,11 @@ def batch(count=8):
 
 @pytest.fixture
 def model(monkeypatch):
+    """A small classifier whose logged values are in `logged`, and the networks of its forward passes in `passes`."""
     model = LitClassifier(architecture="whitenet", arguments={"widths": [8, 8, 8]}, label_smoothing=0.2)
-    logged = {}
-    monkeypatch.setattr(model, "log", lambda name, value, **_: logged.__setitem__(name, float(value)))
-    model.logged = logged
+    model.logged, model.passes = {}, []
+    monkeypatch.setattr(model, "log", lambda name, value, **_: model.logged.__setitem__(name, float(value)))
+    model.net.register_forward_hook(lambda net, *_: model.passes.append(net))
     return model
 
 
@@ -38,38 +39,25 @@ def test_the_training_loss_is_the_smoothed_cross_entropy_in_closed_form(model):
 
 
 @torch.no_grad()
-def test_test_metrics_are_those_of_tta_logits(model):
+def test_test_metrics_are_those_of_tta_logits_by_default_in_two_passes_and_validation_in_one(model):
     model.eval()
-    model.tta = "flip_and_shift"
     images, labels = batch(64)
+    model.validation_step((images, labels), 0)
+    model.test_step((images, labels), 0)
+    assert len(model.passes) == 1 + 2
+    model.tta = "flip_and_shift"
     model.test_step((images, labels), 0)
     logits = tta_logits(model.net, images)
-    accuracies = {
-        "test_accuracy": logits["none"],
-        "test_accuracy_flip": logits["flip"],
-        "test_accuracy_tta": logits["flip_and_shift"],
-    }
-    for name, expected in accuracies.items():
-        assert model.logged[name] == pytest.approx((expected.argmax(1) == labels).float().mean().item())
-    assert model.logged["test_loss"] == pytest.approx(
-        F.cross_entropy(logits["none"], labels).item(), rel=1e-4
-    )
+    for name, tta in {"": "none", "_flip": "flip", "_tta": "flip_and_shift"}.items():
+        accuracy = (logits[tta].argmax(1) == labels).float().mean().item()
+        assert model.logged[f"test_accuracy{name}"] == pytest.approx(accuracy)
+    loss = F.cross_entropy(logits["none"], labels).item()
+    assert model.logged["test_loss"] == pytest.approx(loss, rel=1e-4)
 
 
 @torch.no_grad()
-def test_default_is_two_forward_passes_in_testing_and_one_in_validation(model):
-    model.eval()
-    seen = []
-    model.net.register_forward_hook(lambda *_: seen.append(1))
-    model.validation_step(batch(), 0)
-    assert len(seen) == 1
-    model.test_step(batch(), 0)
-    assert len(seen) == 1 + 2
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("stage", ["validation", "test"])
-def test_evaluation_uses_a_fused_copy_of_the_present_network(model, stage):
+@pytest.mark.parametrize(("stage", "logged"), [("validation", "val_loss"), ("test", "test_loss")])
+def test_evaluation_uses_a_fused_copy_of_the_present_network_and_keeps_none(model, stage, logged):
     images, labels = batch()
     names, mode = list(model.state_dict()), model.net.training
     for value in (0.5, 2.0):
@@ -77,22 +65,17 @@ def test_evaluation_uses_a_fused_copy_of_the_present_network(model, stage):
         getattr(model, f"on_{stage}_epoch_start")()
         assert list(model.state_dict()) == names
         assert not any(isinstance(module, nn.Identity) for module in model.modules())
-        calls = []
-        handle = model.net.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        model.passes.clear()
         getattr(model, f"{stage}_step")((images, labels), 0)
-        handle.remove()
-        assert not calls  # the fused copy ran, not the network
+        assert len(model.passes) > 0
+        assert model.net not in model.passes
         getattr(model, f"on_{stage}_epoch_end")()
         expected = F.cross_entropy(copy.deepcopy(model.net).eval()(images), labels).item()
-        assert model.logged[{"validation": "val_loss", "test": "test_loss"}[stage]] == pytest.approx(
-            expected, rel=1e-4
-        )
+        assert model.logged[logged] == pytest.approx(expected, rel=1e-4)
     assert model.net.training is mode
-    model.eval()
-    calls = []
-    model.net.register_forward_hook(lambda *_: calls.append(1))
-    model.validation_step((images, labels), 0)
-    assert calls  # no fused copy is kept after an evaluation
+    model.passes.clear()
+    model.eval().validation_step((images, labels), 0)
+    assert model.passes == [model.net]
 
 
 def test_hyperparameters_are_plain_types(model):

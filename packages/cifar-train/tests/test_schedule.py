@@ -11,41 +11,43 @@ from cifar_train.training.schedule import OneCycle
 pytestmark = pytest.mark.numeric
 
 
-def rates(cycle, total, lr=0.4):
+def stepped(cycle, total, *, until=None, saved=None):
+    """Rates and momenta from the first step, or from what was saved, until a step; and the state then."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)
-    scheduler = cycle.build(optimizer, lr=lr, total_steps=total)
+    scheduler = cycle.build(optimizer, lr=0.4, total_steps=total)
+    if saved is not None:
+        optimizer.load_state_dict(saved[0])
+        scheduler.load_state_dict(saved[1])
     seen = []
-    for _ in range(total):
-        seen.append(optimizer.param_groups[0]["lr"])
+    for _ in range(scheduler.last_epoch, total if until is None else until):
+        seen.append((optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["momentum"]))
         optimizer.step()
-        if len(seen) < total:
-            scheduler.step()
-    return seen
+        scheduler.step()
+    return seen, (optimizer.state_dict(), scheduler.state_dict())
 
 
-def test_the_missions_cycle_peaks_at_epoch_five_of_24():
-    steps_per_epoch = 98
-    seen = rates(OneCycle(peak=5 / 24, div=10, final_div=100, anneal="linear"), 24 * steps_per_epoch)
-    assert seen.index(max(seen)) == 5 * steps_per_epoch - 1
-    assert max(seen) == pytest.approx(0.4)
-    assert seen[0] == pytest.approx(0.04)
-    assert seen[-1] == pytest.approx(0.004)
+def rates(cycle, total):
+    return [rate for rate, _ in stepped(cycle, total)[0]]
 
 
-def test_linear_slopes_agree_with_the_closed_form():
-    seen = rates(OneCycle(peak=0.5, div=4, final_div=8, anneal="linear"), 21)
-    top = 0.5 * 21 - 1
-    for step, rate in enumerate(seen):
-        up = 0.1 + 0.3 * step / top
-        down = 0.4 + (0.05 - 0.4) * (step - top) / (20 - top)
-        assert rate == pytest.approx(up if step <= top else down)
-
-
-def test_cosine_slopes_agree_with_the_closed_form():
-    seen = rates(OneCycle(peak=0.0, final_div=10), 11)
-    for step, rate in enumerate(seen):
-        share = (step + 1) / 11
-        assert rate == pytest.approx(0.04 + 0.36 * (1 + math.cos(math.pi * share)) / 2)
+@pytest.mark.parametrize(
+    ("cycle", "total"),
+    [
+        (OneCycle(peak=5 / 24, div=10, final_div=100, anneal="linear"), 24 * 98),  # recipe era
+        (OneCycle(peak=0.5, div=4, final_div=8, anneal="linear"), 21),
+        (OneCycle(peak=0.25, div=4, final_div=10), 20),
+        (OneCycle(peak=0.0, final_div=10), 11),
+    ],
+)
+def test_rates_agree_with_the_closed_form(cycle, total):
+    top = cycle.peak * total - 1
+    for step, rate in enumerate(rates(cycle, total)):
+        start, share = (
+            (0.4 / cycle.div, step / top) if step < top else (0.4, (step - top) / (total - 1 - top))
+        )
+        end = 0.4 if step < top else 0.4 / cycle.final_div
+        weight = share if cycle.anneal == "linear" else (1 - math.cos(math.pi * share)) / 2
+        assert rate == pytest.approx(start + (end - start) * weight)
 
 
 @given(
@@ -73,34 +75,19 @@ def test_values_out_of_range_are_named_as_on_the_command_line(name, value):
         OneCycle(**{name: value})
 
 
-def stepped(total, *, until, saved=None):
-    """Learning rates and momenta from the first step, or from what was saved, until a step; and the state then."""
-    cycle = OneCycle(peak=0.3, div=4, final_div=100, anneal="linear", cycle_momentum=True)
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)
-    scheduler = cycle.build(optimizer, lr=0.4, total_steps=total)
-    if saved is not None:
-        optimizer.load_state_dict(saved[0])
-        scheduler.load_state_dict(saved[1])
-    seen = []
-    for _ in range(scheduler.last_epoch, until):
-        seen.append((optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["momentum"]))
-        optimizer.step()
-        scheduler.step()
-    return seen, (optimizer.state_dict(), scheduler.state_dict())
+CYCLE = OneCycle(peak=0.3, div=4, final_div=100, anneal="linear", cycle_momentum=True)
 
 
 @pytest.mark.parametrize("step", [0, 1, 3, 7])
 def test_a_resumed_cycle_is_the_uninterrupted_one_to_the_bit(step):
-    whole, end = stepped(10, until=10)
-    first, saved = stepped(10, until=step)
-    rest, resumed_end = stepped(10, until=10, saved=saved)
+    whole, end = stepped(CYCLE, 10)
+    first, saved = stepped(CYCLE, 10, until=step)
+    rest, resumed_end = stepped(CYCLE, 10, saved=saved)
     assert first + rest == whole
     assert resumed_end[1] == end[1]
 
 
 def test_a_finished_cycle_goes_on_as_the_longer_one():
-    _, saved = stepped(10, until=10)
-    rest, _ = stepped(25, until=25, saved=saved)
-    whole, _ = stepped(25, until=25)
-    assert rest == whole[10:]
+    rest, _ = stepped(CYCLE, 25, saved=stepped(CYCLE, 10)[1])
+    assert rest == stepped(CYCLE, 25)[0][10:]
     assert min(rate for rate, _ in rest) > 0

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from cifar_data import CIFAR10DataModule
 from cifar_explain import write_gallery
 from cifar_models import load_weights, read_header, save_weights
-from cifar_train.cli.lightning_cli import parse
+from cifar_train.cli.arguments import parse
 from cifar_train.report.analysis import HumanFiles, evaluate_test_set
 from cifar_train.report.report import make_test_gallery, write_results
 from cifar_train.runs.directory import RunDirectory, find_run

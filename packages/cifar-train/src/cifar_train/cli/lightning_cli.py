@@ -1,6 +1,5 @@
 """The parser of the commands that train: LightningCLI with the run directory, default callbacks and loggers."""
 
-import difflib
 import os
 import sys
 from collections.abc import Sequence
@@ -9,7 +8,6 @@ from typing import Any
 
 import lightning as L
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, Timer
@@ -18,6 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from cifar_data import CIFAR10DataModule
 from cifar_models.atomic import write_at_once
+from cifar_train.cli.arguments import parse, readable_by, starting_point
 from cifar_train.recipes import list_recipes, recipe_path
 from cifar_train.report.analysis import HumanFiles
 from cifar_train.runs.checkpoint import AtomicCheckpointIO, RunCheckpoint
@@ -40,88 +39,6 @@ _HELP = {
     "trainer.precision": "Number format, such as 32-true or bf16-mixed. If not given: bf16-mixed where the processor "
     "computes with it natively, else 32-true.",
 }
-
-
-def parse(parser: ArgumentParser, args: Sequence[str]) -> Any:
-    """Parses; a misspelled option is answered with the nearest ones.
-
-    Raises:
-        ValueError: If an argument is not understood; the message is one line.
-    """
-    try:
-        return parser.parse_args(args)
-    except ArgumentError as error:
-        known = ["help", "print_config", *parser.get_defaults().keys()]
-        for arg in args:
-            name = arg.removeprefix("--").partition("=")[0].removesuffix("+")
-            groups = (name == k or k.startswith(f"{name}.") or name.startswith(f"{k}.") for k in known)
-            if arg.startswith("--") and not any(groups):
-                near = difflib.get_close_matches(name, known, n=2)
-                hint = f"did you mean {' or '.join(near)}?" if near else "see --help for all fields"
-                raise ValueError(f"there is no field {name}; {hint}") from error
-        raise ValueError(" ".join(str(error).split())) from error
-
-
-def starting_point(args: Sequence[str]) -> Path | None:
-    """Returns the configuration to start from, None if there is a `--config` and no `--recipe`.
-
-    That is the recipe's (by default `fast`), or the run's own if a run is resumed without naming either.
-
-    >>> starting_point(["--recipe", "era"]).name
-    'era.yaml'
-    """
-    recipe = _option(args, "--recipe")
-    if recipe is None and (_option(args, "--config") or _option(args, "-c")):
-        return None
-    if recipe is None and (checkpoint := _option(args, "--ckpt_path")):
-        _, run = find_checkpoint(checkpoint, Path(_option(args, "--runs") or "runs"))
-        if run is not None and run.config.exists():
-            return run.config
-    return recipe_path(recipe or "fast")
-
-
-def _option(args: Sequence[str], name: str) -> str | None:
-    for position, arg in enumerate(args):
-        if arg == name and position + 1 < len(args):
-            return args[position + 1]
-        if arg.startswith(f"{name}="):
-            return arg.split("=", 1)[1]
-    return None
-
-
-def _for_command(args: Sequence[str], command: str) -> list[str]:
-    """Replaces configuration files that the command cannot read by their content as it can.
-
-    An optimizer that is named, in a file or an argument, replaces the one before it. jsonargparse would keep the values
-    of the former class that the new one has too, such as Muon's weight decay for Adam.
-    """
-    current = []
-    rest = iter(args)
-    for arg in rest:
-        option, equals, value = arg.partition("=")
-        optimizer: Any = option == "--model.optimizer"
-        if option in ("--config", "-c"):
-            value = value if equals else next(rest, "")
-            config = (
-                yaml.safe_load(Path(value).read_text(encoding="utf-8")) if Path(value).is_file() else None
-            )
-            if isinstance(config, dict):
-                known = _known(config, command)
-                value = value if known == config else yaml.safe_dump(known, sort_keys=False)
-                optimizer = isinstance(known.get("model"), dict) and known["model"].get("optimizer")
-            arg = f"--config={value}"
-        current += ["--model.optimizer=null", arg] if optimizer else [arg]
-    return current
-
-
-def _known(config: dict[str, Any], command: str) -> dict[str, Any]:
-    """Returns a configuration with present names, and only the fields that the command has."""
-    known = {k: v for k, v in config.items() if command == "run" or k not in ("report", "human")}
-    if isinstance(known.get("model"), dict) and "test_views" in known["model"]:  # of earlier versions
-        model = {**known["model"]}
-        former = model.pop("test_views")
-        known["model"] = {**model, "tta": "none" if former == "plain" else former}
-    return known
 
 
 class SaveRunConfig(SaveConfigCallback):
@@ -179,7 +96,7 @@ class TrainCLI(LightningCLI):
             LitClassifier,
             CIFAR10DataModule,
             save_config_callback=SaveRunConfig,
-            args=_for_command(args, command),
+            args=readable_by(command, args),
             run=False,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,

@@ -126,9 +126,9 @@ def steepest_rate(rates: Sequence[float], losses: Sequence[float] | NDArray[np.f
 
 
 def unbiased(losses: Sequence[float], *, beta: float = 0.98) -> NDArray[np.float64]:
-    """Returns Lightning's smoothed losses with the right correction for a mean that starts at zero.
+    """Returns Lightning's smoothed losses, divided by `1 - beta**k` after k of them.
 
-    Lightning divides by `1 - beta**(k + 1)` after k losses instead of `1 - beta**k`, so that its curve rises first.
+    Lightning divides by `1 - beta**(k + 1)`, so that its curve rises first.
     """
     k = np.arange(1, len(losses) + 1)
     return np.asarray(losses) * (1 - beta ** (k + 1)) / (1 - beta**k)

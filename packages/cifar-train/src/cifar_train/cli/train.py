@@ -13,20 +13,14 @@ import lightning as L
 
 from cifar_models import CIFAR10
 from cifar_train.cli.lightning_cli import TrainCLI
+from cifar_train.formatting import format_duration
 from cifar_train.report.report import write_results
 from cifar_train.runs.checkpoint import CHECKPOINT_KEY, batches_done, read_checkpoint
 from cifar_train.runs.directory import claim
 from cifar_train.runs.export import write_weights
 from cifar_train.runs.hardware import describe_environment
 from cifar_train.runs.history import drop_later_rows
-from cifar_train.runs.summary import (
-    Summary,
-    describe_data,
-    format_metrics,
-    format_rows,
-    format_times,
-    write_summary,
-)
+from cifar_train.runs.summary import Summary, describe_data, format_metrics, format_rows, write_summary
 from cifar_train.training.module import input_spec, run_settings
 
 
@@ -85,7 +79,8 @@ def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
         command=command,
         steps=trainer.global_step,
     )
-    rows = [*format_metrics(tested), *format_times(summary)]
+    wall = [] if summary.wall_seconds is None else [("wall time", format_duration(summary.wall_seconds))]
+    pace = f"{format_duration(cli.throughput.seconds)}, {cli.throughput.images_per_second:.0f} images/s"
     places = {"run": place.path, "summary": place.summary}
     if _has_weights(cli):
         found = write_weights(place, datamodule, tested=tested)
@@ -94,7 +89,8 @@ def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
         summary = replace(summary, metrics={**validation, **tested})
         places["weights"] = place.weights
     write_summary(place.summary, summary)
-    rows += [*format_metrics(validation), *((label, str(path)) for label, path in places.items())]
+    files = [(label, str(path)) for label, path in places.items()]
+    rows = [*format_metrics(tested), *wall, ("training", pace), *format_metrics(validation), *files]
     print(format_rows(rows), flush=True)
     if checkpoint and cli.config.report:
         write_results(place, datamodule, people=people, summary=summary)
@@ -112,7 +108,6 @@ def _has_weights(cli: TrainCLI) -> bool:
 
 
 def _shown(cli: TrainCLI) -> Path:
-    """Returns the shortest path of the run, `runs/latest` if that is it."""
     latest = cli.run.path.parent / "latest"
     return latest if latest.resolve() == cli.run.path.resolve() else cli.run.path
 
@@ -168,11 +163,7 @@ def _fit_to_data(cli: TrainCLI) -> None:
 
 
 def _train(cli: TrainCLI, resumed: dict[str, Any] | None) -> None:
-    """Trains; if that is cut short, prints the command that resumes it.
-
-    Raises:
-        ValueError: If another process is training this run; nothing is written then.
-    """
+    """Trains; if that is cut short, prints the command that resumes it."""
     model, trainer, place = cli.model, cli.trainer, cli.run
     finished = False
     with contextlib.ExitStack() as stack:
@@ -203,12 +194,7 @@ def _interruptible(trainer: L.Trainer) -> Iterator[None]:
 
 
 def _resumed(cli: TrainCLI) -> dict[str, Any] | None:
-    """Reads the checkpoint to resume, if any, and checks that it fits, before anything of the run is written.
-
-    Raises:
-        ValueError: If it is no checkpoint or lies between two optimizer steps, a setting that defines the run is
-            another, or it has more epochs or steps than asked for, or just as many and the run is tested already.
-    """
+    """Reads the checkpoint to resume, if any, and checks that it fits, before anything of the run is written."""
     if cli.checkpoint is None:
         return None
     others = {cli.run.last, cli.run.best} - {cli.checkpoint}

@@ -13,11 +13,7 @@ RUN_VARIABLE = "CIFAR_TRAIN_RUN"
 
 
 class RunDirectory:
-    """The paths of one run, `runs/<recipe>-<time>/`; nothing here opens a file.
-
-    >>> RunDirectory(Path("runs/fast")).last.as_posix()
-    'runs/fast/checkpoints/last.ckpt'
-    """
+    """The paths of one run, `runs/<recipe>-<time>/`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

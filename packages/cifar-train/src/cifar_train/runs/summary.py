@@ -13,7 +13,7 @@ from cifar_data import CIFAR10DataModule
 from cifar_models import read_header
 from cifar_models.atomic import write_at_once
 from cifar_models.weights.card import TEST_ACCURACIES
-from cifar_train.formatting import format_duration, percent
+from cifar_train.formatting import percent
 from cifar_train.runs.checkpoint import CHECKPOINT_KEY, read_checkpoint, restore_model
 from cifar_train.runs.directory import RunDirectory
 
@@ -156,17 +156,6 @@ def format_metrics(metrics: dict[str, float]) -> list[tuple[str, str]]:
         for name, label in labels.items()
         if name in metrics
     ]
-
-
-def format_times(summary: Summary) -> list[tuple[str, str]]:
-    """Returns rows of a table, label and value: the known times."""
-    rows = []
-    if summary.wall_seconds is not None:
-        rows.append(("wall time", format_duration(summary.wall_seconds)))
-    if summary.train_seconds is not None and summary.images_per_second is not None:
-        pace = f"{summary.images_per_second:.0f} images/s"
-        rows.append(("training", f"{format_duration(summary.train_seconds)}, {pace}"))
-    return rows
 
 
 def format_rows(rows: Iterable[tuple[str, str]]) -> str:

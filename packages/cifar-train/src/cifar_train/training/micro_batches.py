@@ -80,7 +80,7 @@ class MicroBatches:
         return loss, torch.cat(logits)
 
     def _copies(self, count: int) -> list[nn.Module]:
-        """Returns a network for each micro-batch, with shared parameters and, but for the first, own buffers."""
+        # Parameters are shared; buffers are own, but for the first network's.
         net = self._nets[0]
         while len(self._nets) < count:
             self._nets.append(copy.deepcopy(net, {id(p): p for p in net.parameters()}))
