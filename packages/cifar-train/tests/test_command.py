@@ -21,7 +21,7 @@ def weights():
     return load_weights(LATEST / "model.safetensors").model.state_dict()
 
 
-def tested(output):
+def rows_of_the_test(output):
     return dict(re.findall(r"^ *(test \w+|with TTA .+?) {2,}(\S+)", output, flags=re.MULTILINE))
 
 
@@ -38,8 +38,8 @@ def test_run_writes_everything_into_its_directory_and_its_metrics_are_those_of_t
     for epoch in ("epoch 1/2  ", "epoch 2/2  "):
         assert "images/s" in err.split(epoch)[1].splitlines()[0]
     assert out.endswith("uv run cifar-train report runs/latest\n")
-    assert len(tested(out)) == 4
-    assert tested(succeed("test", "--data.source=synthetic")[0]) == tested(out)
+    assert len(rows_of_the_test(out)) == 4
+    assert rows_of_the_test(succeed("test", "--data.source=synthetic")[0]) == rows_of_the_test(out)
 
     loaded, test = load_weights(LATEST / "model.safetensors"), make_synthetic().test
     images = loaded.spec.normalize(test.images)

@@ -20,11 +20,11 @@ def batch(count=8):
 
 @pytest.fixture
 def model(monkeypatch):
-    """A small classifier whose logged values are in `logged`, and the networks of its forward passes in `passes`."""
+    """A small classifier whose logged values are in `logged`, and the forward passes of its network in `passes`."""
     model = LitClassifier(architecture="whitenet", arguments={"widths": [8, 8, 8]}, label_smoothing=0.2)
     model.logged, model.passes = {}, []
     monkeypatch.setattr(model, "log", lambda name, value, **_: model.logged.__setitem__(name, float(value)))
-    model.net.register_forward_hook(lambda net, *_: model.passes.append(net))
+    model.net.register_forward_hook(lambda *_: model.passes.append(1))
     return model
 
 
@@ -67,15 +67,14 @@ def test_evaluation_uses_a_fused_copy_of_the_present_network_and_keeps_none(mode
         assert not any(isinstance(module, nn.Identity) for module in model.modules())
         model.passes.clear()
         getattr(model, f"{stage}_step")((images, labels), 0)
-        assert len(model.passes) > 0
-        assert model.net not in model.passes
+        assert not model.passes
         getattr(model, f"on_{stage}_epoch_end")()
         expected = F.cross_entropy(copy.deepcopy(model.net).eval()(images), labels).item()
         assert model.logged[logged] == pytest.approx(expected, rel=1e-4)
     assert model.net.training is mode
     model.passes.clear()
     model.eval().validation_step((images, labels), 0)
-    assert model.passes == [model.net]
+    assert len(model.passes) == 1
 
 
 def test_hyperparameters_are_plain_types(model):
