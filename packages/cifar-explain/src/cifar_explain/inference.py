@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-#: Called with the number of steps done and the number of all steps; an exception that it raises ends the work.
+#: Called with the steps done and all steps; an exception that it raises ends the work.
 Progress: TypeAlias = Callable[[int, int], None]
 
 #: Images per forward pass: enough to keep a few cores busy, few enough for activations to stay in their cache.
@@ -23,8 +23,7 @@ BATCH_SIZE = 100
 # number on one layer would replace each other.
 _HOOK_NUMBERS = threading.Lock()
 
-# Containers that may hold modules.
-_MAPPINGS, _SEQUENCES, _FIXED = (dict, OrderedDict, defaultdict), (list, deque), (tuple, set, frozenset)
+_CONTAINERS = (dict, OrderedDict, defaultdict, list, deque, tuple, set, frozenset)
 
 
 @contextmanager
@@ -40,10 +39,10 @@ def hooked(hooks: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]:
 def private_view(model: nn.Module) -> tuple[nn.Module, dict[int, Any]]:
     """Returns a copy of a model's modules that shares its weights, and the copies by `id` of their original.
 
-    The copy is in evaluation mode and none of its parameters requires a gradient. Hooks and modes of the copy
-    leave the model alone, so that many threads can look into one model at once. Hooks that the model already
-    has run in the copy too, and so do modules that it holds without having them registered. A compiled model is
-    viewed through the module it wraps.
+    The copy is in evaluation mode and none of its parameters requires a gradient. Its hooks and modes leave the
+    model alone, so that many threads can look into one model at once. The model's own hooks run in the copy too,
+    and modules that only a function or an object holds are copied as well. A compiled model is viewed through the
+    module it wraps.
 
     >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Dropout()).train()
     >>> view, copies = private_view(model)
@@ -82,7 +81,7 @@ def as_inputs_of(view: nn.Module, images: torch.Tensor) -> torch.Tensor:
 
 
 class _EvaluationMode(TorchFunctionMode):
-    """Ends a pass that reaches modules in training mode, which are out of the view's reach."""
+    """Ends a pass that reaches a module in training mode, held by what `_Copier` cannot copy."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         options = kwargs or {}
@@ -103,44 +102,43 @@ class _Copier:
         self.copies: dict[int, Any] = {}
         self.modules: list[tuple[nn.Module, Any]] = []
 
-    def copy(self, value: Any, near: bool = True) -> Any:
-        """Returns the value with every module in it replaced by its copy, or the value itself if it holds none."""
+    def copy(self, value: Any) -> Any:
+        """Returns the copy of a module, or of what holds one; any other value as it is."""
         if id(value) in self.copies:
             return self.copies[id(value)]
         if isinstance(value, nn.Module):
             wrapped = value._modules.get("_orig_mod")
-            copied = object.__new__(type(value)) if wrapped is None else self.copy(wrapped)
-            self.copies[id(value)] = copied
+            other = object.__new__(type(value)) if wrapped is None else self.copy(wrapped)
+            self.copies[id(value)] = other
             if wrapped is None:
-                self.modules.append((value, copied))
-            return copied
-        if not _holds_module(value, near, set()):
+                self.modules.append((value, other))
+            return other
+        if not _holds_module(value, set()):
             return value
-        if isinstance(value, FunctionType):
-            return self._function(value)
         if isinstance(value, MethodType):
             return MethodType(self.copy(value.__func__), self.copy(value.__self__))
         if type(value) is partial:
             return partial(self.copy(value.func), *self.copy(value.args), **self.copy(value.keywords))
-        if type(value) in _FIXED:
-            return type(value)([self.copy(part, near) for part in value])
-        # Noted before its parts are looked into, since a list or an object may hold itself.
+        if type(value) in (tuple, set, frozenset):
+            return type(value)(map(self.copy, value))
+        if isinstance(value, FunctionType):
+            return self._function(value)
+        # Noted before its parts are copied, since it may hold itself.
         other = self.copies[id(value)] = copy.copy(value)
-        if type(value) in _MAPPINGS:
-            other.update({key: self.copy(part, near) for key, part in list(other.items())})
-        elif type(value) in _SEQUENCES:
-            for place, part in enumerate(list(other)):
-                other[place] = self.copy(part, near)
-        elif other is not value:
-            vars(other).update({name: self.copy(part, False) for name, part in vars(value).items()})
+        parts = other if type(value) in _CONTAINERS else _attributes(other)
+        for key, part in list(parts.items() if isinstance(parts, dict) else enumerate(parts)):
+            parts[key] = self.copy(part)
+        if parts is not other:
+            vars(other).update(parts)
         return other
 
     def state(self, module: nn.Module) -> dict[str, Any]:
         """Returns a module's attributes for its copy: containers of its own, shared weights, evaluation mode."""
-        # `dict()` and `copy()` are done at once, so that another thread may set attributes or hooks meanwhile.
-        state = {name: self.copy(value, near=False) for name, value in dict(module.__dict__).items()}
-        for name, value in state.items():
-            if value is module.__dict__.get(name) and type(value) in (*_MAPPINGS, list, set):
+        # Dictionaries are copied at once, so that another thread may set attributes or hooks meanwhile.
+        state = dict(vars(module))
+        for name, value in _attributes(module).items():
+            state[name] = self.copy(value)
+            if state[name] is value and type(value) in (dict, OrderedDict, defaultdict, list, set):
                 state[name] = copy.copy(value)
         # What `module.compile()` leaves behind would call the original.
         state.pop("_compiled_call_impl", None)
@@ -156,56 +154,56 @@ class _Copier:
         return state
 
     def _function(self, function: FunctionType) -> FunctionType:
-        cells, scope = function.__closure__ or (), function.__globals__
-        if any(_holds_module(value, True, set()) for value in _globals(function).values()):
-            scope = dict(scope)
-        closure = tuple(CellType() for _ in cells)
+        scope, closure = dict(function.__globals__), tuple(CellType() for _ in function.__closure__ or ())
         other = FunctionType(function.__code__, scope, function.__name__, None, closure)
         self.copies[id(function)] = other
         other.__defaults__ = self.copy(function.__defaults__)
         other.__kwdefaults__ = self.copy(function.__kwdefaults__)
         vars(other).update(self.copy(vars(function)))
-        if scope is not function.__globals__:
-            scope.update({name: self.copy(value) for name, value in _globals(function).items()})
-        for cell, original in zip(closure, cells, strict=True):
+        scope.update({name: self.copy(value) for name, value in _globals(function).items()})
+        for cell, original in zip(closure, function.__closure__ or (), strict=True):
             with suppress(ValueError):  # of an empty cell
                 cell.cell_contents = self.copy(original.cell_contents)
         return other
 
 
-def _holds_module(value: Any, near: bool, seen: set[int]) -> bool:
+def _holds_module(value: Any, seen: set[int]) -> bool:
     if isinstance(value, nn.Module):
         return True
-    parts, near = _parts(value, near)
-    if not parts or id(value) in seen:
+    if id(value) in seen:
         return False
     seen.add(id(value))
-    return any(_holds_module(part, near, seen) for part in parts)
+    return any(_holds_module(part, seen) for part in _parts(value))
 
 
-def _parts(value: Any, near: bool) -> tuple[list[Any], bool]:
-    """Returns what a value holds that may be or hold a module, and whether that is near to a function."""
+def _parts(value: Any) -> list[Any]:
+    """Returns what a value holds that may be or hold a module."""
     if isinstance(value, FunctionType):
-        cells = []
+        parts = [*_globals(value).values(), value.__defaults__, value.__kwdefaults__, vars(value)]
         for cell in value.__closure__ or ():
             with suppress(ValueError):  # of an empty cell
-                cells.append(cell.cell_contents)
-        named = _globals(value).values()
-        return [*cells, *named, value.__defaults__, value.__kwdefaults__, vars(value)], True
+                parts.append(cell.cell_contents)
+        return parts
     if isinstance(value, MethodType):
-        return [value.__func__, value.__self__], True
+        return [value.__func__, value.__self__]
     if type(value) is partial:
-        return [value.func, value.args, value.keywords], True
-    if type(value) in (*_FIXED, *_SEQUENCES):
-        return list(value), near
-    if type(value) in _MAPPINGS:
-        return list(value.values()), near
+        return [value.func, value.args, value.keywords]
+    if type(value) in _CONTAINERS:
+        return list(value.values() if isinstance(value, dict) else value)
+    return list(_attributes(value).values())
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """Returns an object's attributes, but for such as a trainer, which lead far away and hold no module themselves."""
     if isinstance(value, type | ModuleType | torch.Tensor):
-        return [], False
-    held = list(getattr(value, "__dict__", {}).values())
-    # Other objects, such as a trainer, lead far away.
-    inside = near or callable(value) or any(isinstance(part, nn.Module) for part in held)
-    return held if inside else [], False
+        return {}
+    return {
+        name: part
+        for name, part in dict(getattr(value, "__dict__", {})).items()
+        if type(part) in _CONTAINERS
+        or callable(part)
+        or any(isinstance(held, nn.Module) for held in list(getattr(part, "__dict__", {}).values()))
+    }
 
 
 def _globals(function: FunctionType) -> dict[str, Any]:

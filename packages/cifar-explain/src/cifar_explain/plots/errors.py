@@ -27,10 +27,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Inches.
+# Inches. A column with one map is at most so wide, and all rows are within the height that a figure can have.
 _MARGIN, _TITLE, _HEADER = 0.15, 0.7, 0.5
 _CAPTION_WIDTH, _CAPTION_HEIGHT = 1.45, 0.8
-# Of a column with one map, at most; and of all rows, within the height of 100 that a figure can have.
 _COLUMN, _ROWS = 1.05, 95.0
 
 # Images in a row, where there are no maps.
@@ -50,8 +49,8 @@ def plot_errors(
 ) -> Figure:
     """Returns a figure of misclassified images: both classes, their probabilities, and maps over the image.
 
-    With maps there is one row for each error: the image, then for each layer where it sees evidence for the
-    predicted class, and beside it for the true one. Without maps the images stand in rows of five.
+    With maps there is one row for each error: the image, then for each layer the map for the predicted class, and
+    beside it that for the true one. Without maps the images stand in rows of five.
 
     Args:
         errors: E errors, from 1 to 100, in the order to show.
@@ -70,9 +69,13 @@ def plot_errors(
     6
     """
     colours = find_theme(theme)
-    _check(errors, images, maps, true_maps, layers)
+    if not 1 <= len(errors) <= _MOST_ERRORS:
+        raise ValueError(f"errors must be from 1 to {_MOST_ERRORS}, got {len(errors)}")
+    check_photos(images, len(errors))
     count, height, width, _ = images.shape
     if maps is None:
+        if true_maps is not None or len(layers):
+            raise ValueError("maps must be given with true_maps or layers, got None")
         rows, side = -(-count // _PER_ROW), (FIGURE_WIDTH - 2 * _MARGIN) / _PER_ROW
         below = _CAPTION_HEIGHT + 0.15
         row = min(0.9 * side * height / width + below, _ROWS / rows)
@@ -85,33 +88,41 @@ def plot_errors(
             else:
                 axes.remove()
         return figure
-    heats = [maps] if true_maps is None else [maps, true_maps]
-    columns, start = 1 + len(layers) * len(heats), _MARGIN + _CAPTION_WIDTH
+    kinds = [maps] if true_maps is None else [maps, true_maps]
+    for heats in kinds:
+        if np.ndim(heats) != 4 or np.shape(heats)[:2] != (count, len(layers)):
+            raise ValueError(
+                f"maps must be ({count}, {len(layers)}, h, w), one for each error and layer, got {np.shape(heats)}"
+            )
+    columns, start = 1 + len(layers) * len(kinds), _MARGIN + _CAPTION_WIDTH
     side = min((FIGURE_WIDTH - start - _MARGIN) / columns, _COLUMN)
     # A little less than a column is wide, so that the height bounds all images alike and leaves gaps between.
     row = min(max(0.88 * side * height / width, _CAPTION_HEIGHT), _ROWS / count)
     figure, grid = _image_grid(count, columns, (side, row), 0.1 * row, (start, _TITLE + _HEADER), colours)
-    sides = "predicted class" if true_maps is None else "predicted class (left) and the true one (right)"
-    _write(figure, 0.38, f"Evidence for the {sides}; dark: none", color=colours.muted, size=TEXT_SIZE - 0.5)
+    classes = (
+        "the predicted class" if true_maps is None else "the predicted class (left) and the true one (right)"
+    )
+    subtitle = f"Evidence for {classes}; dark: none"
+    _write(figure, 0.38, subtitle, color=colours.muted, size=TEXT_SIZE - 0.5)
     scale = max(1, round(row * DOTS_PER_INCH / height))
     for number, (first, *others) in enumerate(grid):
         first.imshow(images[number])
         _write_caption(first, errors, number, colours, (0, 0.5), (-72 * _CAPTION_WIDTH, 20))
         for place, axes in enumerate(others):
-            layer, kind = divmod(place, len(heats))
-            axes.imshow(overlay(images[number], heats[kind][number, layer], opacity=opacity, scale=scale))
+            layer, kind = divmod(place, len(kinds))
+            axes.imshow(overlay(images[number], kinds[kind][number, layer], opacity=opacity, scale=scale))
             # The two maps of a layer side by side.
             axes.set_anchor("C" if true_maps is None else "EW"[kind])
-    for place, axes in enumerate(grid[0, 1:]):
-        layer, kind = divmod(place, len(heats))
-        word, colour = (("predicted", colours.second), ("true", colours.accent))[kind]
-        axes.set_title(word[: 9 if side > 0.65 else 4 if side > 0.35 else 0], size=SMALL_SIZE, color=colour)
-        if kind == 0:
-            axes.annotate(
-                shorten(layers[layer], max(3, int(len(heats) * side * 9))), (len(heats) / 2, 1),
-                xytext=(0, 21), xycoords="axes fraction", textcoords="offset points", ha="center",
-                size=TEXT_SIZE, weight="bold", color=colours.ink,
-            )  # fmt: skip
+            if number == 0:
+                word, colour = (("predicted", colours.second), ("true", colours.accent))[kind]
+                axes.set_title(
+                    word[: 9 if side > 0.65 else 4 if side > 0.35 else 0], size=SMALL_SIZE, color=colour
+                )
+                name = shorten(layers[layer], max(3, int(len(kinds) * side * 9))) if kind == 0 else ""
+                axes.annotate(
+                    name, (len(kinds) / 2, 1), xytext=(0, 21), xycoords="axes fraction",
+                    textcoords="offset points", ha="center", size=TEXT_SIZE, weight="bold", color=colours.ink,
+                )  # fmt: skip
     return figure
 
 
@@ -164,22 +175,3 @@ def _write_caption(
             shorten(text, 17), place, xytext=(offset[0], offset[1] - down), xycoords="axes fraction",
             textcoords="offset points", va="center", size=size, weight=weight, color=colour,
         )  # fmt: skip
-
-
-def _check(errors: Any, images: Any, maps: Any, true_maps: Any, layers: Any) -> None:
-    if not isinstance(errors, Errors) or not 1 <= len(errors) <= _MOST_ERRORS:
-        got = len(errors) if isinstance(errors, Errors) else type(errors).__name__
-        raise ValueError(f"errors must be a table of 1 to {_MOST_ERRORS} errors, got {got}")
-    check_photos(images, len(errors))
-    if isinstance(layers, str) or not all(isinstance(layer, str) for layer in layers):
-        raise ValueError(f"layers must be a list of names, got {layers!r:.100}")
-    if maps is None and (true_maps is not None or len(layers)):
-        raise ValueError("maps must be given with true_maps or layers, got None")
-    for argument, heats in (("maps", maps), ("true_maps", true_maps)):
-        if heats is not None and (np.ndim(heats) != 4 or np.shape(heats)[:2] != (len(errors), len(layers))):
-            raise ValueError(
-                f"{argument} must be ({len(errors)}, {len(layers)}, h, w), one map for each error and layer, "
-                f"got {np.shape(heats)}"
-            )
-    if maps is not None and not len(layers):
-        raise ValueError("layers must name each of the maps, got none")

@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from cifar_explain.cam.faithfulness import RANDOM, Faithfulness
 from cifar_explain.evaluation.calibration import ReliabilityCurve
 from cifar_explain.evaluation.metrics import ClassReport, as_confusion
-from cifar_explain.plots.style import NAME_LENGTH, TEXT_SIZE, Theme, add_legend, percent, shorten, titled_axes
+from cifar_explain.plots.style import (
+    NAME_LENGTH,
+    TEXT_SIZE,
+    Theme,
+    add_legend,
+    find_theme,
+    percent,
+    shorten,
+    titled_axes,
+)
 from cifar_explain.validation import as_class_names
 
 if TYPE_CHECKING:
@@ -39,7 +48,7 @@ def plot_confusion(
     title = f"{right:,} of {everything:,} right" + (
         f", {percent(right / everything, 2)}" if everything else ""
     )
-    subtitle = "Each row is a true class; orange is the classes that its images are wrongly predicted as"
+    subtitle = "Number of images by true and predicted class. Teal: right. Orange: misclassified"
     height = min(2.0 + 0.45 * classes, 9.5)
     figure, axes, colours = titled_axes(height, title, subtitle, theme=theme, grid="none")
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -51,43 +60,33 @@ def plot_confusion(
     for lines in (axes.hlines, axes.vlines):
         lines(np.arange(classes - 1) + 0.5, -0.5, classes - 0.5, color=colours.surface, linewidth=2)
     size = TEXT_SIZE if classes <= 12 else TEXT_SIZE - 2
-    if classes <= 20:
+    for row, column in np.argwhere(counts) if classes <= 20 else ():
+        # At a relative luminance of 0.18 black and white have the same contrast, 4.6:1, and more elsewhere.
+        bright = cells[row, column, :3] ** 2.2 @ [0.2126, 0.7152, 0.0722] > 0.18
+        count = counts[row, column]
         # Out of the layout, which would measure each of them.
-        for row, column in np.argwhere(counts):
-            # At a relative luminance of 0.18 black and white have the same contrast, 4.6:1, and more elsewhere.
-            bright = cells[row, column, :3] ** 2.2 @ [0.2126, 0.7152, 0.0722] > 0.18
-            count = counts[row, column]
-            text = f"{count}" if count < 10_000 else f"{count / 1000:.0f}k"
-            axes.text(
-                column, row, text, ha="center", va="center", size=size,
-                color="black" if bright else "white", weight="bold" if row == column else "normal",
-            ).set_in_layout(False)  # fmt: skip
+        axes.text(
+            column, row, f"{count}" if count < 10_000 else f"{count / 1000:.0f}k", ha="center", va="center",
+            size=size, color="black" if bright else "white", weight="bold" if row == column else "normal",
+        ).set_in_layout(False)  # fmt: skip
     axes.spines[:].set_visible(False)
-    # A letter takes about 0.08 of the size; a cell is what is left of the width.
-    tilted = max(map(len, names)) * 0.08 * (size - 1) / 10 > 7.6 / classes
     # No more names than there is room for.
-    step = -(-classes // 40)
-    axes.set_xticks(range(0, classes, step), names[::step], size=size - 1)
-    if tilted:
+    shown = range(0, classes, -(-classes // 40))
+    axes.set_xticks(shown, [names[place] for place in shown], size=size - 1)
+    axes.set_yticks(shown, [names[place] for place in shown], size=size)
+    # A letter takes about 0.08 of the size; a cell is what is left of the width.
+    if max(map(len, names)) * 0.08 * (size - 1) / 10 > 7.6 / classes:
         for label in axes.get_xticklabels():
             label.set(rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(0, classes, step), names[::step], size=size)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     return figure
 
 
 def plot_classes(reports: Sequence[ClassReport], *, theme: str | Theme = "light") -> Figure:
-    """Returns a figure of the precision and the recall of each class, in the order of `class_reports`.
-
-    >>> from cifar_explain import class_reports
-    >>> figure = plot_classes(class_reports(np.array([[8, 2], [1, 9]]), class_names=["cat", "dog"]))
-    >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    ['cat', 'dog']
-    """
-    reports = list(reports)
-    if not reports or not all(isinstance(report, ClassReport) for report in reports):
-        raise ValueError(f"reports must be at least one ClassReport, got {reports!r:.100}")
+    """Returns a figure of the precision and the recall of each class, in the order of `class_reports`."""
+    if not reports:
+        raise ValueError("reports must be at least one, got none")
     title = "Precision and recall by class"
     figure, axes, colours = titled_axes(1.5 + 0.34 * len(reports), title, theme=theme, grid="x")
     rows = np.arange(len(reports))
@@ -101,7 +100,7 @@ def plot_classes(reports: Sequence[ClassReport], *, theme: str | Theme = "light"
         axes.annotate(
             name, (1, 1), xytext=(place, 2), xycoords="axes fraction", va="bottom", weight="bold", **beside
         )
-        for row, value in zip(rows.tolist(), values[:, column], strict=True):
+        for row, value in enumerate(values[:, column]):
             text = "-" if np.isnan(value) else percent(value)
             coordinates = axes.get_yaxis_transform()
             axes.annotate(text, (1, row), xytext=(place, 0), xycoords=coordinates, va="center", **beside)
@@ -118,31 +117,23 @@ def plot_classes(reports: Sequence[ClassReport], *, theme: str | Theme = "light"
 def plot_reliability(
     curve: ReliabilityCurve, *, calibrated: ReliabilityCurve | None = None, theme: str | Theme = "light"
 ) -> Figure:
-    """Returns a reliability diagram, of the curves before and after `apply_temperature` if both are given.
-
-    >>> from cifar_explain import reliability_curve
-    >>> figure = plot_reliability(reliability_curve([[0.9, 0.1], [0.6, 0.4]], [0, 1]))
-    >>> figure.legends[0].get_texts()[0].get_text()
-    'the model: calibration error 35.0 %'
-    """
-    for argument, value in (("curve", curve), ("calibrated", calibrated)):
-        if not isinstance(value, ReliabilityCurve) and (argument == "curve" or value is not None):
-            raise ValueError(f"{argument} must be a ReliabilityCurve, got {type(value).__name__}")
-    both = [curve] if calibrated is None else [curve, calibrated]
-    least, most = (extreme([extreme(points.counts) for points in both]) for extreme in (np.min, np.max))
-    # Adaptive bins hold equally many images, but for what does not divide evenly.
-    behind = f"The larger a mark, the more images stand behind it: {least:,} to {most:,}"
-    subtitle = (
-        "On the dashed line confidence is right; below it the model is overconfident, above it underconfident\n"
-        + (f"Each mark stands for {most:,} images" if most - least <= 1 else behind)
-    )
-    figure, axes, colours = titled_axes(5.2, "Reliability diagram", subtitle, theme=theme, grid="both")
+    """Returns a reliability diagram, of the curves before and after `apply_temperature` if both are given."""
+    colours = find_theme(theme)
     shown = [("the model", curve, colours.accent, "o")]
     if calibrated is not None:
         shown = [
             ("before calibration", curve, colours.second, "D"),
             ("after calibration", calibrated, colours.accent, "o"),
         ]
+    counts = np.concatenate([points.counts for _, points, _, _ in shown])
+    least, most = counts.min(), counts.max()
+    # Adaptive bins hold equally many images, but for what does not divide evenly.
+    marks = f"Larger marks: more images, from {least:,} to {most:,}"
+    subtitle = (
+        "Dashed: confidence equals accuracy. Below it the model is overconfident, above it underconfident\n"
+        + (f"Each mark: {most:,} images" if most - least <= 1 else marks)
+    )
+    figure, axes, _ = titled_axes(5.2, "Reliability diagram", subtitle, theme=colours, grid="both")
     axes.plot([0, 1], [0, 1], color=colours.muted, linewidth=1.2, linestyle=(0, (4, 3)))
     for name, points, colour, marker in shown:
         label = f"{name}: calibration error {percent(points.calibration_error)}"
@@ -153,7 +144,9 @@ def plot_reliability(
         )  # fmt: skip
         sizes = 50 * points.counts / most
         axes.scatter(points.confidences, points.accuracies, s=sizes, color=colour, marker=marker, zorder=3)
-    lowest = min(float(min(points.confidences.min(), points.accuracies.min())) for points in both)
+    lowest = min(
+        value.min() for _, points, _, _ in shown for value in (points.confidences, points.accuracies)
+    )
     start = max(0.0, np.floor(lowest * 10 - 0.2) / 10)
     axes.set_xlim(start, 1.01)
     axes.set_ylim(start, 1.02)
@@ -177,23 +170,17 @@ def plot_faithfulness(rows: Sequence[Faithfulness], *, theme: str | Theme = "lig
     """Returns a figure of how far each method's maps beat random ones, by layer, with two standard errors.
 
     Rows are those of `measure_faithfulness`: of each layer its random maps and at least one method.
-
-    >>> scores = np.array([0.1, 0.3])
-    >>> rows = [Faithfulness(RANDOM, "conv", (4, 4), scores * 0), Faithfulness("gradcam", "conv", (4, 4), scores)]
-    >>> [label.get_text() for label in plot_faithfulness(rows).axes[0].get_yticklabels()]
-    ['conv  4 x 4', 'gradcam']
     """
-    rows = list(rows)
-    if not rows or not all(isinstance(row, Faithfulness) for row in rows):
-        raise ValueError(f"rows must be at least one layer's Faithfulness, got {rows!r:.100}")
+    if not rows:
+        raise ValueError("rows must be at least one layer's Faithfulness, got none")
     layers = {row.layer: [other for other in rows if other.layer == row.layer] for row in rows}
-    lines = sum(map(len, layers.values()))
+    title = "Faithfulness of the class activation maps (ROAD)"
     subtitle = (
-        f"Advantage over random maps of the same size, {len(rows[0].scores)} images, with two standard errors\n"
+        "Removing the pixels that a map marks must lower the confidence more than removing others.\n"
+        f"Compared with random maps; mean of {len(rows[0].scores)} images, bars: 2 standard errors.\n"
         "Filled: better than random. Hollow: not"
     )
-    title = "Faithfulness of the maps (ROAD)"
-    figure, axes, colours = titled_axes(1.7 + 0.27 * lines, title, subtitle, theme=theme, grid="x")
+    figure, axes, colours = titled_axes(1.9 + 0.27 * len(rows), title, subtitle, theme=theme, grid="x")
     labels: list[tuple[str, bool]] = []
     for layer, group in layers.items():
         baselines = [row for row in group if row.method == RANDOM]
@@ -204,9 +191,8 @@ def plot_faithfulness(rows: Sequence[Faithfulness], *, theme: str | Theme = "lig
                 f"rows must have random maps once and at least one method for layer {layer!r}, got {got}"
             )
         # The layer's own line takes the place of its random maps.
-        labels.append(
-            (f"{shorten(layer, NAME_LENGTH)}  {group[0].map_size[0]} x {group[0].map_size[1]}", True)
-        )
+        height, width = group[0].map_size
+        labels.append((f"{shorten(layer, NAME_LENGTH)}  {height} x {width}", True))
         for row in methods:
             advantage, error = row.advantage_over(baselines[0])
             place = len(labels)
@@ -229,5 +215,5 @@ def plot_faithfulness(rows: Sequence[Faithfulness], *, theme: str | Theme = "lig
     axes.spines["left"].set_visible(False)
     axes.margins(x=0.06)
     axes.locator_params(axis="x", nbins=7)
-    axes.set_xlabel("advantage in the target's probability")
+    axes.set_xlabel("ROAD score of the map minus that of a random map")
     return figure
