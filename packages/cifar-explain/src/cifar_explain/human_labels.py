@@ -74,11 +74,8 @@ def judge_errors(
     A label is doubtful if its re-check did not confirm it, or more annotators chose some other class. Otherwise
     people disagree too if a share of less than `agreement` chose the label. All other errors are the model's own.
 
-    Args:
-        errors: Errors whose `indices` number the images as the other two do.
-        counts: As from `read_counts`.
-        rechecks: As from `read_rechecks`.
-        agreement: Share in [0, 1].
+    Counts and re-checks are those of `read_counts` and `read_rechecks`, of the images as `errors.indices` number
+    them.
 
     >>> from cifar_explain import find_errors
     >>> errors = find_errors([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1]], [1, 1, 1])

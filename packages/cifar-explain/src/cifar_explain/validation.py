@@ -51,24 +51,21 @@ def check_number(argument: str, value: Any, words: str, fits: Callable[[float], 
 def as_images(images: Any) -> torch.Tensor:
     """Returns finite floating-point images `(N, C, H, W)` as a tensor without a graph."""
     got = type(images).__name__
-    dense = isinstance(images, np.ndarray) and not isinstance(images, np.ma.MaskedArray)
     if isinstance(images, torch.Tensor):
         dense = images.layout == torch.strided and not images.is_meta and not images.is_nested
         got = f"{images.layout} on {images.device}"
+    else:
+        dense = isinstance(images, np.ndarray) and not isinstance(images, np.ma.MaskedArray)
     if not dense:
         raise ValueError(f"images must be a dense tensor or array (N, C, H, W), got {got}")
-    shape = tuple(images.shape)
-    if len(shape) != 4 or 0 in shape:
-        raise ValueError(f"images must have the shape (N, C, H, W) with at least one of each, got {shape}")
-    floating = images.is_floating_point() if isinstance(images, torch.Tensor) else images.dtype.kind == "f"
-    if not floating:
+    if len(images.shape) != 4 or 0 in images.shape:
+        raise ValueError(f"images must be (N, C, H, W) with at least one of each, got {tuple(images.shape)}")
+    if isinstance(images, np.ndarray) and images.dtype.kind == "f":
+        # A copy as torch takes it: in native byte order, in a type that it has, with no negative strides.
+        images = torch.from_numpy(np.array(images, f"f{min(max(images.itemsize, 4), 8)}", order="C"))
+    if not isinstance(images, torch.Tensor) or not images.is_floating_point():
         raise ValueError(
             f"images must be floating point and normalised as the model expects, got {images.dtype}"
-        )
-    if isinstance(images, np.ndarray):
-        # A copy as torch takes it: in native byte order, in a type that it has, with no negative strides.
-        images = torch.from_numpy(
-            np.array(images, np.float64 if images.itemsize > 4 else np.float32, order="C")
         )
     tensor = images.detach()
     finite = tensor.isfinite().flatten(1).all(dim=1)
@@ -137,10 +134,8 @@ def as_class_names(class_names: Sequence[str] | None, *, classes: int) -> tuple[
     """Returns the class names, or the indices as text if there are none."""
     if class_names is None:
         return tuple(map(str, range(classes)))
-    names = tuple(class_names)
-    if isinstance(class_names, str) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"class_names must be {classes} strings, got {class_names!r}")
-    if len(names) != classes or len(set(names)) != classes:
+    names = () if isinstance(class_names, str) else tuple(class_names)
+    if not all(isinstance(name, str) for name in names) or not len(names) == len(set(names)) == classes:
         raise ValueError(f"class_names must be {classes} different names, got {class_names!r}")
     return names
 

@@ -1,6 +1,6 @@
 """Class activation maps of several layers from one forward and one backward pass."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,15 +39,15 @@ def explain(
     """Returns maps `(N, L, H, W)` in [0, 1] of where each of L layers sees evidence for the target.
 
     The maps are those of pytorch-grad-cam called once for each layer, but all layers share one forward and
-    one backward pass, with all images at once. Each map is scaled to its own least and greatest value: maps
-    tell where, not how much. A map without any positive evidence is zero everywhere.
+    one backward pass. Each map is scaled to its own least and greatest value: maps tell where, not how much. A
+    map without any positive evidence is zero everywhere.
 
-    The model is run in evaluation mode through a private view and stays as it is. Several threads may explain
-    one model at once, under `torch.no_grad()` and `torch.inference_mode()` too.
+    The model is run in evaluation mode and stays as it is. Several threads may explain one model at once, under
+    `torch.no_grad()` and `torch.inference_mode()` too.
 
     Args:
         model: Any module with spatial layers that gives logits `(N, K)`.
-        images: Images `(N, C, H, W)`, normalised as the model expects. Taken to its device and precision.
+        images: Images `(N, C, H, W)`, normalised as the model expects, of any device and precision.
         layers: Names or modules, as in `find_layers`; None for all of `model.cam_layers`.
         method: One of `METHODS`; "eigencam" ignores the target.
         target: "predicted", one class by name or index, a class for each image, or `Versus(one, another)`.
@@ -55,8 +55,8 @@ def explain(
         progress: Called with the layers done and all layers.
 
     Raises:
-        ValueError: If an argument does not fit; a layer does not run exactly once, has no spatial output, or does
-            not lead to the output; the model does not return finite logits; or a map is not finite.
+        ValueError: If a layer does not run exactly once, has no spatial output, or does not lead to the output;
+            the model does not return finite logits; or a map is not finite.
 
     >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     >>> explain(model, torch.zeros(2, 3, 16, 16), layers=["0", "1"], target=3).shape
@@ -94,20 +94,15 @@ def run_layers(
     """
     runs: dict[nn.Module, list[Any]] = {layer: [] for layer in layers.values()}
 
-    def recorder(layer: nn.Module) -> Callable[..., Any]:
-        def record(module: nn.Module, inputs: Any, output: Any) -> Any:
-            if not isinstance(output, Tensor):
-                runs[layer].append(output)
-                return output
-            if with_graph and output.is_floating_point() and not output.requires_grad:
-                output = output.detach().requires_grad_()
-            runs[layer].append(output)
-            # What runs next may change its input in place; the record keeps what the layer returned.
-            return output.clone()
+    def record(layer: nn.Module, inputs: Any, output: Any) -> Any:
+        is_tensor = isinstance(output, Tensor)
+        if is_tensor and with_graph and output.is_floating_point() and not output.requires_grad:
+            output = output.detach().requires_grad_()
+        runs[layer].append(output)
+        # What runs next may change its input in place; the record keeps what the layer returned.
+        return output.clone() if is_tensor else output
 
-        return record
-
-    with torch.set_grad_enabled(with_graph), hooked({layer: recorder(layer) for layer in runs}):
+    with torch.set_grad_enabled(with_graph), hooked(dict.fromkeys(runs, record)):
         logits = run(view, images)
     outputs = {name: _spatial(name, runs[layer], len(images)) for name, layer in layers.items()}
     return as_logits(logits, len(images)), outputs
@@ -119,7 +114,7 @@ def _spatial(name: str, outputs: list[Any], count: int) -> Tensor:
             f"layer {name!r} runs {len(outputs)} times in one forward pass; "
             "choose one that runs once, such as the block around it"
         )
-    output = outputs[0]
+    (output,) = outputs
     shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
     if not isinstance(output, Tensor) or output.ndim != 4 or len(output) != count:
         raise ValueError(f"layer {name!r} must return ({count}, channels, h, w), but returns {shape}")
@@ -171,15 +166,15 @@ def _principal_maps(activations: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _gradients(logits: Tensor, scores: Sequence[Score], outputs: dict[str, Tensor]) -> dict[str, Tensor]:
     total = torch.stack([score(row) for score, row in zip(scores, logits, strict=True)]).sum()
-    gradients: Sequence[Tensor | None] = [None] * len(outputs)
+    found: Sequence[Tensor | None] = [None] * len(outputs)
     if total.requires_grad:
-        gradients = torch.autograd.grad(total, list(outputs.values()), allow_unused=True)
-    found = {}
-    for name, gradient in zip(outputs, gradients, strict=True):
-        if gradient is None:
-            raise ValueError(f"the model's output does not depend on layer {name!r} in a differentiable way")
-        found[name] = gradient
-    return found
+        found = torch.autograd.grad(total, list(outputs.values()), allow_unused=True)
+    gradients = {
+        name: gradient for name, gradient in zip(outputs, found, strict=True) if gradient is not None
+    }
+    for name in outputs.keys() - gradients.keys():
+        raise ValueError(f"the model's output does not depend on layer {name!r} in a differentiable way")
+    return gradients
 
 
 def _as_array(tensor: Tensor) -> NDArray[np.float32]:

@@ -31,9 +31,8 @@ class Faithfulness:
         method: One of `METHODS`, or `RANDOM`.
         layer: Name of the layer.
         map_size: Height and width of the layer's output, before the map is upsampled.
-        scores: One for each image, `(N,)`, in [-1, 1]: how much more of the confidence is left when the
-            least important pixels are removed than when the most important ones are, halved; 0 on average
-            for random maps.
+        scores: One for each image, `(N,)`, in [-1, 1]: half of how much more confidence is left when the least
+            important pixels are removed than when the most important ones are; 0 on average for random maps.
     """
 
     method: str
@@ -43,7 +42,7 @@ class Faithfulness:
 
     @property
     def mean(self) -> float:
-        """Mean score of the images."""
+        """Mean of the scores."""
         return float(self.scores.mean())
 
     @property
@@ -75,18 +74,15 @@ def measure_faithfulness(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> tuple[Faithfulness, ...]:
-    """Returns how faithful each method's map of each layer is, and random maps of the same sizes.
+    """Returns how faithful the maps of each layer are: first random maps of its size, then the methods as given.
 
     Pixels are removed in the order of the map, equal values at random, by filling them from their neighbours with
-    a little noise. The score is of the target's softmax probability (for a `Versus`, the difference of two). One
+    a little noise. The confidence is the target's softmax probability (for a `Versus`, the difference of two). One
     removal takes milliseconds on 32x32; there are two for each image, map and percentile.
 
-    Random maps are added to the `methods`. The scores are averaged over `percentiles`, the shares of the pixels
-    to keep, between 0 and 100. The seed decides on noise, ties and random maps. Progress is told of the maps
-    done and all maps, each for a batch of images. All other arguments are those of `explain`.
-
-    Returns:
-        For each layer in turn, its random maps first, then its methods in the order given.
+    The scores are averaged over `percentiles`, the shares of the pixels to keep, between 0 and 100. The seed
+    decides on noise, ties and random maps. Progress is told of the maps done and all maps, each for a batch of
+    images. All other arguments are those of `explain`.
 
     Source:
         Y. Rong et al., "A Consistent and Efficient Evaluation Strategy for Attribution Methods" (ROAD), 2022,
@@ -105,18 +101,17 @@ def measure_faithfulness(
     if not len(percentiles) or not all(0 < value < 100 for value in percentiles):
         raise ValueError(f"percentiles must be at least one, between 0 and 100, got {percentiles}")
     check_count("seed", seed, minimum=0)
-    inputs = as_images(images)
     found = find_layers(model, layers)
     results: dict[tuple[str, str], list[NDArray[np.float64]]] = {
         (layer, method): [] for layer in found for method in (RANDOM, *methods)
     }
-    done, total = 0, len(results) * -(-len(inputs) // BATCH_SIZE)
     with torch.inference_mode(False), torch.no_grad():
         view, copies = private_view(model)
         viewed = {name: copies[id(layer)] for name, layer in found.items()}
-        batches = torch.split(as_inputs_of(view, inputs), BATCH_SIZE)
+        batches = torch.split(as_inputs_of(view, as_images(images)), BATCH_SIZE)
+        done, total = 0, len(results) * len(batches)
         outputs = run_layers(view, batches[0][:1], viewed)[1]
-        sizes = {name: (int(output.shape[2]), int(output.shape[3])) for name, output in outputs.items()}
+        sizes = {name: (output.shape[2], output.shape[3]) for name, output in outputs.items()}
         logits = torch.cat([run_layers(view, batch, {})[0] for batch in batches])
         scores = resolve_target(target, logits, class_names=class_names)
         for number, batch in enumerate(batches):

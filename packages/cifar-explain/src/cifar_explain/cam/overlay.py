@@ -18,15 +18,13 @@ def overlay(
     colormap: str = "inferno",
     scale: int = 1,
 ) -> NDArray[np.uint8]:
-    """Returns the image with the heat map over it, uint8 `(scale * H, scale * W, 3)`.
-
-    Each pixel is `(1 - opacity) * image + opacity * colour`.
+    """Returns `(1 - opacity) * image + opacity * colours of the heat map`, uint8 `(scale * H, scale * W, 3)`.
 
     Args:
         image: uint8 RGB `(H, W, 3)`.
         heat: Map `(h, w)` in [0, 1] of any size.
-        opacity: How much the heat map hides of the image: 0 gives the image to the bit, 1 the map alone.
-        colormap: Name of one of Matplotlib's colour maps. The default is perceptually uniform.
+        opacity: From 0, the image to the bit, to 1, the map alone.
+        colormap: Name of one of Matplotlib's colour maps.
         scale: Whole factor by which to upsample: the image with square pixels, the map smoothly.
     """
     share = check_number("opacity", opacity, "from 0 (the image) to 1 (the map)", lambda x: 0 <= x <= 1)
@@ -63,8 +61,7 @@ def heat_colours(heat: NDArray[np.floating], colormap: str = "inferno") -> NDArr
     >>> heat_colours(np.array([[0.0, 1.0]]), "gray")
     array([[[  0,   0,   0], [255, 255, 255]]], dtype=uint8)
     """
-    table = _colour_table(colormap)
-    return table[np.rint(_as_heat(heat) * (len(table) - 1)).astype(np.intp)]
+    return _colour_table(colormap)[np.rint(_as_heat(heat) * 255).astype(np.intp)]
 
 
 def _as_heat(heat: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -19,10 +19,9 @@ Classes: TypeAlias = ClassKey | Sequence[ClassKey] | NDArray[np.integer] | Tenso
 
 
 def find_layers(model: nn.Module, layers: Layer | Sequence[Layer] | None = None) -> dict[str, nn.Module]:
-    """Returns the layers to explain by name, in the order asked for.
+    """Returns the layers to explain by name, in the order asked for; all of `model.cam_layers` for None.
 
-    Layers are names (those of `model.cam_layers` come first, then those of `named_modules()`) or modules, one or
-    several; None for all of `model.cam_layers`.
+    Layers are modules or names: those of `model.cam_layers` come first, then those of `named_modules()`.
 
     >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
     >>> find_layers(model, ["1", model[0]])
@@ -51,28 +50,18 @@ def find_layers(model: nn.Module, layers: Layer | Sequence[Layer] | None = None)
         raise ValueError("layers is empty; at least one layer is needed")
     found: dict[str, nn.Module] = {}
     for layer in wanted:
-        name, module = _find(layer, model, modules)
+        if isinstance(layer, str):
+            if layer not in modules:
+                raise ValueError(f"layers has the unknown name {layer!r}; {known_names(layer, modules)}")
+            name, module = layer, modules[layer]
+        else:
+            name, module = next((name for name, module in modules.items() if module is layer), "model"), layer
         if not any(module is part for part in model.modules()):
-            raise ValueError(
-                f"cam_layers has {name!r}, a {type(module).__name__} that is not part of the model"
-            )
+            raise ValueError(f"layers has {layer!r:.50} ({type(module).__name__}), not part of the model")
         if name in found:
             raise ValueError(f"layers has {name!r} twice")
         found[name] = module
     return found
-
-
-def _find(layer: Any, model: nn.Module, modules: Mapping[str, nn.Module]) -> tuple[str, nn.Module]:
-    if isinstance(layer, str):
-        if layer not in modules:
-            raise ValueError(f"layers has the unknown name {layer!r}; {known_names(layer, modules)}")
-        return layer, modules[layer]
-    if not isinstance(layer, nn.Module):
-        raise ValueError(f"layers must be names or modules, got {type(layer).__name__}")  # noqa: TRY004
-    for name, module in (*modules.items(), ("model", model)):
-        if module is layer:
-            return name, module
-    raise ValueError(f"layers has a {type(layer).__name__} that is not part of the model")
 
 
 @dataclass(frozen=True)
@@ -112,20 +101,21 @@ def resolve_target(
         return [Score(index) for index in _indices("target", target, logits, class_names)]
     ours = _indices("target", target.target, logits, class_names)
     theirs = _indices("against", target.against, logits, class_names)
-    for number, (one, other) in enumerate(zip(ours, theirs, strict=True)):
-        if one == other:
-            raise ValueError(f"target and against are both class {one} for image {number}; they must differ")
-    return [Score(one, other) for one, other in zip(ours, theirs, strict=True)]
+    scores = [Score(one, other) for one, other in zip(ours, theirs, strict=True)]
+    for number, score in enumerate(scores):
+        if score.target == score.against:
+            raise ValueError(f"target and against are both class {score.target} for image {number}")
+    return scores
 
 
 def _indices(argument: str, classes: Any, logits: Tensor, class_names: Sequence[str] | None) -> list[int]:
     count, width = logits.shape
     if isinstance(classes, str) and classes == "predicted":
-        return [int(index) for index in logits.argmax(dim=1).tolist()]
+        return as_labels(logits.argmax(dim=1), count=count, classes=width).tolist()
     if isinstance(classes, str | int | np.integer):
         return [as_class_index(classes, classes=width, class_names=class_names, argument=argument)] * count
     if isinstance(classes, np.ndarray | Tensor):
-        return [int(label) for label in as_labels(classes, count=count, classes=width, argument=argument)]
+        return as_labels(classes, count=count, classes=width, argument=argument).tolist()
     if not isinstance(classes, Sequence) or len(classes) != count:
         raise ValueError(
             f"{argument} must be 'predicted', a class, or one for each of {count} images, got {classes!r}"

@@ -38,8 +38,7 @@ def reliability_curve(
 ) -> ReliabilityCurve:
     """Returns the accuracy of predictions by their confidence.
 
-    Adaptive bins hold equally many images (equal confidences stay together). Equally wide ones are mostly empty
-    for a good model.
+    Adaptive bins hold equally many images (equal confidences stay together), others are equally wide.
 
     Source:
         C. Guo et al., "On Calibration of Modern Neural Networks", 2017, section 2, with 15 bins; K. Nguyen,
@@ -79,9 +78,8 @@ def expected_calibration_error(
 def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
     """Returns the temperature, within `TEMPERATURES`, at which the labels are most likely.
 
-    Above 1 the model is overconfident, below 1 underconfident. Fit it on the validation split: images that the
-    model is neither trained nor tested on. Without a single error the likelihood has no maximum, and the
-    temperature is 1: the probabilities stay as they are.
+    Above 1 the model is overconfident, below 1 underconfident. Fit it on images that the model is neither trained
+    nor tested on. Without a single error the likelihood has no maximum, and the temperature is 1.
 
     Source:
         C. Guo et al., "On Calibration of Modern Neural Networks", 2017, section 4.2.

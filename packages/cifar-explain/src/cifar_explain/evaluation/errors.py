@@ -25,7 +25,7 @@ class Errors:
     """Misclassified images, one entry of each array per image; the methods return new tables.
 
     Args:
-        indices: Indices of the images, `(E,)`, as numbered where the labels came from.
+        indices: Indices of the images in the split, `(E,)`.
         labels: Their true classes.
         predictions: Their predicted classes.
         confidences: Probability of the predicted class, in [0, 1].

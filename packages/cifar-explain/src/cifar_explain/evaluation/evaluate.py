@@ -19,10 +19,7 @@ from cifar_explain.validation import as_class_names, as_images, as_logits, as_pr
 class Evaluation:
     """The probabilities that a model gives to labelled images.
 
-    Args:
-        probabilities: `(N, K)`, each row a distribution.
-        labels: True class of each image, `(N,)`.
-        class_names: The K names; without them the indices as text.
+    Probabilities are `(N, K)`, labels the true classes `(N,)`; without class names the K indices as text serve.
 
     >>> result = Evaluation([[0.9, 0.1], [0.6, 0.4]], [0, 1])
     >>> result.predictions, result.accuracy, round(result.loss, 3)
@@ -63,9 +60,7 @@ def predict_logits(
     batch_size: int = BATCH_SIZE,
     progress: Progress | None = None,
 ) -> NDArray[np.float64]:
-    """Returns the logits of each image in double precision, `(N, K)`.
-
-    The model runs in evaluation mode through a private view, as in `explain`; its own modes stay.
+    """Returns the logits of each image in double precision, `(N, K)`, with the model in evaluation mode.
 
     Args:
         model: Any module that gives logits `(N, K)`.

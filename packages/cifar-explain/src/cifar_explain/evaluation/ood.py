@@ -29,9 +29,8 @@ _STORED = {"false_positive_rate": "false_alarm_rate"}
 class OODDetector:
     """Thresholds beyond which an image counts as out of distribution.
 
-    An image is out of distribution if its calibrated confidence is too low or its energy too high. Calibration
-    makes confidence comparable between models, such as those trained with label smoothing; energy is that of
-    the logits as they are, and comparable only within one model.
+    Calibration makes confidence comparable between models, such as those trained with label smoothing; energy is
+    that of the logits as they are, and comparable only within one model.
 
     Args:
         temperature: Divisor of the logits for the confidence; greater than 0.
@@ -77,8 +76,8 @@ class OODDetector:
 def energy_scores(logits: Any, *, temperature: float = 1.0) -> NDArray[np.float64]:
     """Returns each image's energy, `-T * ln(sum(exp(logits / T)))`, `(N,)`; the higher, the less familiar.
 
-    In the units of the logits `(N, K)`. Adding a constant to all logits of an image lowers its energy by as
-    much, whereas its probabilities stay: energies can be compared only within one model.
+    A constant added to all logits `(N, K)` of an image lowers its energy by as much, whereas its probabilities
+    stay: energies can be compared only within one model.
 
     Source:
         W. Liu et al., "Energy-based Out-of-distribution Detection", 2020, equation 4.
@@ -95,14 +94,9 @@ def energy_scores(logits: Any, *, temperature: float = 1.0) -> NDArray[np.float6
 def fit_ood_detector(logits: Any, labels: Any, *, false_positive_rate: float = 0.05) -> OODDetector:
     """Returns thresholds at which few validation images count as out of distribution.
 
-    The two thresholds are chosen together: each by itself flags equally many images, as many as leave the
-    share that either of them flags at most `false_positive_rate`. The rate says nothing of how many OOD images
-    are found, which depends on the images.
-
-    Args:
-        logits: Of validation images that the model was not trained on, `(N, K)`.
-        labels: Their true class indices `(N,)`, for the temperature.
-        false_positive_rate: Share of these images that may be flagged, at least 0 and less than 1.
+    Each threshold by itself flags equally many images, as many as leave the share that either of them flags at most
+    `false_positive_rate`, in [0, 1). The rate says nothing of how many OOD images are found. The logits `(N, K)` are
+    of images that the model was not trained on; their true classes `(N,)` decide the temperature.
 
     Source:
         Confidence: D. Hendrycks, K. Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution

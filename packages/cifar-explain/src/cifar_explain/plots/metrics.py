@@ -176,8 +176,8 @@ def plot_faithfulness(rows: Sequence[Faithfulness], *, theme: str | Theme = "lig
     layers = {row.layer: [other for other in rows if other.layer == row.layer] for row in rows}
     title = "Faithfulness of the class activation maps (ROAD)"
     subtitle = (
-        "Removing the pixels that a map marks must lower the confidence more than removing others.\n"
-        f"Compared with random maps; mean of {len(rows[0].scores)} images, bars: 2 standard errors.\n"
+        "Removing the pixels that a map marks should lower the confidence more than removing the others.\n"
+        f"Compared with random maps: mean of {len(rows[0].scores)} images, with 2 standard errors.\n"
         "Filled: better than random. Hollow: not"
     )
     figure, axes, colours = titled_axes(1.9 + 0.27 * len(rows), title, subtitle, theme=theme, grid="x")
