@@ -17,14 +17,12 @@ from cifar_explain import (
     confusion_matrix,
     find_errors,
     find_theme,
-    make_figure,
     overlay,
     plot_classes,
     plot_confusion,
     plot_errors,
     plot_faithfulness,
     plot_reliability,
-    quiet_axes,
     reliability_curve,
 )
 
@@ -298,29 +296,22 @@ def test_errors_without_maps_show_five_images_a_row_with_both_classes():
 
 (ERRORS, PHOTOS), MAPS = error_arguments()
 ROWS = faithfulness_rows(layers=["conv"])
-CURVE = reliability_curve([[1, 0]], [0])
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: find_theme("drak"), "theme is 'drak'; did you mean 'dark'"),
-        (lambda: make_figure(0, 2), "width must be a number of inches, .* got 0"),
-        (lambda: quiet_axes(make_figure(3, 2).subplots(), grid="z"), "grid is 'z'"),
         (lambda: plot_confusion(np.zeros((2, 3), int)), r"whole numbers \(K, K\)"),
         (lambda: plot_confusion(np.eye(2, dtype=int), class_names=["a"]), "2 different names"),
-        (lambda: plot_classes(["cat"]), "reports must be at least one ClassReport"),
-        (lambda: plot_reliability(None), "curve must be a ReliabilityCurve, got NoneType"),
-        (lambda: plot_reliability(CURVE, calibrated=3), "calibrated must be .* got int"),
+        (lambda: plot_classes([]), "reports must be at least one"),
         (lambda: plot_faithfulness([]), "rows must be at least one"),
         (lambda: plot_faithfulness(ROWS[1:]), "rows must have random maps once .* layer 'conv'"),
         (lambda: plot_faithfulness(ROWS[:1]), "at least one method for layer 'conv'"),
-        (lambda: plot_errors(ERRORS.take(slice(0, 0)), PHOTOS[:0]), "1 to 100 errors, got 0"),
+        (lambda: plot_errors(ERRORS.take(slice(0, 0)), PHOTOS[:0]), "from 1 to 100, got 0"),
         (lambda: plot_errors(ERRORS, PHOTOS[1:]), r"images must be uint8 \(3, H, W, 3\), got uint8 \(2,"),
         (lambda: plot_errors(ERRORS, PHOTOS, **{**MAPS, "maps": None}), "maps must be given with true_maps"),
         (lambda: plot_errors(ERRORS, PHOTOS, **{**MAPS, "layers": ["conv"]}), r"maps must be \(3, 1, h, w\)"),
-        (lambda: plot_errors(ERRORS, PHOTOS, maps=MAPS["maps"][:, :0]), "layers must name each of the maps"),
-        (lambda: plot_errors(ERRORS, PHOTOS, **{**MAPS, "layers": "ab"}), "layers must be a list of names"),
     ],
 )
 def test_arguments_that_do_not_fit_are_rejected(call, message):

@@ -1,6 +1,7 @@
 """Galleries: the same after writing and reading, and rejected when anything does not fit."""
 
 import hashlib
+import io
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -129,7 +130,7 @@ def test_gallery_of_another_model_is_rejected(folder):
         ({"version": ...}, "has no 'version'"),
         ({"labels": [0]}, "labels must be 20"),
         ({"labels": [3] + [0] * 19}, "number 0 is 3"),
-        ({"labels": [None] * 20}, "no .npz file of plain arrays: Object arrays"),
+        ({"labels": [None] * 20}, "no gallery: Object arrays"),
         ({"probabilities": [[1, 0, 0]] * 19 + [[0, 0, 0]]}, "row 19"),
         ({"probabilities": 0.5}, "must be numbers"),
         ({"class_names": "abc"}, "3 different names"),
@@ -156,14 +157,12 @@ def test_file_that_is_no_archive_is_rejected(folder):
     whole = path.read_bytes()
     damaged = bytearray(whole)
     damaged[len(whole) // 2] ^= 0xFF
-    for content in (b"", b"{", whole[:-30], whole[:200], bytes(damaged)):
+    array = io.BytesIO()
+    np.save(array, np.zeros(3))
+    for content in (b"", b"{", whole[:-30], whole[:200], bytes(damaged), array.getvalue()):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"is no \.npz file|no gallery"):
+        with pytest.raises(ValueError, match="gallery.npz is no gallery"):
             read_gallery(folder)
-    with path.open("wb") as file:
-        np.save(file, np.zeros(3))
-    with pytest.raises(ValueError, match=r"is no \.npz file"):
-        read_gallery(folder)
 
 
 def _converted(mode):

@@ -106,13 +106,6 @@ def make_gallery(
 
     Those are all images of the split, uint8 RGB `(N, H, W, 3)`, an array or a memory map, of which only the
     stored ones are read. People's view has to be of the errors of the probabilities as float32.
-
-    >>> gallery = make_gallery(
-    ...     [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]], [0, 0, 1], np.zeros((3, 32, 32, 3), np.uint8),
-    ...     class_names=["cat", "dog"], weights_sha256="0" * 64,
-    ... )
-    >>> gallery.tiles, gallery.examples, len(gallery.errors)
-    (array([2, 0]), {'cat': 0}, 1)
     """
     rows = as_probabilities(probabilities).astype(np.float32)
     check_photos(images, len(rows))
@@ -179,9 +172,6 @@ def read_gallery(folder: str | Path, *, weights_sha256: str | None = None) -> Ga
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             fields = dict(archive)
-    except (ValueError, TypeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path} is no .npz file of plain arrays: {error}") from error
-    try:
         if fields["version"].tolist() != VERSION:
             raise ValueError(f"version must be {VERSION}, got {fields['version']}; write the gallery again")  # noqa: TRY301
         gallery = Gallery(
@@ -195,8 +185,8 @@ def read_gallery(folder: str | Path, *, weights_sha256: str | None = None) -> Ga
         )
     except KeyError as error:
         raise ValueError(f"{path} is no gallery: it has no {error}") from error
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from error
+    except (ValueError, TypeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} is no gallery: {error}") from error
     if weights_sha256 is not None and gallery.weights_sha256 != _as_sha256(weights_sha256):
         raise ValueError(
             f"{path} is the gallery of another model: of weights {gallery.weights_sha256[:12]}..., "

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cifar_explain.evaluation.errors import Errors
-from cifar_explain.validation import check_number
 
 #: Causes that an error is put down to, in the order of precedence.
 VERDICTS: tuple[str, ...] = ("label doubtful", "people disagree too", "the model's own")
@@ -48,15 +47,15 @@ class HumanView:
 
     def check(self, errors: Errors) -> None:
         """Raises a `ValueError` unless this can be a view of these errors."""
-        shape = len(errors), len(errors.class_names)
-        votes = shape if self.votes is None else np.shape(self.votes)
-        if (len(self.verdicts), len(self.rechecks), votes) != (len(errors), len(errors), shape):
+        count, classes = len(errors), len(errors.class_names)
+        votes = (count, classes) if self.votes is None else np.shape(self.votes)
+        if (len(self.verdicts), len(self.rechecks), votes) != (count, count, (count, classes)):
             raise ValueError(
-                f"human must be about {shape[0]} errors and {shape[1]} classes, got {len(self.verdicts)} verdicts, "
+                f"human must be about {count} errors and {classes} classes, got {len(self.verdicts)} verdicts, "
                 f"{len(self.rechecks)} rechecks and votes of the shape {votes}"
             )
         for index, label, recheck in zip(errors.indices, errors.labels, self.rechecks, strict=True):
-            if recheck is not None and (recheck.given != label or not 0 <= recheck.guessed < shape[1]):
+            if recheck is not None and (recheck.given != label or not 0 <= recheck.guessed < classes):
                 raise ValueError(
                     f"image {index} has label {label}, but {recheck}; the images are numbered otherwise"
                 )
@@ -67,12 +66,11 @@ def judge_errors(
     *,
     counts: NDArray[np.number] | None = None,
     rechecks: Mapping[int, Recheck] | None = None,
-    agreement: float = 0.8,
 ) -> HumanView:
     """Returns the cause of each error, by annotators' votes, by re-checked labels, or by both.
 
     A label is doubtful if its re-check did not confirm it, or more annotators chose some other class. Otherwise
-    people disagree too if a share of less than `agreement` chose the label. All other errors are the model's own.
+    people disagree too if less than 80 % of them chose the label. All other errors are the model's own.
 
     Counts and re-checks are those of `read_counts` and `read_rechecks`, of the images as `errors.indices` number
     them.
@@ -84,7 +82,6 @@ def judge_errors(
     """
     if counts is None and rechecks is None:
         raise ValueError("counts or rechecks must be given, got neither")
-    check_number("agreement", agreement, "from 0 to 1", lambda x: 0 <= x <= 1)
     found = tuple((rechecks or {}).get(int(index)) for index in errors.indices)
     doubtful = np.array([recheck is not None and recheck.doubtful for recheck in found], bool)
     disputed, votes = np.zeros(len(errors), bool), None
@@ -95,7 +92,7 @@ def judge_errors(
         votes = given[errors.indices] / given[errors.indices].sum(axis=1, keepdims=True)
         own = votes[np.arange(len(errors)), errors.labels]
         doubtful |= own < votes.max(axis=1, initial=0)
-        disputed = own < agreement
+        disputed = own < 0.8
     verdicts = np.where(doubtful, 0, np.where(disputed, 1, 2))
     view = HumanView(tuple(VERDICTS[verdict] for verdict in verdicts), votes, found)
     view.check(errors)

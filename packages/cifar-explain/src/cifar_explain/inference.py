@@ -43,13 +43,6 @@ def private_view(model: nn.Module) -> tuple[nn.Module, dict[int, Any]]:
     model alone, so that many threads can look into one model at once. The model's own hooks run in the copy too,
     and modules that only a function or an object holds are copied as well. A compiled model is viewed through the
     module it wraps.
-
-    >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Dropout()).train()
-    >>> view, copies = private_view(model)
-    >>> view.training, model.training, copies[id(model[0])] is view[0]
-    (False, True, True)
-    >>> view[0].weight.data_ptr() == model[0].weight.data_ptr(), view[0].weight.requires_grad
-    (True, False)
     """
     copier = _Copier()
     view = copier.copy(check_module(model))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cifar_explain.cam.targets import Classes, Layer, Score, Versus, find_layers, resolve_target
-from cifar_explain.inference import Progress, as_inputs_of, hooked, private_view, run
+from cifar_explain.inference import as_inputs_of, hooked, private_view, run
 from cifar_explain.validation import as_images, as_logits, check_choice
 
 # The names of the methods, and the classes of pytorch_grad_cam that compute them.
@@ -34,7 +34,6 @@ def explain(
     method: str = "gradcam",
     target: Classes | Versus = "predicted",
     class_names: Sequence[str] | None = None,
-    progress: Progress | None = None,
 ) -> NDArray[np.float32]:
     """Returns maps `(N, L, H, W)` in [0, 1] of where each of L layers sees evidence for the target.
 
@@ -52,7 +51,6 @@ def explain(
         method: One of `METHODS`; "eigencam" ignores the target.
         target: "predicted", one class by name or index, a class for each image, or `Versus(one, another)`.
         class_names: The K names, for classes given by name.
-        progress: Called with the layers done and all layers.
 
     Raises:
         ValueError: If a layer does not run exactly once, has no spatial output, or does not lead to the output;
@@ -80,8 +78,6 @@ def explain(
         maps[:, number] = layer_maps(method, _as_array(output), gradient, size=(height, width))
         if not np.isfinite(maps[:, number]).all():
             raise ValueError(f"method {method!r} gives no finite map of layer {name!r} for these images")
-        if progress is not None:
-            progress(number + 1, len(outputs))
     return maps
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cifar_explain.cam.explain import METHODS, explain, run_layers
 from cifar_explain.cam.overlay import upsample_map
 from cifar_explain.cam.targets import Classes, Layer, Score, Versus, find_layers, resolve_target
-from cifar_explain.inference import BATCH_SIZE, Progress, as_inputs_of, private_view
+from cifar_explain.inference import BATCH_SIZE, as_inputs_of, private_view
 from cifar_explain.validation import as_images, check_choice, check_count
 
 #: The method name under which random maps are scored.
@@ -72,7 +72,6 @@ def measure_faithfulness(
     class_names: Sequence[str] | None = None,
     percentiles: Sequence[float] = PERCENTILES,
     seed: int = 0,
-    progress: Progress | None = None,
 ) -> tuple[Faithfulness, ...]:
     """Returns how faithful the maps of each layer are: first random maps of its size, then the methods as given.
 
@@ -81,17 +80,11 @@ def measure_faithfulness(
     removal takes milliseconds on 32x32; there are two for each image, map and percentile.
 
     The scores are averaged over `percentiles`, the shares of the pixels to keep, between 0 and 100. The seed
-    decides on noise, ties and random maps. Progress is told of the maps done and all maps, each for a batch of
-    images. All other arguments are those of `explain`.
+    decides on noise, ties and random maps. All other arguments are those of `explain`.
 
     Source:
         Y. Rong et al., "A Consistent and Efficient Evaluation Strategy for Attribution Methods" (ROAD), 2022,
         in pytorch-grad-cam's implementation, combined as in its `ROADCombined`.
-
-    >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    >>> rows = measure_faithfulness(model, torch.rand(2, 3, 8, 8), layers="0", methods=["gradcam"])
-    >>> [(row.method, row.layer, row.map_size, len(row.scores)) for row in rows]
-    [('random', '0', (6, 6), 2), ('gradcam', '0', (6, 6), 2)]
     """
     methods = [methods] if isinstance(methods, str) else list(methods)
     if not methods or len(set(methods)) != len(methods):
@@ -109,7 +102,6 @@ def measure_faithfulness(
         view, copies = private_view(model)
         viewed = {name: copies[id(layer)] for name, layer in found.items()}
         batches = torch.split(as_inputs_of(view, as_images(images)), BATCH_SIZE)
-        done, total = 0, len(results) * len(batches)
         outputs = run_layers(view, batches[0][:1], viewed)[1]
         sizes = {name: (output.shape[2], output.shape[3]) for name, output in outputs.items()}
         logits = torch.cat([run_layers(view, batch, {})[0] for batch in batches])
@@ -132,9 +124,6 @@ def measure_faithfulness(
                 for column, layer in enumerate(found):
                     gains = road_scores(view, batch, maps[:, column], own, percentiles, generator)
                     results[layer, method].append(gains)
-                    done += 1
-                    if progress is not None:
-                        progress(done, total)
     return tuple(
         Faithfulness(method, layer, sizes[layer], np.concatenate(parts))
         for (layer, method), parts in results.items()
@@ -171,10 +160,6 @@ def ranked_map(heat: NDArray[np.floating], generator: np.random.Generator) -> ND
     """Returns the order of a map's values, spread evenly over [0, 1]; equals in random order.
 
     Maps have large areas of exactly 0, which a threshold would remove all at once or not at all.
-
-    >>> ranked_map(np.array([[0.1, 0.9], [0.5, 0.2]]), np.random.default_rng(0))
-    array([[0.        , 1.        ],
-           [0.6666667 , 0.33333334]], dtype=float32)
     """
     order = np.lexsort((generator.random(heat.size), heat.ravel()))
     ranks = np.empty(heat.size, np.float32)

@@ -56,11 +56,7 @@ def upsample_map(heat: NDArray[np.floating], size: tuple[int, int]) -> NDArray[n
 
 
 def heat_colours(heat: NDArray[np.floating], colormap: str = "inferno") -> NDArray[np.uint8]:
-    """Returns the colours `(h, w, 3)`, uint8, of a map `(h, w)` in [0, 1].
-
-    >>> heat_colours(np.array([[0.0, 1.0]]), "gray")
-    array([[[  0,   0,   0], [255, 255, 255]]], dtype=uint8)
-    """
+    """Returns the colours `(h, w, 3)`, uint8, of a map `(h, w)` in [0, 1]."""
     return _colour_table(colormap)[np.rint(_as_heat(heat) * 255).astype(np.intp)]
 
 

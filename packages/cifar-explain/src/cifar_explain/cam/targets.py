@@ -91,12 +91,7 @@ class Score:
 def resolve_target(
     target: Classes | Versus, logits: Tensor, *, class_names: Sequence[str] | None = None
 ) -> list[Score]:
-    """Returns the score to explain of each image, given the logits `(N, K)`.
-
-    >>> import torch
-    >>> resolve_target("predicted", torch.tensor([[0.0, 2.0], [3.0, 1.0]]))
-    [Score(target=1, against=None), Score(target=0, against=None)]
-    """
+    """Returns the score to explain of each image, given the logits `(N, K)`."""
     if not isinstance(target, Versus):
         return [Score(index) for index in _indices("target", target, logits, class_names)]
     ours = _indices("target", target.target, logits, class_names)

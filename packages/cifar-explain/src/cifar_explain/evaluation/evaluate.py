@@ -97,10 +97,6 @@ def evaluate(
     """Returns the probabilities of labelled images, from which errors, metrics and calibration follow.
 
     Labels are class indices `(N,)`; options are those of `predict_logits`.
-
-    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
-    >>> evaluate(model, torch.zeros(5, 3, 8, 8), [0, 1, 2, 3, 0]).labels
-    array([0, 1, 2, 3, 0])
     """
     if np.shape(labels) != (len(images),):
         raise ValueError(f"labels must be {len(images)} class indices, got the shape {np.shape(labels)}")

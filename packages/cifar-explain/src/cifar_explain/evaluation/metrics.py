@@ -44,9 +44,6 @@ def label_losses(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) 
     """Returns each image's cross-entropy, `-ln p(label)`, in nats; `(N,)`.
 
     A probability of 0 counts as the smallest normal number, so that losses stay finite: at most 708 nats.
-
-    >>> label_losses([[0.5, 0.5], [1.0, 0.0]], [1, 0]).round(3)
-    array([0.693, 0.   ])
     """
     rows, chosen = as_predictions(probabilities, labels)
     # Not `-log`: the loss of a certain and right prediction is 0, not -0.

@@ -35,7 +35,7 @@ class OODDetector:
     Args:
         temperature: Divisor of the logits for the confidence; greater than 0.
         lowest_confidence: Probability of the predicted class, in [0, 1], below which an image is OOD.
-        highest_energy: Energy (`energy_scores` at temperature 1) above which an image is OOD.
+        highest_energy: Energy, as of `energy_scores`, above which an image is OOD.
         false_positive_rate: Share of the validation images that count as OOD, in [0, 1).
         images: Number of validation images.
     """
@@ -73,22 +73,21 @@ class OODDetector:
         return cls(**{names[name]: value for name, value in fields.items()})
 
 
-def energy_scores(logits: Any, *, temperature: float = 1.0) -> NDArray[np.float64]:
-    """Returns each image's energy, `-T * ln(sum(exp(logits / T)))`, `(N,)`; the higher, the less familiar.
+def energy_scores(logits: Any) -> NDArray[np.float64]:
+    """Returns each image's energy, `-ln(sum(exp(logits)))`, `(N,)`; the higher, the less familiar.
 
     A constant added to all logits `(N, K)` of an image lowers its energy by as much, whereas its probabilities
     stay: energies can be compared only within one model.
 
     Source:
-        W. Liu et al., "Energy-based Out-of-distribution Detection", 2020, equation 4.
+        W. Liu et al., "Energy-based Out-of-distribution Detection", 2020, equation 4, with T = 1.
 
     >>> energy_scores([[0.0, 0.0], [10.0, 0.0]]).round(3)
     array([ -0.693, -10.   ])
     """
     rows = _as_logit_rows(logits)
-    scale = check_number("temperature", temperature, *_RANGES["temperature"])
     greatest = rows.max(axis=1)
-    return -greatest - scale * np.log(np.exp((rows - greatest[:, None]) / scale).sum(axis=1))
+    return -greatest - np.log(np.exp(rows - greatest[:, None]).sum(axis=1))
 
 
 def fit_ood_detector(logits: Any, labels: Any, *, false_positive_rate: float = 0.05) -> OODDetector:

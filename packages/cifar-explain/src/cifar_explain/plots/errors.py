@@ -60,13 +60,6 @@ def plot_errors(
         layers: The L layers' names.
         opacity: How much the maps hide of the images, in [0, 1].
         theme: Name of one of `THEMES`, or a theme.
-
-    >>> from cifar_explain import find_errors
-    >>> errors = find_errors([[0.9, 0.1], [0.7, 0.3]], [1, 1], class_names=["cat", "dog"])
-    >>> photos, maps = np.zeros((2, 32, 32, 3), np.uint8), np.zeros((2, 1, 32, 32))
-    >>> figure = plot_errors(errors, photos, maps=maps, true_maps=maps, layers=["conv"])
-    >>> sum(len(axes.images) for axes in figure.axes)  # an image and two maps for each
-    6
     """
     colours = find_theme(theme)
     if not 1 <= len(errors) <= _MOST_ERRORS:

@@ -36,10 +36,6 @@ def plot_confusion(
 
     Colours are shares of the true class, on a scale of their own for each of the two hues, since errors would
     vanish beside the diagonal. Numbers are counts, left out with more than 20 classes.
-
-    >>> figure = plot_confusion(np.array([[8, 2], [1, 9]]), class_names=["cat", "dog"])
-    >>> figure.axes[0].texts[0].get_text()
-    '17 of 20 right, 85.00 %'
     """
     counts = as_confusion(matrix)
     classes = len(counts)

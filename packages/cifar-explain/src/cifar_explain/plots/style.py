@@ -137,13 +137,7 @@ def titled_axes(
 
 
 def add_title(axes: Axes, title: str, subtitle: str = "", *, theme: str | Theme = "light") -> None:
-    """Writes a bold title above the axes, left-aligned, with a quieter subtitle below it.
-
-    >>> axes = make_figure(4, 3).subplots()
-    >>> add_title(axes, "Accuracy", "share of the test images")
-    >>> [text.get_text() for text in axes.texts]
-    ['Accuracy', 'share of the test images']
-    """
+    """Writes a bold title above the axes, left-aligned, with a quieter subtitle below it."""
     colours = find_theme(theme)
     title_look = {"color": colours.ink, "size": TEXT_SIZE + 2.5, "weight": "bold"}
     subtitle_look = {"color": colours.muted, "size": TEXT_SIZE - 0.5, "linespacing": 1.35}
