@@ -73,8 +73,12 @@ def test_specs_survive_json(spec):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *(("classes", names) for names in (["a", "b", "a"], ["a"], "abcdefghij")),
-        *(("classes", ["a", name]) for name in (9, "", "\x1b[31m", ["j"])),
+        *(
+            ("classes", names)
+            for names in (["a", "b", "a"], ["caf\u00e9", "cafe\u0301"], ["a"], "abcdefghij")
+        ),
+        *(("classes", ["a", name]) for name in (9, "", " \u00a0", "\u200d\u200c", ["j"])),
+        *(("classes", ["a", f"b{character}"]) for character in "\x1b\n\u2028\ud800\u202e"),
         *(("mean", values) for values in ([125.3, 122.9, 113.9], [0.5, 0.5], 0.5)),
         *(("mean", [0.5, 0.5, value]) for value in (np.nan, np.inf, 10**400, "0.5")),
         *(("std", [0.2, 0.2, value]) for value in (0.0, -0.2, 62.9)),
@@ -86,8 +90,9 @@ def test_impossible_values_are_named(key, value):
         InputSpec.from_dict({**CIFAR10.to_dict(), key: value})
 
 
-def test_class_names_may_be_written_with_joiners():
-    names = ("\u0645\u06cc\u200c\u062e", "\U0001f468\u200d\U0001f469")  # Persian, and an emoji of two people
+def test_class_names_may_have_joiners_spaces_and_direction_marks():
+    persian, emoji = "\u0645\u06cc\u200c\u062e", "\U0001f468\u200d\U0001f469"
+    names = (persian, emoji, "fire\u00a0ant", "\u732b\u3000\u72ac", "\u200e(cat)", "\u0e41\u0e21\u0e27\u200b")
     assert InputSpec.from_dict({**CIFAR10.to_dict(), "classes": names}).classes == names
 
 

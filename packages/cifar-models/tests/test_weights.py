@@ -5,11 +5,13 @@ import errno
 import hashlib
 import os
 import stat
+from collections import OrderedDict
 
 import pytest
 import safetensors
 import torch
 from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.optim.swa_utils import AveragedModel
 
 from cifar_models import (
@@ -93,14 +95,33 @@ def test_arguments_are_stored(tmp_path):
     assert states_equal(weights.model, model)
 
 
+def wrap_layer(wrap):
+    return lambda model: model.set_submodule("layer2", wrap(model.layer2)) or model
+
+
+def compiled(model):
+    return torch.compile(model, backend="eager")
+
+
+@pytest.fixture
+def mesh(tmp_path):
+    """A process group of this process alone."""
+    store = (tmp_path / "store").as_uri()
+    torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+    yield torch.distributed.device_mesh.init_device_mesh("cpu", (1,))
+    torch.distributed.destroy_process_group()
+
+
 @pytest.mark.parametrize(
     "wrap",
     [
-        lambda model: torch.compile(nn.DataParallel(AveragedModel(model)), backend="eager"),
+        lambda model: compiled(nn.DataParallel(AveragedModel(model))),
         lambda model: AveragedModel(nn.DataParallel(model)),
-        lambda model: model.set_submodule("layer2", torch.compile(model.layer2, backend="eager")) or model,
+        lambda model: compiled(compiled(model)),
+        lambda model: torch.compile(model.forward, backend="eager"),
+        wrap_layer(compiled),
+        wrap_layer(lambda layer: AveragedModel(nn.DataParallel(layer))),
     ],
-    ids=["compiled, parallel and averaged", "averaged and parallel", "one layer compiled"],
 )
 def test_wrapped_models_are_saved_as_the_network_within(tmp_path, trained, wrap):
     save_weights(tmp_path / "plain", trained, architecture="resnet9")
@@ -108,12 +129,55 @@ def test_wrapped_models_are_saved_as_the_network_within(tmp_path, trained, wrap)
     assert (tmp_path / "wrapped").read_bytes() == (tmp_path / "plain").read_bytes()
 
 
-def test_an_unknown_wrapper_is_named(tmp_path, trained):
-    class Ensemble(nn.ModuleList):
-        pass
+@pytest.mark.filterwarnings("ignore:.*NO_SHARD:UserWarning", "ignore:.*FSDP:FutureWarning")
+@pytest.mark.parametrize("layer_only", [False, True])
+@pytest.mark.parametrize("kind", ["DDP", "FSDP", "fully_shard"])
+def test_distributed_models_are_saved_whole(tmp_path, trained, mesh, kind, layer_only):
+    save_weights(tmp_path / "plain", trained, architecture="resnet9")
+    wrap = {
+        "DDP": nn.parallel.DistributedDataParallel,
+        "FSDP": lambda model: FullyShardedDataParallel(model, device_id=torch.device("cpu")),
+        "fully_shard": lambda model: fully_shard(model, mesh=mesh),
+    }[kind]
+    wrapped = (wrap_layer(wrap) if layer_only else wrap)(trained)
+    save_weights(tmp_path / "wrapped", wrapped, architecture="resnet9")
+    assert (tmp_path / "wrapped").read_bytes() == (tmp_path / "plain").read_bytes()
 
-    with pytest.raises(ValueError, match=r"the Ensemble is not of this architecture: .*\['0.fc.bias'"):
-        save_weights(tmp_path / "w", Ensemble([trained]), architecture="resnet9")
+
+def test_names_of_an_architecture_that_wrappers_use_too_are_kept(tmp_path):
+    def create():
+        return nn.Sequential(
+            OrderedDict(pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), module=nn.Linear(3, 10))
+        )
+
+    register_model("here", create)
+    for name, model in {"plain": create(), "wrapped": nn.DataParallel(create())}.items():
+        save_weights(tmp_path / name, model, architecture="here")
+        assert list(load_weights(tmp_path / name).model.state_dict()) == ["module.weight", "module.bias"]
+
+
+class Ensemble(nn.ModuleList):
+    pass
+
+
+class Teacher(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.layer1, self.module = model.layer1, model
+
+
+@pytest.mark.parametrize(
+    ("wrap", "message"),
+    [
+        (lambda model: Ensemble([model]), r"the Ensemble is not of this architecture: .*\['0.fc.bias'"),
+        (Teacher, r"the Teacher .* should not have \['module\.layer1\.0\.weight'"),
+        (lambda model: lambda x: model(x), r"must be an nn.Module, got <function .*; give the network"),
+        (lambda model: compiled(lambda x: model(x)), "must be an nn.Module, got <function "),
+    ],
+)
+def test_other_wrappers_are_named(tmp_path, trained, wrap, message):
+    with pytest.raises(ValueError, match=message):
+        save_weights(tmp_path / "w", wrap(trained), architecture="resnet9")
 
 
 def test_saving_and_loading_change_neither_model_nor_random_state(tmp_path, trained):

@@ -1,6 +1,7 @@
 """The input contract of a model: its classes, and the conversion of any image to the tensor it expects."""
 
 import struct
+import unicodedata
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -145,14 +146,27 @@ class InputSpec:
 
 def _checked_classes(classes: object) -> tuple[str, ...]:
     names = tuple(classes) if isinstance(classes, list | tuple) else ()
-    # Persian words and many emoji are written with a joiner, which Python counts among the control characters.
-    joiners = dict.fromkeys(map(ord, "\u200c\u200d"))
-    usable = all(
-        isinstance(name, str) and name.strip() and name.translate(joiners).isprintable() for name in names
-    )
-    if not usable or len(names) < 2 or len(set(names)) != len(names):
+    usable = all(isinstance(name, str) and _is_printable(name) for name in names)
+    # In Unicode's form NFC, names that look alike are equal.
+    if (
+        not usable
+        or len(names) < 2
+        or len({unicodedata.normalize("NFC", name) for name in names}) != len(names)
+    ):
         raise ValueError(f"classes must be two or more different, printable names, got {classes!r}")
     return names
+
+
+def _is_printable(name: str) -> bool:
+    # Not str.isprintable, which rejects joiners and marks that words and emoji of many languages are written with.
+    kinds = {unicodedata.category(character) for character in name}
+    shown = any(kind[0] not in "CZ" for kind in kinds)
+    # No control characters, halves of characters, line breaks, or marks that reverse the text around them.
+    return (
+        shown
+        and not kinds & {"Cc", "Cs", "Zl", "Zp"}
+        and not set(name) & set("\u202a\u202b\u202c\u202d\u202e")
+    )
 
 
 def _checked_channels(name: str, values: object, *, low: float, high: float) -> tuple[float, ...]:

@@ -5,8 +5,9 @@ before the header is checked, and reads no tensor before names, shapes and types
 """
 
 import hashlib
+import inspect
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,6 @@ from typing import Any
 import safetensors.torch
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel
 
 from cifar_models.architectures.registry import create_model
 from cifar_models.atomic import write_at_once
@@ -28,6 +27,9 @@ _KEY = "cifar_models"
 
 # Names in safetensors.
 _DTYPES = {torch.float16: "F16", torch.float32: "F32", torch.int64: "I64"}
+
+# Parts of names that come from torch.compile, from data parallel and averaged models, and from FSDP.
+_WRAPPERS = {"_orig_mod", "module", "_fsdp_wrapped_module"}
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ def save_weights(
 
     Args:
         path: The file, replaced if it exists; its folder must exist.
-        model: A model of `create_model(architecture, **arguments)`, trained or not; of a compiled, parallel or averaged
-            model, the network within is saved.
+        model: A model of `create_model(architecture, **arguments)`, trained or not. If it, or a layer, is compiled,
+            parallel, sharded or averaged, the network within is saved; of a sharded one, call this in all processes.
         architecture: Name in the registry.
         arguments: Keyword arguments of the architecture, JSON values only.
         spec: Classes and preprocessing.
@@ -88,11 +90,11 @@ def save_weights(
     # From the document, as a loader does: what it could not build is rejected here.
     blank = _blank_model(WeightsHeader.from_json(document))
     state = {}
-    for name, tensor in _unwrap(model).state_dict().items():
+    for name, tensor in _plain_state(model, blank.state_dict().keys()).items():
+        whole = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor  # of FSDP
         kept = getattr(torch, dtype) if tensor.is_floating_point() else tensor.dtype
         # Contiguous: safetensors has no strides, and a channels_last model must give the same file.
-        stored = tensor.detach().to("cpu", kept).clone(memory_format=torch.contiguous_format)
-        state[name.replace("_orig_mod.", "")] = stored  # of compiled layers
+        state[name] = whole.detach().to("cpu", kept).clone(memory_format=torch.contiguous_format)
     found = {name: f"{_DTYPES.get(one.dtype, one.dtype)} {tuple(one.shape)}" for name, one in state.items()}
     _check_tensors(found, blank, dtype, owner=type(model).__name__)
     _check_finite(state)
@@ -178,13 +180,24 @@ def _blank_model(header: WeightsHeader) -> nn.Module:
     return model
 
 
-def _unwrap(model: nn.Module) -> nn.Module:
-    """Returns the network within torch.compile, parallel and averaging wrappers, however nested."""
-    wrappers = nn.DataParallel, DistributedDataParallel, AveragedModel
-    # A compiled model is told by an attribute, since its class is private.
-    while (compiled := hasattr(model, "_orig_mod")) or isinstance(model, wrappers):
-        model = getattr(model, "_orig_mod" if compiled else "module")
-    return model
+def _plain_state(model: object, names: Set[str]) -> dict[str, Tensor]:
+    """Returns the state of the network within PyTorch's wrappers, which may be around it or around its layers."""
+    # A network that was compiled twice is a function.
+    network = model if isinstance(model, nn.Module) else getattr(inspect.unwrap(model), "__self__", None)  # type: ignore[arg-type]
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"model must be an nn.Module, got {model!r}; give the network that it calls")  # noqa: TRY004
+    own = {_without_wrappers(name): name for name in names}
+    state: dict[str, Tensor] = {}
+    for name, tensor in network.state_dict().items():
+        plain = name if name in names else own.get(_without_wrappers(name), name)
+        if plain in names or not name.endswith("n_averaged"):  # the counter of an averaged model
+            # No wrapper makes two tensors of one: the second keeps its name, which is then rejected.
+            state[name if plain in state else plain] = tensor
+    return state
+
+
+def _without_wrappers(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
 
 
 def _check_tensors(found: Mapping[str, str], blank: nn.Module, dtype: str, *, owner: str) -> None:
