@@ -4,10 +4,9 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from cifar_data.dataset.arrays import DataError
-from cifar_data.dataset.cache import entry_path, explained_home, resolve_cache_dir
+from cifar_data.dataset.cache import entry_path, expand_home, resolve_cache_dir
 from cifar_data.dataset.fingerprint import fingerprint, is_canonical
 from cifar_data.sources.open import download_layout, locate_layout, open_layout
 from cifar_data.sources.synthetic import make_synthetic
@@ -22,14 +21,11 @@ def info(root: str | None, source: str, cache_dir: str | None) -> None:
     _print("CIFAR_DATA_DIR", os.environ.get("CIFAR_DATA_DIR") or "not set")
     _print("cache folder", cache)
     layout = None if source == "synthetic" else locate_layout(root, source=source, cache_dir=cache)
-    if source == "synthetic":
-        dataset = make_synthetic()
-    elif layout is None:
+    if layout is None and source != "synthetic":
         raise DataError(
             "no root is given and nothing is downloaded. Download CIFAR-10 with: cifar-data download"
         )
-    else:
-        dataset = open_layout(layout, cache)
+    dataset = make_synthetic() if layout is None else open_layout(layout, cache)
     _print("source", f"{dataset.origin} ({len(layout.files):,} files)" if layout else dataset.origin)
     if layout is not None and layout.left_out:
         _print("left out", layout.left_out_text)
@@ -64,8 +60,7 @@ def preview(out: str, rows: int, columns: int, scale: int, **settings: object) -
     from cifar_data.datamodule import CIFAR10DataModule  # imports lightning, which takes seconds
     from cifar_data.preview import render_preview
 
-    with explained_home(f"--out {out}", advice="Give the full path of the file"):
-        path = Path(out).expanduser()
+    path = expand_home(out, name="--out")
     datamodule = CIFAR10DataModule(batch_size=1, val_size=0, **settings)  # type: ignore[arg-type]
     picture = render_preview(datamodule, rows=rows, columns=columns, scale=scale)
     picture.save(path)
@@ -133,8 +128,5 @@ def _write(line: str, stream: str) -> None:
     encoding = getattr(file, "encoding", None) or "utf-8"
     try:
         print(line.encode(encoding, "backslashreplace").decode(encoding), file=file, flush=True)
-    except (
-        OSError,
-        ValueError,
-    ):  # the reader has gone: without a stream, Python has nothing to flush at the end
-        setattr(sys, stream, None)
+    except (OSError, ValueError):  # the reader has gone
+        setattr(sys, stream, None)  # or Python would flush it at the end, in vain

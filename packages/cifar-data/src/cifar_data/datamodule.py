@@ -1,22 +1,34 @@
 """The LightningDataModule: one interface over all sources and all loaders."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 import lightning as L
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.utils.data import Subset
 
 from cifar_data.augmentation.batch_ops import normalize_batch
 from cifar_data.augmentation.policy import Augmentation
 from cifar_data.dataset.arrays import ImageDataset
-from cifar_data.loaders.albumentations import default_workers
-from cifar_data.loaders.factory import Batches, FixedBatches, Indices, make_loader, split_indices
+from cifar_data.dataset.split import stratified_split
+from cifar_data.loaders.albumentations import (
+    AlbumentationsDataset,
+    default_workers,
+    make_albumentations_loader,
+)
+from cifar_data.loaders.bolts import open_bolts
+from cifar_data.loaders.tensor import TensorLoader
 from cifar_data.seeding import derive_generator
 from cifar_data.sources.open import open_dataset
 from cifar_data.validation import check_integer, check_settings, check_sizes
+
+Indices = npt.NDArray[np.int64]
+Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 class CIFAR10DataModule(L.LightningDataModule):
@@ -28,29 +40,27 @@ class CIFAR10DataModule(L.LightningDataModule):
     images are not accessed before the test.
 
     Args:
-        root: Folder or file of the images. If not given: the environment variable CIFAR_DATA_DIR, else the
-            user's cache, else a download.
+        root: Folder or file of the images. If not given: the environment variable CIFAR_DATA_DIR, else the user's
+            cache, else a download.
         source: Kind of data: auto (any that is found), parquet, batches, tarball, folder or synthetic.
         loader: tensor (whole batches in memory, fastest), albumentations (image by image) or bolts
             (Lightning Bolts loads and splits, Albumentations augments).
         batch_size: Training images per process and step, from 1 to the number trained on.
         eval_batch_size: Validation or test images per process and step, at least 1, and at most 10000 if CIFAR-10
-            is downloaded. On a CPU about a hundred are fastest, whose activations stay in its cache; a GPU takes
-            more.
+            is downloaded. On a CPU about a hundred are fastest; a GPU takes more.
         val_size: Training images held out for validation, from 0 (none) to 49999 of CIFAR-10's 50000.
         split_seed: Seed of the choice of the images held out, 0 to 4294967295.
         seed: Seed of the order and the augmentation, 0 to 4294967295.
-        num_workers: Worker processes of the loaders albumentations and bolts, 0 = none. If not given:
-            the CPUs of this machine divided among the training processes, 1 to 4. The batches do not
-            depend on it.
+        num_workers: Worker processes of the loaders albumentations and bolts, 0 = none. If not given: the CPUs of
+            this machine divided among the training processes, 1 to 4. The batches do not depend on it.
         augmentation: Augmentation of the training images.
         cache_dir: Folder of the decoded images. If not given: CIFAR_CACHE_DIR, else the user's cache.
-        train_limit: Train on this many images only, chosen in proportion to the classes, for quick
-            tries; from 1 to the number not held out. All if not given.
+        train_limit: Train on this many images only, chosen in proportion to the classes, for quick tries; from 1 to
+            the number not held out. All if not given.
 
     Raises:
-        ValueError: If an argument is out of its range; raised before any data is read. Sizes that depend on the
-            images are checked once they are found, at the latest by `setup("fit")`.
+        ValueError: If an argument is out of its range, before any data is read; sizes that depend on the images are
+            checked by `setup("fit")`.
     """
 
     def __init__(
@@ -107,12 +117,12 @@ class CIFAR10DataModule(L.LightningDataModule):
 
     @property
     def mean(self) -> tuple[float, float, float]:
-        """Of the source's training images, per channel, in [0, 1]."""
+        """Mean of the source's training images, per channel, in [0, 1]."""
         return self.dataset.mean
 
     @property
     def std(self) -> tuple[float, float, float]:
-        """Of the source's training images, per channel, in [0, 1]."""
+        """Standard deviation of the source's training images, per channel, in [0, 1]."""
         return self.dataset.std
 
     @property
@@ -156,7 +166,7 @@ class CIFAR10DataModule(L.LightningDataModule):
             )
         batches: Any = self._make_loader("train", self.train_indices)
         epoch, count = self.skip_batches
-        if isinstance(batches, FixedBatches):
+        if isinstance(batches, _FixedBatches):
             batches.skip = count
         else:
             # Of a resumed run, Lightning starts the workers on the first batches before it tells the sampler the epoch.
@@ -180,37 +190,73 @@ class CIFAR10DataModule(L.LightningDataModule):
         return normalize_batch(images, self.mean, std=self.std)
 
     def _split(self) -> tuple[Indices, Indices]:
-        if self._indices is None:
-            check_sizes(vars(self), train=len(self.dataset.train))
-            self._indices = split_indices(
-                self.dataset,
-                self.loader,
-                val_size=self.val_size,
-                train_limit=self.train_limit,
-                seed=self.split_seed,
-            )
+        if self._indices is not None:
+            return self._indices
+        labels = self.dataset.train.labels
+        check_sizes(vars(self), train=len(labels))
+        if self.loader == "bolts":  # which splits at random, not in proportion to the classes
+            bolts = open_bolts(self.dataset, val_size=self.val_size, seed=self.split_seed)
+            subsets = (bolts.dataset_train, bolts.dataset_val)
+            train, val = (np.sort(np.asarray(subset.indices, dtype=np.int64)) for subset in subsets)
+        else:
+            train, val = stratified_split(labels, val_size=self.val_size, seed=self.split_seed)
+        if self.train_limit is not None:
+            _, kept = stratified_split(labels[train], val_size=self.train_limit, seed=self.split_seed)
+            train = train[kept]
+        self._indices = train, val
         return self._indices
 
     def _make_loader(self, part: str, indices: Indices) -> Batches:
+        training = part == "train"
+        split = self.dataset.test if part == "test" else self.dataset.train
         replicas, rank = self._processes()
-        workers = self.num_workers
-        if workers is None:
-            workers = default_workers(1 if self.trainer is None else self.trainer.num_devices)
-        batches = make_loader(
-            self.dataset,
-            part,
-            indices=indices,
-            loader=self.loader,
-            augmentation=self.augmentation,
-            num_workers=workers,
-            seed=self.seed,
-            batch_size=self.batch_size if part == "train" else self.eval_batch_size,
-            num_replicas=replicas,
-            rank=rank,
-        )
+        images: dict[str, Any] = {"mean": self.mean, "std": self.std, "seed": self.seed}
+        images["augmentation"] = self.augmentation if training else None
+        order: dict[str, Any] = {
+            "shuffle": training,
+            "drop_last": training,
+            "num_replicas": replicas,
+            "rank": rank,
+        }
+        order["batch_size"] = self.batch_size if training else self.eval_batch_size
+        batches: Any
+        # Without augmentation both give the same batches, and the tensor loader does without workers.
+        if self.loader == "tensor" or (self.loader == "albumentations" and not training):
+            batches = TensorLoader(split.images, split.labels, indices=indices, **images, **order)
+        else:
+            samples: Any = split
+            if self.loader == "bolts":  # how it splits does not matter here: the indices choose the images
+                bolts = open_bolts(self.dataset)
+                samples = bolts.dataset_test if part == "test" else bolts.dataset_train.dataset
+            dataset = AlbumentationsDataset(Subset(samples, indices.tolist()), **images)
+            workers = self.num_workers
+            if workers is None:
+                workers = default_workers(1 if self.trainer is None else self.trainer.num_devices)
+            batches = make_albumentations_loader(dataset, num_workers=workers, seed=self.seed, **order)
         overfit = part != "test" and getattr(self.trainer, "overfit_batches", 0) > 0
-        return FixedBatches(batches) if overfit else batches
+        return _FixedBatches(batches) if overfit else batches
 
     def _processes(self) -> tuple[int, int]:
         """Returns the number of training processes, and the number of this one."""
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer is not None else (1, 0)
+
+
+class _FixedBatches:
+    """The batches of a loader's first epoch in every epoch, to overfit a network to them.
+
+    Lightning finds no sampler here that it could advance, or replace by one in order. The first iteration leaves out
+    `skip` batches, on which a resumed run has trained.
+    """
+
+    skip = 0
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        # A generator begins with its first batch: Lightning makes an iterator only to see that it can.
+        skip, self.skip = self.skip, 0
+        yield from islice(self._loader, skip, None)

@@ -35,24 +35,18 @@ def render_preview(
         scale: Width in pixels of one pixel of an image, at least 1.
         surface: Colour of the background, as Pillow takes it.
         ink: Colour of the text.
-
-    Raises:
-        ValueError: If an argument is out of its range or a colour unknown.
     """
     check_integer("rows", rows, low=1, high=datamodule.train_size)
     check_integer("columns", columns, low=2)
     check_integer("scale", scale, low=1)
-    trained = datamodule.dataset.train.labels[datamodule.train_indices]
-    _, chosen = stratified_split(trained, val_size=rows, seed=datamodule.seed)
-    positions = sorted(chosen.tolist(), key=lambda position: trained[position])
-    images, names = zip(
-        *(datamodule.dataset.train[i] for i in datamodule.train_indices[positions]), strict=True
-    )
+    train, trained = datamodule.dataset.train, datamodule.train_indices
+    _, chosen = stratified_split(train.labels[trained], val_size=rows, seed=datamodule.seed)
+    positions = chosen[np.argsort(train.labels[trained[chosen]], kind="stable")]
     loader = datamodule.train_dataloader()
-    epochs = [_augmented(datamodule, loader, positions, epoch=epoch) for epoch in range(columns - 1)]
+    epochs = [_augmented(datamodule, loader, positions.tolist(), epoch) for epoch in range(columns - 1)]
     return _draw_table(
-        np.stack([np.stack(images), *epochs], axis=1),
-        names=[datamodule.classes[label] for label in names],
+        np.stack([train.images[trained[positions]], *epochs], axis=1),
+        names=[datamodule.classes[label] for label in train.labels[trained[positions]]],
         heads=["original", *(f"epoch {epoch}" for epoch in range(1, columns))],
         scale=scale,
         surface=surface,
@@ -61,7 +55,7 @@ def render_preview(
 
 
 def _augmented(
-    datamodule: CIFAR10DataModule, loader: Any, positions: list[int], *, epoch: int
+    datamodule: CIFAR10DataModule, loader: Any, positions: list[int], epoch: int
 ) -> npt.NDArray[np.uint8]:
     """Returns the images (n, 32, 32, 3) as the loader yields them in an epoch, with the normalisation undone."""
     if isinstance(loader, TensorLoader):

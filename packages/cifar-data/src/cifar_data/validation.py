@@ -15,13 +15,7 @@ _TRAIN_SIZE, _TEST_SIZE = 50_000, 10_000  # of CIFAR-10
 
 
 def check_integer(name: str, value: object, *, low: int, high: int | None = None) -> None:
-    """Raises a `ValueError` unless the value is a whole number from `low` to `high`, both included.
-
-    >>> check_integer("data.val_size", 50_000, low=0, high=49_999)
-    Traceback (most recent call last):
-    ...
-    ValueError: data.val_size must be a whole number from 0 to 49999, got 50000
-    """
+    """Raises a `ValueError` unless the value is a whole number from `low` to `high`, both included."""
     is_integer = isinstance(value, int) and not isinstance(value, bool)
     if not (is_integer and low <= value and (high is None or value <= high)):  # type: ignore[operator]
         allowed = f"of at least {low}" if high is None else f"from {low} to {high}"
@@ -35,13 +29,7 @@ def check_share(name: str, value: object) -> None:
 
 
 def check_choice(name: str, value: object, *, allowed: Iterable[str]) -> None:
-    """Raises a `ValueError` with the closest name unless the value is one of the allowed names.
-
-    >>> check_choice("data.loader", "tensr", allowed=("tensor", "bolts"))
-    Traceback (most recent call last):
-    ...
-    ValueError: data.loader must be one of tensor, bolts, got 'tensr'; did you mean tensor?
-    """
+    """Raises a `ValueError` with the closest name unless the value is one of the allowed names."""
     names = list(allowed)
     if value in names:
         return
@@ -55,9 +43,6 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
     Sizes are checked too if the images can only be CIFAR-10, because they will be downloaded. For images in a given
     place, `check_sizes` does that once they are found.
-
-    Raises:
-        ValueError: Naming the setting as on the command line.
     """
     check_choice("data.source", settings["source"], allowed=SOURCES)
     check_choice("data.loader", settings["loader"], allowed=LOADERS)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from cifar_data.dataset.decode import decode_exact, decode_fitted, to_rgb
+from cifar_data.dataset.decode import decode_image, to_rgb
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -20,7 +20,7 @@ def test_every_orientation_is_applied_once(tmp_path, orientation, suffix):
     Image.fromarray(pixels).save(path, exif=exif)
     with Image.open(path) as image:
         expected = np.asarray(ImageOps.exif_transpose(image))
-    np.testing.assert_array_equal(decode_fitted(path), expected)
+    np.testing.assert_array_equal(decode_image(path, fit=True), expected)
 
 
 def test_damaged_exif_does_not_keep_an_image_out(tmp_path):
@@ -32,7 +32,7 @@ def test_damaged_exif_does_not_keep_an_image_out(tmp_path):
     with pytest.warns(
         UserWarning, match=r"damaged\.png has unreadable EXIF data, its orientation is ignored"
     ):
-        decoded = decode_fitted(path)
+        decoded = decode_image(path, fit=True)
     np.testing.assert_array_equal(decoded, pixels)
 
 
@@ -72,7 +72,7 @@ def test_the_grey_that_a_16_bit_png_declares_transparent_is_white(tmp_path):
     grey = Image.fromarray(np.full((32, 32), 4000, np.uint16))
     grey.putpixel((0, 0), 4001)
     grey.save(tmp_path / "a.png", transparency=4000)
-    decoded = decode_fitted(tmp_path / "a.png")
+    decoded = decode_image(tmp_path / "a.png")
     assert (decoded[0, 0] == 16).all()
     assert (decoded.reshape(-1, 3)[1:] == 255).all()
 
@@ -89,7 +89,9 @@ def test_a_large_image_is_cropped_to_its_central_square(tmp_path):
     pixels = np.zeros((64, 192, 3), np.uint8)
     pixels[:, 64:128] = 200  # the central square
     Image.fromarray(pixels).save(tmp_path / "wide.png")
-    inner = decode_fitted(tmp_path / "wide.png")[:, 2:-2]  # the filter mixes in neighbours at the edge
+    inner = decode_image(tmp_path / "wide.png", fit=True)[
+        :, 2:-2
+    ]  # the filter mixes in neighbours at the edge
     assert (inner == 200).all()
 
 
@@ -97,7 +99,7 @@ def test_exact_decoding_takes_only_32_by_32():
     buffer = io.BytesIO()
     Image.new("RGB", (32, 31)).save(buffer, "PNG")
     with pytest.raises(ValueError, match="32x31"):
-        decode_exact(buffer.getvalue())
+        decode_image(buffer.getvalue())
 
 
 def test_a_png_with_large_text_and_a_large_colour_profile_is_read_and_a_cut_one_is_not(tmp_path):
@@ -108,8 +110,8 @@ def test_a_png_with_large_text_and_a_large_colour_profile_is_read_and_a_cut_one_
     exif[0x0112] = 3
     path = tmp_path / "large.png"
     Image.fromarray(pixels).save(path, pnginfo=text, icc_profile=bytes(3_000_000), exif=exif)
-    np.testing.assert_array_equal(decode_fitted(path), pixels[::-1, ::-1])
-    np.testing.assert_array_equal(decode_exact(path.read_bytes()), pixels[::-1, ::-1])
+    np.testing.assert_array_equal(decode_image(path, fit=True), pixels[::-1, ::-1])
+    np.testing.assert_array_equal(decode_image(path.read_bytes()), pixels[::-1, ::-1])
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(OSError, match="truncated"):
-        decode_fitted(path)
+        decode_image(path, fit=True)

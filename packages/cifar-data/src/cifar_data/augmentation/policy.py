@@ -12,28 +12,20 @@ from torch import Tensor
 from cifar_data.seeding import derive_generator
 from cifar_data.validation import check_choice, check_integer, check_share
 
-PADDING_MODES = ("constant", "reflect")
-FLIPS = ("random", "alternate", "none")
-
 
 @dataclass(frozen=True)
 class Augmentation:
     """The augmentation of training images. The defaults are those of Page's DAWNBench entry.
 
     Attributes:
-        padding: Pixels added on each side before a random window of the original size is cropped, 0 to 31;
-            0 = no crop.
-        padding_mode: Value of the added pixels: `constant` (black) or `reflect` (mirrored, border not
-            repeated).
+        padding: Pixels added on each side before a random window of the original size is cropped, 0 (no crop) to 31.
+        padding_mode: Value of the added pixels: `constant` (black) or `reflect` (mirrored, border not repeated).
         flip: Horizontal flip: `random` (each image and epoch with probability 1/2), `alternate`
             (a random half in the first epoch, the other half in the next, and so on) or `none`.
-        cutout: Side in pixels of the square hole, wholly inside the image and filled with the training
-            set's mean colour, 0 to 32; 0 = no hole.
+        cutout: Side in pixels of the square hole, wholly inside the image and filled with the training set's mean
+            colour, 0 (no hole) to 32.
         brightness: Largest change of the pixels' factor, in [0, 1): 0.1 = 0.9 to 1.1 times as bright.
         contrast: Largest change of the factor of a pixel's distance from the image's mean grey, in [0, 1).
-
-    Raises:
-        ValueError: If a field is out of its range.
 
     Source: D. Page, "How to train your ResNet", 2018; T. DeVries and G. Taylor, arXiv:1708.04552 (CutOut);
         K. Jordan, arXiv:2404.00498 (alternating flip); brightness and contrast as torchvision's and
@@ -49,8 +41,8 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         check_integer("data.augmentation.padding", self.padding, low=0, high=31)
-        check_choice("data.augmentation.padding_mode", self.padding_mode, allowed=PADDING_MODES)
-        check_choice("data.augmentation.flip", self.flip, allowed=FLIPS)
+        check_choice("data.augmentation.padding_mode", self.padding_mode, allowed=("constant", "reflect"))
+        check_choice("data.augmentation.flip", self.flip, allowed=("random", "alternate", "none"))
         check_integer("data.augmentation.cutout", self.cutout, low=0, high=32)
         check_share("data.augmentation.brightness", self.brightness)
         check_share("data.augmentation.contrast", self.contrast)
@@ -91,10 +83,6 @@ def alternating_flips(count: int, *, seed: int, epoch: int) -> npt.NDArray[np.bo
     """Returns which of `count` images to flip, so that any two consecutive epochs show both sides of each.
 
     Source: K. Jordan, arXiv:2404.00498, section 3.6.
-
-    >>> first, second = (alternating_flips(4, seed=0, epoch=epoch) for epoch in (0, 1))
-    >>> (first ^ second).all().item()
-    True
     """
     first = derive_generator(seed, "side").integers(0, 2, count)
     return (first + epoch) % 2 == 1
@@ -124,9 +112,5 @@ def draw_parameters(
 
 
 def mean_colour(mean: Sequence[float]) -> tuple[int, ...]:
-    """Returns the colour nearest to a mean of [0, 1] per channel, in whole steps of 0 to 255.
-
-    >>> mean_colour((0.4914, 0.4822, 0.4465))
-    (125, 123, 114)
-    """
+    """Returns the colour nearest to a mean of [0, 1] per channel, in whole steps of 0 to 255."""
     return tuple(round(255 * value) for value in mean)

@@ -26,11 +26,9 @@ class Split:
     labels: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
-        """The number of images."""
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[npt.NDArray[np.uint8], int]:
-        """Image and label at an index."""
         return self.images[index], int(self.labels[index])
 
 
@@ -39,13 +37,10 @@ class ImageDataset:
     """A training and a test split.
 
     Attributes:
-        train: Images to train on.
-        test: Images to evaluate on.
         classes: Class names; a label is an index into them.
         mean: Of red, green and blue of the training images, in [0, 1].
         std: Their population standard deviation, in [0, 1].
-        fingerprint: SHA-256, in hex, of the decoded images, labels and class names: equal for two sources that
-            decode to the same pixels.
+        fingerprint: SHA-256, in hex, of the decoded images, labels and class names, whatever the source.
         origin: A description of the source.
     """
 

@@ -29,18 +29,19 @@ _logger = logging.getLogger(__name__)
 def resolve_cache_dir(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     """Returns the cache folder: the argument, else `CIFAR_CACHE_DIR`, else the user's cache folder."""
     chosen = cache_dir or os.environ.get("CIFAR_CACHE_DIR")
-    with explained_home(f"cache folder {chosen or ''}", advice="Set CIFAR_CACHE_DIR to a writable folder"):
-        place = chosen or platformdirs.user_cache_path("cifar-data", appauthor=False)
-        return Path(place).expanduser().absolute()
-
-
-@contextmanager
-def explained_home(place: str, *, advice: str) -> Iterator[None]:
-    """Turns the error about a home folder that is not known, or not that of a user, into a `DataError`."""
     try:
-        yield
+        place = chosen or platformdirs.user_cache_path("cifar-data", appauthor=False)
     except RuntimeError as error:
-        raise DataError(f"{place.strip()}: {str(error).rstrip('.')}. {advice}") from error
+        raise DataError(f"cache folder: {error}. Set CIFAR_CACHE_DIR to a writable folder") from error
+    return expand_home(place, name="cache folder").absolute()
+
+
+def expand_home(path: str | os.PathLike[str], *, name: str) -> Path:
+    """Returns a path with the home folder in place of `~`; a home that is not known is a `DataError`."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"{name} {path}: {error} Give the full path") from error
 
 
 def entry_path(layout: Layout, cache_dir: Path) -> Path:
@@ -54,10 +55,7 @@ def entry_path(layout: Layout, cache_dir: Path) -> Path:
 
 
 def open_cached(layout: Layout, cache_dir: Path, *, read: Callable[[], ImageDataset]) -> ImageDataset:
-    """Returns the dataset as memory maps, after decoding it with `read` unless that has been done.
-
-    Of several processes that ask at once, one decodes and the others wait for it.
-    """
+    """Returns the dataset as memory maps; one process decodes it with `read` if needed, and all others wait for it."""
     entry = entry_path(layout, cache_dir)
     dataset = load_entry(entry)
     if dataset is not None:  # without the lock, so that a read-only cache can be used
@@ -79,18 +77,13 @@ def load_entry(entry: Path) -> ImageDataset | None:
         return None
     try:
         meta = json.loads((entry / "meta.json").read_bytes())
-        mean, std = (
-            (float(red), float(green), float(blue)) for red, green, blue in (meta["mean"], meta["std"])
-        )
-        return ImageDataset(
-            train=_load_split(entry, "train", meta["bytes"]),
-            test=_load_split(entry, "test", meta["bytes"]),
-            classes=tuple(meta["classes"]),
-            mean=mean,
-            std=std,
-            fingerprint=str(meta["fingerprint"]),
-            origin=str(meta["origin"]),
-        )
+        sizes = meta.pop("bytes")
+        for name in ("mean", "std"):
+            red, green, blue = map(float, meta[name])
+            meta[name] = red, green, blue
+        meta["classes"] = tuple(meta["classes"])
+        train, test = (_load_split(entry, name, sizes) for name in ("train", "test"))
+        return ImageDataset(train, test, **meta)
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         _logger.warning("The cache entry %s is damaged (%s) and is written again", entry, error)
         return None

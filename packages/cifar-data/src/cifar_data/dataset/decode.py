@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,14 +31,16 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-Item = TypeVar("Item")
-
 
 class ProgressBar(tqdm):
     """A progress bar on stderr that starts no thread, and ends nothing where stderr cannot be written."""
 
     # tqdm's monitor thread would outlive the bar, and forking loader workers beside a thread is unsafe.
     monitor_interval = 0
+
+    def __init__(self, *, enabled: bool, **options: Any) -> None:
+        disable = not enabled or sys.stderr is None
+        super().__init__(disable=disable, file=sys.stderr, mininterval=0.5, **options)
 
     def display(self, *args: Any, **options: Any) -> None:
         """Draws the bar."""
@@ -51,60 +53,39 @@ class ProgressBar(tqdm):
             super().close()
 
 
-def progress_bar(*, enabled: bool, **options: Any) -> ProgressBar:
-    """Returns a bar with the options of tqdm, to be used in a `with` statement; a disabled one shows nothing."""
-    return ProgressBar(disable=not enabled or sys.stderr is None, file=sys.stderr, mininterval=0.5, **options)
-
-
 def to_rgb(image: Image.Image) -> Image.Image:
     """Returns the image upright (by its EXIF orientation), opaque over white, in RGB.
 
-    Damaged EXIF data is ignored with a warning that names the file.
-
-    Raises:
-        ValueError: If a grey image has values outside of 0 to 65535.
-
-    >>> to_rgb(Image.new("LA", (1, 1), (0, 0))).getpixel((0, 0))
-    (255, 255, 255)
+    Damaged EXIF data is ignored with a warning. Grey values outside of 0 to 65535 are a ValueError.
     """
     # Step by step what cifar_models does with an image to classify: the same file gives the same pixels in training
     # and in use. Neither package may import the other; a test across packages compares them.
     return _opaque(_upright(image))
 
 
-def decode_exact(data: bytes) -> npt.NDArray[np.uint8]:
-    """Returns the pixels (32, 32, 3) of an encoded image of this size.
-
-    Raises:
-        ValueError: If the size is another. Damaged images raise many types of exception.
-    """
-
-    def check(image: Image.Image) -> Image.Image:
-        if image.size != (SIDE, SIDE):
-            raise ValueError(f"is {image.width}x{image.height} pixels; allowed is {SIDE}x{SIDE}")
-        return to_rgb(image)
-
-    return _decode(data, check)
-
-
-def decode_fitted(path: Path) -> npt.NDArray[np.uint8]:
-    """Returns the pixels (32, 32, 3) of an image file of any size: the central square, scaled bicubically."""
-    return _decode(
-        path, lambda image: ImageOps.fit(to_rgb(image), (SIDE, SIDE), method=Image.Resampling.BICUBIC)
-    )
+def decode_image(source: bytes | Path, *, fit: bool = False) -> npt.NDArray[np.uint8]:
+    """Returns the pixels (32, 32, 3) of an encoded image; of another size only to `fit`: the central square, scaled."""
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            if fit:
+                return np.asarray(ImageOps.fit(to_rgb(image), (SIDE, SIDE), method=Image.Resampling.BICUBIC))
+            if image.size != (SIDE, SIDE):
+                raise ValueError(f"is {image.width}x{image.height} pixels; allowed is {SIDE}x{SIDE}")  # noqa: TRY301
+            return np.asarray(to_rgb(image))
+    except ValueError as error:
+        data = source if isinstance(source, bytes) else source.read_bytes()
+        smaller = _without_large_chunk(data) if "MAX_TEXT_" in str(error) else data
+        if smaller == data:
+            raise
+        return decode_image(smaller, fit=fit)
 
 
 def decode_images(
-    items: Sequence[Item],
-    decode: Callable[[Item], npt.NDArray[np.uint8]],
-    *,
-    place: Callable[[int], str],
-    bar: ProgressBar,
+    items: Sequence[bytes | Path], *, fit: bool = False, place: Callable[[int], str], bar: ProgressBar
 ) -> npt.NDArray[np.uint8]:
     """Returns the pixels (N, 32, 32, 3) of all items, decoded several at a time: Pillow decodes without the GIL.
 
-    Raises:
-        DataError: Naming the `place` of the first image that cannot be decoded, and why.
+    An image that cannot be decoded is a `DataError` that names its `place`.
     """
     images = np.empty((len(items), SIDE, SIDE, 3), dtype=np.uint8)
 
@@ -112,28 +93,18 @@ def decode_images(
         chunk = items[start : start + _CHUNK]
         for index, item in enumerate(chunk, start):
             try:
-                images[index] = decode(item)
-            except Exception as error:
-                # Pillow raises many types on damaged files, from SyntaxError to struct.error.
-                raise DataError(f"{place(index)}: cannot decode the image: {_reason(error)}") from error
+                images[index] = decode_image(item, fit=fit)
+            except Exception as error:  # on damaged files many types, from SyntaxError to struct.error
+                reason = str(error) or type(error).__name__
+                if isinstance(error, UnidentifiedImageError):  # it tells a memory address
+                    reason = "not an image, or damaged from the start"
+                raise DataError(f"{place(index)}: cannot decode the image: {reason}") from error
         return len(chunk)
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         for count in pool.map(work, range(0, len(items), _CHUNK)):
             bar.update(count)
     return images
-
-
-def _decode(source: bytes | Path, finish: Callable[[Image.Image], Image.Image]) -> npt.NDArray[np.uint8]:
-    try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            return np.asarray(finish(image))
-    except ValueError as error:
-        data = source if isinstance(source, bytes) else source.read_bytes()
-        smaller = _without_large_chunk(data) if "MAX_TEXT_" in str(error) else data
-        if smaller == data:
-            raise
-        return _decode(smaller, finish)
 
 
 def _without_large_chunk(data: bytes) -> bytes:
@@ -191,10 +162,3 @@ def _grey(image: Image.Image) -> Image.Image:
     if isinstance(transparent, int):  # a PNG may declare one grey value transparent
         grey[values == transparent] = 255
     return Image.fromarray(grey)
-
-
-def _reason(error: Exception) -> str:
-    # Pillow names the memory address of the buffer in this one.
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image, or damaged from the start"
-    return str(error) or type(error).__name__

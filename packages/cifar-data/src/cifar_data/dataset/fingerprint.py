@@ -56,14 +56,8 @@ def fingerprint(train: Split, test: Split, classes: tuple[str, ...]) -> str:
 
 
 def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[list[float], list[float]]:
-    """Returns the means and population standard deviations of the three channels of (N, H, W, 3), in [0, 1].
-
-    Counts how often each of the 256 values occurs, so the sums are exact at any size.
-
-    >>> channel_statistics(np.array([0, 255], np.uint8).reshape(1, 1, 2, 1).repeat(3, axis=3))
-    ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
-    """
-    counts = np.zeros((3, 256), dtype=np.int64)
+    """Returns the means and population standard deviations of the three channels of (N, H, W, 3), in [0, 1]."""
+    counts = np.zeros((3, 256), dtype=np.int64)  # of each value, so that the sums are exact at any size
     for start in range(0, len(images), 1000):  # bincount copies to int64: keep the copy small
         chunk = images[start : start + 1000]
         for channel in range(3):
@@ -101,9 +95,6 @@ def canonical_order(
 
     The five batches of the training split may come in any order: a conversion that follows the order of the authors'
     tarball starts with data_batch_4. Without class names, those are returned if the content is CIFAR-10, else numbers.
-
-    Raises:
-        DataError: Naming the split, and its expected and actual SHA-256.
     """
     if classes in (CANONICAL_CLASSES, ()) and {"train": len(train), "test": len(test)} == CANONICAL_SIZES:
         ordered = _in_batch_order(train)

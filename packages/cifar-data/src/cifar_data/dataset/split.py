@@ -20,9 +20,6 @@ def stratified_split(
     Returns:
         The sorted indices kept and held out. A class of n images has its share val_size * n / N rounded down or up.
 
-    Raises:
-        ValueError: If val_size is out of its range.
-
     Source: the method of the largest remainder (Hamilton); ties go to the lower class index.
 
     >>> kept, held_out = stratified_split(np.array([0, 0, 0, 0, 1, 1]), val_size=3, seed=0)
@@ -31,21 +28,13 @@ def stratified_split(
     """
     check_integer("val_size", val_size, low=0, high=len(labels))
     generator = derive_generator(seed, "split")
-    shares = _largest_remainder(np.bincount(labels), total=val_size)
+    counts = np.bincount(labels)
+    shares, remainders = np.divmod(counts * val_size, max(len(labels), 1))
+    shares[np.argsort(-remainders, kind="stable")[: val_size - shares.sum()]] += 1
     order = generator.permutation(len(labels))
     # Stable, so that each class keeps the random order within it.
     order = order[np.argsort(labels[order], kind="stable")]
-    starts = np.concatenate(([0], np.cumsum(np.bincount(labels))))
     held_out = np.zeros(len(labels), dtype=np.bool_)
-    for start, share in zip(starts[:-1], shares, strict=True):
+    for start, share in zip(np.cumsum(counts) - counts, shares, strict=True):
         held_out[order[start : start + share]] = True
     return np.flatnonzero(~held_out).astype(np.int64), np.flatnonzero(held_out).astype(np.int64)
-
-
-def _largest_remainder(counts: npt.NDArray[np.int64], *, total: int) -> npt.NDArray[np.int64]:
-    """Returns the shares (classes,) of `total`, in proportion to the counts, by whole-number arithmetic."""
-    everything = max(int(counts.sum()), 1)
-    shares, remainders = np.divmod(counts * total, everything)
-    missing = total - int(shares.sum())
-    shares[np.argsort(-remainders, kind="stable")[:missing]] += 1
-    return shares

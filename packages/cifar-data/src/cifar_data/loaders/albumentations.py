@@ -18,11 +18,7 @@ _UPDATE_CHECK = "NO_ALBUMENTATIONS_UPDATE"
 
 
 def import_albumentations() -> Any:
-    """Imports Albumentations without its request to the network for a newer version.
-
-    Raises:
-        ImportError: If it is missing, with what to do instead.
-    """
+    """Imports Albumentations without its request to the network for a newer version."""
     before = os.environ.get(_UPDATE_CHECK)
     os.environ[_UPDATE_CHECK] = "1"
     try:
@@ -42,19 +38,11 @@ def import_albumentations() -> Any:
 
 
 def make_pipeline(
-    augmentation: Augmentation,
-    *,
-    mean: Sequence[float],
-    std: Sequence[float],
-    flip_probability: float = 0.5,
+    augmentation: Augmentation, *, mean: Sequence[float], std: Sequence[float], flip_probability: float = 0.5
 ) -> Any:
     """Returns a `Compose` from uint8 (32, 32, 3) to normalised float32 (3, 32, 32).
 
     The `flip` of the augmentation is replaced by `flip_probability`.
-
-    >>> pipeline = make_pipeline(Augmentation(), mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
-    >>> [type(step).__name__ for step in pipeline]
-    ['PadIfNeeded', 'RandomCrop', 'HorizontalFlip', 'CoarseDropout', 'Normalize', 'ToTensorV2']
     """
     A = import_albumentations()  # noqa: N806 - the library's own idiom
     steps = []
@@ -62,24 +50,18 @@ def make_pipeline(
         import cv2
 
         borders = {"constant": cv2.BORDER_CONSTANT, "reflect": cv2.BORDER_REFLECT_101}
-        side = SIDE + 2 * augmentation.padding
-        steps.append(A.PadIfNeeded(side, side, border_mode=borders[augmentation.padding_mode], fill=0))
+        padded = SIDE + 2 * augmentation.padding
+        steps.append(A.PadIfNeeded(padded, padded, border_mode=borders[augmentation.padding_mode], fill=0))
         steps.append(A.RandomCrop(SIDE, SIDE))
     if flip_probability > 0:
         steps.append(A.HorizontalFlip(p=flip_probability))
     if augmentation.jitters:
-        brightness, contrast = (
-            (1 - reach, 1 + reach) for reach in (augmentation.brightness, augmentation.contrast)
-        )
-        steps.append(A.ColorJitter(brightness, contrast, saturation=(1, 1), hue=(0, 0), p=1.0))
+        reaches = augmentation.brightness, augmentation.contrast
+        factors = [(1 - reach, 1 + reach) for reach in reaches]
+        steps.append(A.ColorJitter(*factors, saturation=(1, 1), hue=(0, 0), p=1.0))
     if augmentation.cutout > 0:
-        side = augmentation.cutout
-        hole = {
-            "num_holes_range": (1, 1),
-            "hole_height_range": (side, side),
-            "hole_width_range": (side, side),
-        }
-        steps.append(A.CoarseDropout(**hole, fill=mean_colour(mean), p=1.0))
+        side = (augmentation.cutout, augmentation.cutout)
+        steps.append(A.CoarseDropout((1, 1), side, side, fill=mean_colour(mean), p=1.0))
     return A.Compose([*steps, A.Normalize(mean=tuple(mean), std=tuple(std)), A.ToTensorV2()])
 
 
@@ -101,8 +83,7 @@ class AlbumentationsDataset(Dataset[tuple[Tensor, int]]):
         seed: int = 0,
     ) -> None:
         self._samples = samples
-        self._mean = tuple(mean)
-        self._std = tuple(std)
+        self._channels = {"mean": tuple(mean), "std": tuple(std)}
         self._augmentation = augmentation or NO_AUGMENTATION
         self._seed = seed
         self._first_sides = alternating_flips(len(samples), seed=seed, epoch=0)
@@ -132,16 +113,16 @@ class AlbumentationsDataset(Dataset[tuple[Tensor, int]]):
         """Returns one pipeline, or for alternating flips one of each side."""
         probabilities = {"random": [0.5], "alternate": [0.0, 1.0], "none": [0.0]}[self._augmentation.flip]
         return [
-            make_pipeline(self._augmentation, mean=self._mean, std=self._std, flip_probability=probability)
+            make_pipeline(self._augmentation, flip_probability=probability, **self._channels)
             for probability in probabilities
         ]
 
 
 class EpochSampler(ResumableSampler):
-    """A sampler that yields pairs of epoch and position."""
+    """A sampler of pairs of epoch and position."""
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        """Yields pairs of epoch and position."""
+        """Yields the pairs of the epoch."""
         return ((self.epoch, cast("int", position)) for position in super().__iter__())
 
 

@@ -25,11 +25,7 @@ def open_bolts(dataset: ImageDataset, *, val_size: int = 0, seed: int = 0) -> An
 
 
 def import_bolts() -> Any:
-    """Imports Lightning Bolts' CIFAR10DataModule class.
-
-    Raises:
-        ImportError: If Lightning Bolts or one of its requirements is missing.
-    """
+    """Imports Lightning Bolts' CIFAR10DataModule class."""
     try:
         # Bolts 0.7.0, its last release, warns of deprecations in other libraries: nothing to act on. Some
         # of it gets past "ignore", by a filter that Bolts installs, and so is recorded and dropped.

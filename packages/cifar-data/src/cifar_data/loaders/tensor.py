@@ -8,23 +8,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler
 
-from cifar_data.augmentation.batch_ops import (
-    crop_batch,
-    cutout_batch,
-    flip_batch,
-    jitter_batch,
-    normalize_batch,
-    pad_batch,
-)
-from cifar_data.augmentation.policy import (
-    NO_AUGMENTATION,
-    Augmentation,
-    AugmentationParameters,
-    draw_parameters,
-    mean_colour,
-)
+from cifar_data.augmentation import batch_ops, policy
+from cifar_data.augmentation.policy import NO_AUGMENTATION, Augmentation, AugmentationParameters
 from cifar_data.seeding import make_sampler
-from cifar_data.validation import check_integer
 
 _PAD_CHUNK = 2000  # images padded at once, so that no second copy of all images is ever held
 
@@ -36,8 +22,6 @@ class TensorLoader:
     One iteration is one epoch, chosen by `sampler.set_epoch(epoch)`. Every draw depends on the seed, the epoch and the
     image's position alone: not on batch size, number of processes, or earlier iterations. So a run resumed at epoch e
     continues as if it had not stopped.
-
-    Memory: one uint8 copy of the images used, padded (4800 bytes per image with 4 pixels), and one batch.
 
     Args:
         images: uint8 (N, 32, 32, 3); may be a memory map.
@@ -52,9 +36,6 @@ class TensorLoader:
         seed: Of order and augmentation.
         num_replicas: Number of processes that share the images.
         rank: The number of this process, from 0.
-
-    Raises:
-        ValueError: If an argument is out of its range.
     """
 
     def __init__(
@@ -73,10 +54,6 @@ class TensorLoader:
         num_replicas: int = 1,
         rank: int = 0,
     ) -> None:
-        check_integer("batch_size", batch_size, low=1)
-        check_integer("num_replicas", num_replicas, low=1)
-        check_integer("rank", rank, low=0, high=num_replicas - 1)
-        check_integer("seed", seed, low=0)
         if len(images) != len(labels):
             raise ValueError(f"labels must be as many as the {len(images)} images, got {len(labels)}")
         chosen = np.arange(len(labels)) if indices is None else indices
@@ -97,11 +74,9 @@ class TensorLoader:
         self._images = _pad_all(images, chosen, self._augmentation)
 
     def __len__(self) -> int:
-        """The number of batches in an epoch of this process."""
         return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields the batches of the sampler's epoch."""
         parameters = self._draw(self.sampler.epoch)
         for batch in self.batch_sampler:
             positions = torch.tensor(batch, dtype=torch.int64)
@@ -113,7 +88,9 @@ class TensorLoader:
 
     def _draw(self, epoch: int) -> AugmentationParameters:
         count = len(self._labels)
-        return draw_parameters(count, self._augmentation, seed=self._seed, epoch=epoch, size=self._size)
+        return policy.draw_parameters(
+            count, self._augmentation, seed=self._seed, epoch=epoch, size=self._size
+        )
 
     def _make(self, positions: Tensor, parameters: AugmentationParameters) -> Tensor:
         images = augment_batch(
@@ -121,10 +98,10 @@ class TensorLoader:
             positions,
             augmentation=self._augmentation,
             parameters=parameters.take(positions),
-            fill=mean_colour(self._mean),
+            fill=policy.mean_colour(self._mean),
             size=self._size,
         )
-        return normalize_batch(images, self._mean, std=self._std)
+        return batch_ops.normalize_batch(images, self._mean, std=self._std)
 
 
 def augment_batch(
@@ -140,11 +117,11 @@ def augment_batch(
 
     The parameters are those of the B images, and `fill` is the colour of the hole, three values of 0 to 255.
     """
-    images = crop_batch(padded, indices, corners=parameters.crop, size=size)
-    images = flip_batch(images, parameters.flip)
+    images = batch_ops.crop_batch(padded, indices, corners=parameters.crop, size=size)
+    images = batch_ops.flip_batch(images, parameters.flip)
     if augmentation.jitters:
-        images = jitter_batch(images, parameters.brightness, contrast=parameters.contrast)
-    return cutout_batch(images, parameters.hole, size=augmentation.cutout, fill=fill)
+        images = batch_ops.jitter_batch(images, parameters.brightness, contrast=parameters.contrast)
+    return batch_ops.cutout_batch(images, parameters.hole, size=augmentation.cutout, fill=fill)
 
 
 def _pad_all(
@@ -153,8 +130,7 @@ def _pad_all(
     side = images.shape[1] + 2 * augmentation.padding
     padded = torch.empty(len(chosen), side, side, 3, dtype=torch.uint8)
     for start in range(0, len(chosen), _PAD_CHUNK):
-        chunk = torch.from_numpy(images[chosen[start : start + _PAD_CHUNK]])
-        padded[start : start + _PAD_CHUNK] = pad_batch(
-            chunk, augmentation.padding, mode=augmentation.padding_mode
-        )
+        chunk = slice(start, start + _PAD_CHUNK)
+        part = torch.from_numpy(images[chosen[chunk]])
+        padded[chunk] = batch_ops.pad_batch(part, augmentation.padding, mode=augmentation.padding_mode)
     return padded

@@ -1,8 +1,7 @@
 """CIFAR-10 as its authors publish it: the folder `cifar-10-batches-py`, or the tarball of it.
 
 The batches are pickles, and a pickle may call any function it names. Here it can name only the few that describe a
-NumPy array, and gets inert stand-ins for them: nothing of a file is executed. Files that are missing, damaged or
-not as expected raise a `DataError` that names them.
+NumPy array, and gets inert stand-ins for them: nothing of a file is executed.
 """
 
 import gzip
@@ -21,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cifar_data.dataset.arrays import SIDE, DataError, Layout, Split, join_splits
-from cifar_data.dataset.decode import progress_bar
+from cifar_data.dataset.decode import ProgressBar
 from cifar_data.dataset.fingerprint import TARBALL, TARBALL_MD5
 
 FOLDER = "cifar-10-batches-py"
@@ -69,15 +68,14 @@ def read_batches(
 ) -> tuple[Split, Split, tuple[str, ...]]:
     """Returns the training split, the test split and the class names of the batch files, or of `files` in memory."""
     parts: dict[str, Any] = {}
-    with progress_bar(enabled=progress, total=len(_NAMES), unit="file", desc=f"Reading {layout.kind}") as bar:
+    with ProgressBar(enabled=progress, total=len(_NAMES), unit="file", desc=f"Reading {layout.kind}") as bar:
         for name, data in files or ((path.name, path.read_bytes()) for path in layout.files):
             try:
                 parts[name] = _class_names(load_pickle(data)) if name == _META else _split(load_pickle(data))
             except DataError as error:
                 raise DataError(f"{layout.root}: {name}: {error}") from error
             bar.update()
-    missing = [name for name in _NAMES if name not in parts]
-    if missing:
+    if missing := [name for name in _NAMES if name not in parts]:
         raise DataError(f"{layout.root} lacks {', '.join(missing)}; needed are {', '.join(_NAMES)}")
     train, test = (join_splits([parts[name] for name in names]) for names in (_TRAIN, _TEST))
     return train, test, parts[_META]
@@ -159,20 +157,13 @@ class PickledDtype:
     def __init__(self, code: Any, *_: Any) -> None:
         self.code = code
 
-    def __setstate__(self, state: Any) -> None:
-        pass
+    def __setstate__(self, state: Any) -> None: ...
 
 
 def load_pickle(data: bytes) -> dict[Any, Any]:
     """Returns the dictionary in a pickle, of plain Python objects, and `PickledArray` for each NumPy array.
 
     Strings of Python 2 become `str`, decoded as Latin-1.
-
-    >>> load_pickle(pickle.dumps(print))
-    Traceback (most recent call last):
-    ...
-    cifar_data.dataset.arrays.DataError: the pickle asks for builtins.print; allowed are only NumPy arrays of uint8
-    and plain lists, strings and numbers. Nothing of it was executed
     """
     try:
         _check_memo(data)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from cifar_data.dataset.arrays import DataError
-from cifar_data.dataset.decode import ProgressBar, progress_bar
+from cifar_data.dataset.decode import ProgressBar
 from cifar_data.dataset.fingerprint import TARBALL, TARBALL_MD5
 
 HUB_REPOSITORY = "uoft-cs/cifar10"
@@ -21,8 +21,7 @@ _STAGING = ".hub"  # hidden, so that half of the files are never found as the da
 def fetch_dataset(target: Path, *, source: str = "auto", progress: bool = True) -> None:
     """Downloads CIFAR-10 into a folder: the Hub's Parquet files, or if that fails the authors' tarball.
 
-    Files get their names when they are complete. Their content is checked when they are decoded. The source `parquet`
-    or `tarball` allows only one of them.
+    Files get their names when they are complete. The source `parquet` or `tarball` allows only one of them.
     """
     places = {
         "parquet": (f"Hugging Face Hub, {HUB_REPOSITORY}", fetch_parquet),
@@ -76,9 +75,8 @@ def fetch_tarball(target: Path, *, progress: bool = True) -> None:
 
 
 def _bytes_bar(name: str, enabled: bool, **options: Any) -> ProgressBar:
-    return progress_bar(
-        enabled=enabled, desc=f"Downloading {Path(name).name}", unit="B", unit_scale=True, **options
-    )
+    text = f"Downloading {Path(name).name}"
+    return ProgressBar(enabled=enabled, desc=text, unit="B", unit_scale=True, **options)
 
 
 def _reason(error: BaseException) -> str:

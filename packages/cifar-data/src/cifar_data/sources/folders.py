@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from cifar_data.dataset.arrays import DataError, Layout, Split
-from cifar_data.dataset.decode import ProgressBar, decode_fitted, decode_images, progress_bar
+from cifar_data.dataset.decode import ProgressBar, decode_images
 from cifar_data.dataset.fingerprint import compose_name
 
 #: Endings of images, in small or capital letters. Of files with other endings the content is looked at.
@@ -15,11 +15,7 @@ EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", 
 
 
 def find_folder(root: Path) -> Layout | None:
-    """Returns the images of a folder with `train` and `test` in it, sorted by class and name, else None.
-
-    Raises:
-        DataError: If a split or a class is missing, or a class has no images.
-    """
+    """Returns the images of a folder with `train` and `test` in it, sorted by class and name, else None."""
     folders = {split: root / split for split in ("train", "test")}
     if not any(folder.is_dir() for folder in folders.values()):
         return None
@@ -50,7 +46,7 @@ def read_folder(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[
     Images of another size are reduced to the central square and scaled to 32x32 pixels.
     """
     total = len(layout.train) + len(layout.test)
-    with progress_bar(enabled=progress, total=total, unit="image", desc="Decoding images") as bar:
+    with ProgressBar(enabled=progress, total=total, unit="image", desc="Decoding images") as bar:
         (train, names), (test, _) = (
             _read_split(paths, layout.root / split, bar)
             for split, paths in (("train", layout.train), ("test", layout.test))
@@ -59,7 +55,7 @@ def read_folder(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[
 
 
 def _read_split(paths: tuple[Path, ...], folder: Path, bar: ProgressBar) -> tuple[Split, tuple[str, ...]]:
-    images = decode_images(paths, decode_fitted, place=lambda index: str(paths[index]), bar=bar)
+    images = decode_images(paths, fit=True, place=lambda index: str(paths[index]), bar=bar)
     folders = [compose_name(path.relative_to(folder).parts[0]) for path in paths]
     names, labels = np.unique(np.array(folders, dtype=object), return_inverse=True)
     return Split(images, labels.astype(np.int64)), tuple(names)
@@ -67,8 +63,12 @@ def _read_split(paths: tuple[Path, ...], folder: Path, bar: ProgressBar) -> tupl
 
 def _scan(folder: Path, left_out: list[Path]) -> dict[str, list[Path]]:
     """Returns the images of each class in order, and appends what is none of them to `left_out`."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
     classes: dict[str, list[Path]] = {}
-    for name, subfolders, files in os.walk(folder, followlinks=True, onerror=_fail):
+    for name, subfolders, files in os.walk(folder, followlinks=True, onerror=fail):
         below = Path(name).relative_to(folder).parts
         images = classes.setdefault(compose_name(below[0]), []) if below else left_out
         for file in sorted(files):
@@ -123,7 +123,3 @@ def _is_image(path: Path) -> bool:
 def _show(names: set[str]) -> str:
     """Returns the names with quotes, so that a space shows, and with codes where letters may look alike."""
     return ", ".join(repr(name) if name.isascii() else f"{name!r} ({name!a})" for name in sorted(names))
-
-
-def _fail(error: OSError) -> None:
-    raise error

@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 
 from cifar_data.dataset.arrays import DataError, ImageDataset, Layout
-from cifar_data.dataset.cache import explained_errors, explained_home, locked, open_cached, resolve_cache_dir
+from cifar_data.dataset.cache import expand_home, explained_errors, locked, open_cached, resolve_cache_dir
 from cifar_data.dataset.fingerprint import canonical_order, describe_dataset
 from cifar_data.sources.batches import find_batches, find_tarball, read_batches, read_tarball
 from cifar_data.sources.download import fetch_dataset
@@ -17,7 +17,6 @@ from cifar_data.validation import SOURCES, check_choice
 # In order of precedence where a folder has several.
 _FINDERS = {"parquet": find_parquet, "batches": find_batches, "tarball": find_tarball, "folder": find_folder}
 _READERS = {"parquet": read_parquet, "batches": read_batches, "tarball": read_tarball, "folder": read_folder}
-
 _UNDERSTOOD = {
     "parquet": f"{NEEDED}, also in subfolders (Hugging Face)",
     "batches": "cifar-10-batches-py, or the files data_batch_1 to 5, test_batch and batches.meta",
@@ -48,17 +47,11 @@ def open_dataset(
         root: The folder of the images, or the tarball.
         source: `parquet`, `batches`, `tarball` or `folder` accept only that layout, `auto` any of them;
             `synthetic` draws shapes in memory, and reads no root.
-        cache_dir: Folder of decoded images and downloads; if not given, `CIFAR_CACHE_DIR`, else the user's
-            cache folder.
+        cache_dir: Folder of decoded images and downloads; if not given, `CIFAR_CACHE_DIR`, else the user's cache.
         progress: Whether to show progress bars on stderr.
 
     Raises:
-        DataError: If there are no images, they are damaged, altered or in no known layout, or the cache
-            cannot be written.
-        ValueError: If the source is none of these.
-
-    >>> open_dataset(source="synthetic").origin
-    'synthetic shapes, seed 0'
+        DataError: If there are no images, they are damaged or in no known layout, or the cache cannot be written.
     """
     check_choice("data.source", source, allowed=SOURCES)
     if source == "synthetic":
@@ -77,9 +70,7 @@ def locate_layout(root: str | os.PathLike[str] | None, *, source: str, cache_dir
     given = {"the root": root, "CIFAR_DATA_DIR": os.environ.get("CIFAR_DATA_DIR")}
     for name, place in given.items():
         if place:
-            with explained_home(f"{name} {place}", advice="Give the full path of the folder"):
-                place = Path(place).expanduser()
-            return find_layout(place, source=source, name=name)
+            return find_layout(expand_home(place, name=name), source=source, name=name)
     return _search(cache_dir / "downloads", source)
 
 
@@ -131,12 +122,9 @@ def open_layout(layout: Layout, cache_dir: Path, *, progress: bool = True) -> Im
 
 
 def read_layout(layout: Layout, *, progress: bool = True) -> ImageDataset:
-    """Decodes the files of a dataset, and checks data in the form of CIFAR-10 to be CIFAR-10.
-
-    Class folders are not checked: they may hold modified images.
-    """
+    """Decodes the files of a dataset, and checks data in the form of CIFAR-10 to be CIFAR-10."""
     train, test, classes = _READERS[layout.kind](layout, progress=progress)
-    if layout.kind != "folder":
+    if layout.kind != "folder":  # which may hold modified images
         train, test, classes = canonical_order(train, test, classes=classes, origin=layout.origin)
     return describe_dataset(train, test, classes=classes, origin=layout.origin)
 

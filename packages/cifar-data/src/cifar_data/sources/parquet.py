@@ -1,7 +1,4 @@
-"""CIFAR-10 as Parquet files in the Hugging Face layout (`uoft-cs/cifar10`).
-
-Files that are missing, damaged or not as expected raise a `DataError` that names them, and the row where there is one.
-"""
+"""CIFAR-10 as Parquet files in the Hugging Face layout (`uoft-cs/cifar10`)."""
 
 import json
 import os
@@ -15,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cifar_data.dataset.arrays import SIDE, DataError, Layout, Split, join_splits
-from cifar_data.dataset.decode import ProgressBar, decode_exact, decode_images, progress_bar
+from cifar_data.dataset.decode import ProgressBar, decode_images
 from cifar_data.dataset.fingerprint import compose_name
 
 _SPLITS = ("train", "test")
@@ -62,15 +59,12 @@ def find_parquet(root: Path) -> Layout | None:
 
 
 def read_parquet(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[str, ...]]:
-    """Returns the training split, the test split and the class names.
-
-    The class names are those in the schema's `huggingface` metadata; there may be none.
-    """
+    """Returns the training split, the test split and the class names, of which the files may have none."""
     rows = sum(_open(path).metadata.num_rows for path in layout.files)
     classes = {_class_names(path): path for path in layout.files}
     if len(classes) > 1:
         raise DataError(f"files have different classes: {', '.join(f'{p}: {c}' for c, p in classes.items())}")
-    with progress_bar(enabled=progress, total=rows, unit="image", desc="Decoding parquet") as bar:
+    with ProgressBar(enabled=progress, total=rows, unit="image", desc="Decoding parquet") as bar:
         train, test = (
             join_splits([_read_shard(path, bar) for path in paths]) for paths in (layout.train, layout.test)
         )
@@ -140,7 +134,7 @@ def _read_shard(path: Path, bar: ProgressBar) -> Split:
             if pa.types.is_struct(blobs.type):
                 blobs = pc.struct_field(blobs, "bytes")
             encoded = without_nulls(blobs, "image bytes").to_pylist()
-            images[rows] = decode_images(encoded, decode_exact, place=place, bar=bar)
+            images[rows] = decode_images(encoded, place=place, bar=bar)
             start += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from error
@@ -166,10 +160,9 @@ def _image_column(path: Path, schema: Any) -> str:
 def _class_names(path: Path) -> tuple[str, ...]:
     metadata = (_open(path).schema_arrow.metadata or {}).get(b"huggingface", b"{}")
     try:
-        label = json.loads(metadata).get("info", {}).get("features", {}).get("label", {})
-        names = label.get("names", ())
+        names = json.loads(metadata).get("info", {}).get("features", {}).get("label", {}).get("names", [])
     except (ValueError, AttributeError) as error:
         raise DataError(f"{path}: the schema's huggingface metadata is damaged: {error}") from error
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise DataError(f"{path}: the class names in the schema are {names!r}; needed is a list of names")
     return tuple(map(compose_name, names))

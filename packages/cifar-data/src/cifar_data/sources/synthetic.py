@@ -21,16 +21,12 @@ def make_synthetic(train_size: int = 10_000, test_size: int = 2_000, seed: int =
     """Returns a dataset of drawn shapes and textures in random colours, places and sizes, with noise.
 
     The classes are balanced to within one image. Shape or background may be the brighter one, so colour tells
-    nothing, and a linear classifier stays far below a small convolutional net.
+    nothing, and a linear classifier stays far below a small convolutional net. The same seed gives the same images.
 
-    The same seed gives the same images.
-
-    Raises:
-        ValueError: If there are fewer than 10 training or test images, one per class, or the seed is negative.
-
-    >>> dataset = make_synthetic(20, 10)
-    >>> dataset.train.images.shape, dataset.train.images.dtype, len(dataset.test)
-    ((20, 32, 32, 3), dtype('uint8'), 10)
+    Args:
+        train_size: At least 10, one per class.
+        test_size: At least 10.
+        seed: 0 or more.
     """
     check_integer("train_size", train_size, low=len(SYNTHETIC_CLASSES))
     check_integer("test_size", test_size, low=len(SYNTHETIC_CLASSES))
