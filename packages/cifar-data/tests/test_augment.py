@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from cifar_data.augmentation.policy import Augmentation, draw_parameters
-from cifar_data.seeding import derive_generator
 
 COUNT = 20_000
 
@@ -67,26 +66,14 @@ def test_alternating_flips_show_both_sides_in_any_two_consecutive_epochs():
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("padding", -1, "data.augmentation.padding must be a whole number from 0 to 31, got -1"),
-        ("padding", 32, "data.augmentation.padding must be a whole number from 0 to 31, got 32"),
-        ("padding", 1.5, "data.augmentation.padding must be a whole number"),
-        ("padding_mode", "reflection", "did you mean reflect"),
-        ("flip", "alternating", "did you mean alternate"),
-        ("flip", True, "data.augmentation.flip must be one of random, alternate, none, got True"),
-        ("contrast", 1, "data.augmentation.contrast must be a number from 0 to below 1, got 1"),
-        ("brightness", -0.1, "data.augmentation.brightness must be a number from 0 to below 1, got -0.1"),
-        ("brightness", float("nan"), "data.augmentation.brightness must be a number"),
-        ("brightness", "0.1", "data.augmentation.brightness must be a number"),
-        ("cutout", 33, "data.augmentation.cutout must be a whole number from 0 to 32, got 33"),
+        *(("padding", value, f"a whole number from 0 to 31, got {value}") for value in (-1, 32, 1.5)),
+        ("cutout", 33, "a whole number from 0 to 32, got 33"),
+        ("padding_mode", "reflection", "one of constant, reflect, .* did you mean reflect"),
+        ("flip", True, "one of random, alternate, none, got True"),
+        ("contrast", 1, "a number from 0 to below 1, got 1"),
+        *(("brightness", value, "a number from 0 to below 1") for value in (-0.1, float("nan"), "0.1")),
     ],
 )
 def test_a_field_out_of_range_is_named(field, value, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"data.augmentation.{field} must be {message}"):
         Augmentation(**{field: value})
-
-
-def test_a_negative_seed_or_an_unknown_purpose_is_rejected():
-    with pytest.raises(ValueError, match="non-negative"):
-        derive_generator(-1, "crop")
-    with pytest.raises(ValueError, match="not in tuple"):
-        derive_generator(0, "crops")

@@ -13,7 +13,6 @@ import cifar_data.datamodule
 from cifar_data.augmentation.batch_ops import normalize_batch
 from cifar_data.augmentation.policy import Augmentation
 from cifar_data.datamodule import CIFAR10DataModule
-from cifar_data.dataset.arrays import ImageDataset, Split
 from cifar_data.loaders.bolts import import_bolts
 
 TRAIN, TEST = 200, 40
@@ -21,7 +20,8 @@ TRAIN, TEST = 200, 40
 pytestmark = pytest.mark.usefixtures("small")
 
 
-def skip_without_bolts() -> None:
+@pytest.fixture
+def bolts() -> None:
     try:
         import_bolts()
     except ImportError:
@@ -31,7 +31,7 @@ def skip_without_bolts() -> None:
 @pytest.fixture(params=["tensor", "albumentations", "bolts"])
 def loader(request) -> str:
     if request.param == "bolts":
-        skip_without_bolts()
+        request.getfixturevalue("bolts")
     return request.param
 
 
@@ -103,7 +103,7 @@ def test_each_loader_gives_the_promised_batches(loader, small, check_batches, as
     assert empty.val_dataloader() == []
 
 
-def test_the_split_is_stratified_and_known():
+def test_the_split_and_what_is_kept_of_it_are_stratified():
     module = make()
     labels = module.dataset.train.labels
     assert sorted([*module.train_indices, *module.val_indices]) == list(range(TRAIN))
@@ -113,13 +113,17 @@ def test_the_split_is_stratified_and_known():
         assert getattr(module, name) == getattr(module.dataset, name)
     assert not np.array_equal(make(split_seed=1).val_indices, module.val_indices)
     assert np.array_equal(make(seed=1).val_indices, module.val_indices)
+    limited = make(train_limit=30)
+    assert np.array_equal(limited.val_indices, module.val_indices)
+    assert set(limited.train_indices) < set(module.train_indices)
+    assert np.bincount(labels[limited.train_indices]).tolist() == [3] * 10
 
 
-def test_train_limit_keeps_the_split_and_takes_a_stratified_sample():
-    whole, limited = make(), make(train_limit=30)
-    assert np.array_equal(whole.val_indices, limited.val_indices)
-    assert set(limited.train_indices) < set(whole.train_indices)
-    assert np.bincount(limited.dataset.train.labels[limited.train_indices]).tolist() == [3] * 10
+def test_bolts_splits_as_it_does_by_itself(bolts):
+    module = make(loader="bolts")
+    order = torch.randperm(TRAIN, generator=torch.Generator().manual_seed(0)).numpy()
+    assert module.train_indices.tolist() == sorted(order[:150])
+    assert module.val_indices.tolist() == sorted(order[150:])
 
 
 @pytest.mark.parametrize("loader", ["tensor", "albumentations"])
@@ -148,15 +152,6 @@ def test_overfitting_gives_the_same_batches_in_every_epoch(loader, tmp_path):
     assert len(recorder.seen["val"]) == 2 * 2 + 2  # and two batches before the training
 
 
-@pytest.mark.filterwarnings("ignore:Total length of `list` across ranks is zero:UserWarning")  # Lightning
-def test_without_validation_images_lightning_skips_validation(tmp_path):
-    module, recorder = make(val_size=0), Recorder()
-    make_trainer(tmp_path, max_epochs=1).fit(recorder, datamodule=module)
-    assert module.train_size == TRAIN
-    assert len(recorder.seen["train"]) == 12
-    assert recorder.seen["val"] == []
-
-
 def test_the_test_images_are_not_accessed_before_the_test(tmp_path, small, monkeypatch):
     class Forbidden:
         def __len__(self):
@@ -179,9 +174,6 @@ def test_a_test_uses_every_test_image_in_order_and_ignores_the_training_sizes(tm
     make_trainer(tmp_path).test(recorder, datamodule=module, verbose=False)
     labels = torch.cat([labels for _, labels in recorder.seen["test"]])
     assert labels.tolist() == small.test.labels.tolist()
-    for use in (module.val_dataloader, module.train_dataloader, lambda: module.train_inputs(1)):
-        with pytest.raises(ValueError, match=r"data\.val_size must be a whole number from 0 to 199, got 200"):
-            use()
 
 
 class TwoProcesses:
@@ -264,55 +256,27 @@ def test_a_setting_out_of_range_is_named_before_any_data_is_read(name, value, al
 
 
 @pytest.mark.parametrize(
-    ("source", "given"), [("auto", "root"), ("parquet", "environment"), ("folder", "root")]
-)
-def test_images_in_a_place_that_is_given_may_be_more_than_those_of_cifar10(source, given, monkeypatch):
-    monkeypatch.delenv("CIFAR_DATA_DIR", raising=False)
-    if given == "environment":
-        monkeypatch.setenv("CIFAR_DATA_DIR", "own")
-    sizes = {"val_size": 60_000, "batch_size": 70_000, "train_limit": 80_000, "eval_batch_size": 20_000}
-    module = CIFAR10DataModule("own" if given == "root" else None, source, **sizes)
-    with pytest.raises(ValueError, match=r"data\.val_size must be a whole number from 0 to 199, got 60000"):
-        module.setup("fit")
-
-
-@pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"val_size": TRAIN}, "data.val_size must be a whole number from 0 to 199, got 200"),
+        ({"val_size": 60_000, "batch_size": 70_000}, "data.val_size must be a whole number from 0 to 199"),
         ({"batch_size": 151}, "data.batch_size must be a whole number from 1 to 150, got 151"),
         ({"train_limit": 151}, "data.train_limit must be a whole number from 1 to 150, got 151"),
         ({"train_limit": 10}, "data.batch_size must be a whole number from 1 to 10, got 16"),
     ],
 )
-def test_sizes_that_do_not_fit_the_images_found_are_named(options, message):
-    for stage in ("fit", "validate"):
+@pytest.mark.parametrize("given", ["root", "variable"])
+def test_sizes_of_images_in_a_place_that_is_given_are_checked_once_they_are_found(
+    options, message, given, monkeypatch
+):
+    monkeypatch.setenv("CIFAR_DATA_DIR", "own" if given == "variable" else "")
+    module = make(root="own" if given == "root" else None, source="auto", **options)
+    for use in (lambda: module.setup("fit"), module.val_dataloader, lambda: module.train_inputs(1)):
         with pytest.raises(ValueError, match=message):
-            make(**options).setup(stage)
-
-
-def test_a_dataset_of_unequal_classes_is_fine(monkeypatch):
-    rng = np.random.default_rng(0)
-    split = Split(rng.integers(0, 256, (30, 32, 32, 3), dtype=np.uint8), np.repeat([0, 1, 2], [20, 9, 1]))
-    uneven = ImageDataset(split, split, ("a", "b", "c"), (0.5,) * 3, (0.2,) * 3, "", "")
-    monkeypatch.setattr(cifar_data.datamodule, "open_dataset", lambda root, *, source, cache_dir: uneven)
-    module = make(batch_size=5, val_size=6)
-    module.setup("fit")
-    assert np.bincount(split.labels[module.val_indices]).tolist() == [4, 2]
-    assert len(collect(module.train_dataloader())[1]) == 20
-
-
-def test_bolts_splits_as_it_does_by_itself():
-    skip_without_bolts()
-    module = make(loader="bolts")
-    order = torch.randperm(TRAIN, generator=torch.Generator().manual_seed(0)).numpy()
-    assert module.train_indices.tolist() == sorted(order[:150])
-    assert module.val_indices.tolist() == sorted(order[150:])
+            use()
 
 
 @pytest.mark.slow  # the import itself is the subject
-def test_importing_bolts_warns_of_nothing_and_changes_no_filter():
-    skip_without_bolts()
+def test_importing_bolts_warns_of_nothing_and_changes_no_filter(bolts):
     code = """
 import sys, warnings
 import cifar_data.datamodule

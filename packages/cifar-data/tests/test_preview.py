@@ -8,39 +8,30 @@ from cifar_data.preview import render_preview
 pytestmark = pytest.mark.usefixtures("small")
 
 
-def make_module(**options) -> CIFAR10DataModule:
+def find(table: np.ndarray, image: np.ndarray) -> list[tuple[int, int]]:
+    """The places (top, left) of an image in a table."""
+    windows = np.lib.stride_tricks.sliding_window_view(table, image.shape)[:, :, 0]
+    corners = np.argwhere((windows[:, :, 0, 0] == image[0, 0]).all(axis=-1))
+    return [(top, left) for top, left in corners.tolist() if (windows[top, left] == image).all()]
+
+
+def make(**options) -> CIFAR10DataModule:
     return CIFAR10DataModule(source="synthetic", batch_size=8, val_size=150, **options)
 
 
-def contains(table: np.ndarray, picture: np.ndarray) -> bool:
-    windows = np.lib.stride_tricks.sliding_window_view(table, picture.shape)[:, :, 0]
-    corner = (windows[:, :, 0, 0] == picture[0, 0]).all(axis=-1)
-    return any((window == picture).all() for window in windows[corner])
-
-
+@pytest.mark.parametrize("scale", [1, 2])
 @pytest.mark.parametrize("loader", ["tensor", "albumentations"])
-def test_without_augmentation_every_image_of_a_row_is_the_original(loader):
-    plain = Augmentation(padding=0, flip="none", cutout=0)
-    module = make_module(loader=loader, augmentation=plain)
-    table = np.asarray(render_preview(module, rows=2, columns=3, scale=1))
-    images = module.dataset.train.images[module.train_indices]
-    shown = [image for image in images if contains(table, image)]
-    assert len(shown) == 2
-
-
-def test_the_originals_are_shown_at_the_scale_asked_for():
-    module = make_module()
-    table = np.asarray(render_preview(module, rows=3, columns=4, scale=2))
-    enlarged = module.dataset.train.images[module.train_indices].repeat(2, axis=1).repeat(2, axis=2)
-    assert sum(contains(table, image) for image in enlarged) == 3
-
-
-def test_the_preview_repeats_and_grows_with_the_table():
-    first, again = (render_preview(make_module(), rows=2, columns=3) for _ in range(2))
-    assert first.tobytes() == again.tobytes()
-    larger = render_preview(make_module(), rows=4, columns=5)
-    assert larger.width > first.width
-    assert larger.height > first.height
+def test_each_row_shows_a_training_image_and_without_augmentation_nothing_else(loader, scale):
+    module = make(loader=loader, augmentation=Augmentation(padding=0, flip="none", cutout=0))
+    tables = [render_preview(module, rows=3, columns=columns, scale=scale) for columns in (2, 4, 4)]
+    assert tables[0].width < tables[1].width
+    assert tables[1].tobytes() == tables[2].tobytes()
+    table, size = np.asarray(tables[0]), 32 * scale
+    images = module.dataset.train.images[module.train_indices].repeat(scale, axis=1).repeat(scale, axis=2)
+    places = [place for image in images for place in find(table, image)]
+    assert len(places) == 3 * 2
+    assert len({top for top, _ in places}) == 3
+    assert all(abs(one[1] - other[1]) >= size for one, other in zip(places[::2], places[1::2], strict=True))
 
 
 @pytest.mark.parametrize(
@@ -54,4 +45,4 @@ def test_the_preview_repeats_and_grows_with_the_table():
 )
 def test_an_argument_out_of_range_is_named(options, message):
     with pytest.raises(ValueError, match=message):
-        render_preview(make_module(), **options)
+        render_preview(make(), **options)

@@ -24,12 +24,8 @@ def dataset(tmp_path_factory):
 
 def test_statistics_are_the_published_ones(dataset):
     # Per channel, 0 to 255, of the 50,000 training images.
-    np.testing.assert_allclose(
-        np.multiply(dataset.mean, 255), (125.30691805, 122.95039414, 113.86538318), atol=5e-9
-    )
-    np.testing.assert_allclose(
-        np.multiply(dataset.std, 255), (62.99321928, 62.08870764, 66.70489964), atol=5e-9
-    )
+    published = (125.30691805, 122.95039414, 113.86538318), (62.99321928, 62.08870764, 66.70489964)
+    np.testing.assert_allclose(np.multiply([dataset.mean, dataset.std], 255), published, atol=5e-9)
 
 
 def test_content_is_canonical(dataset):

@@ -81,13 +81,6 @@ def test_changing_what_is_given_does_not_last():
 
 
 @settings(deadline=None)
-@given(st.binary(max_size=200))
-def test_garbage_raises_nothing_else(data):
-    with contextlib.suppress(DataError):
-        load_pickle(data)
-
-
-@settings(deadline=None)
 @given(st.data())
 def test_damaged_batches_raise_nothing_else(mini, data):
     whole = mini.batch_files()["batches.meta"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from cifar_data import SYNTHETIC_CLASSES, make_synthetic, open_dataset
+from cifar_data import SYNTHETIC_CLASSES, make_synthetic
 
 
 def test_the_seed_alone_determines_the_images():
@@ -34,13 +34,6 @@ def test_test_images_do_not_depend_on_the_training_size():
 def test_sizes_and_seeds_that_are_too_small(arguments):
     with pytest.raises(ValueError, match="must be a whole number of at least"):
         make_synthetic(*arguments)
-
-
-def test_only_by_name(tmp_path, monkeypatch):
-    monkeypatch.setenv("CIFAR_DATA_DIR", str(tmp_path / "nowhere"))
-    assert open_dataset(source="synthetic").classes == SYNTHETIC_CLASSES
-    with pytest.raises(ValueError, match="nowhere does not exist"):
-        open_dataset()
 
 
 @pytest.mark.slow
