@@ -267,31 +267,30 @@ def test_models_are_created_by_name():
     assert create_model("resnet18", num_classes=3).fc.out_features == 3
 
 
-def test_unknown_names_and_arguments_are_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match="no architecture 'resnet_9'; known are resnet18, resnet9, whitenet"):
-        create_model("resnet_9")
-    with pytest.raises(ValueError, match=r"resnet9: got an .*'clases'; its .* num_classes, in_channels"):
-        create_model("resnet9", clases=10)
-
-
 def test_a_registered_factory_is_called():
     register_model("tiny", lambda *, width, depth=1: nn.Linear(width, depth))
     register_model("open", lambda **kwargs: nn.Linear(**kwargs))
     assert {"open", "tiny"} < set(list_models())
     assert create_model("tiny", width=4).weight.shape == (1, 4)
     assert create_model("open", in_features=2, out_features=3).out_features == 3
-    with pytest.raises(ValueError, match=r"tiny: missing a required (keyword-only )?argument: 'width'"):
-        create_model("tiny")
 
 
 @pytest.mark.parametrize(
-    ("name", "factory", "error", "message"),
+    ("call", "message"),
     [
-        ("resnet9", ResNet18, ValueError, "'resnet9' is taken already"),
-        *((name, ResNet9, ValueError, "name must be a string") for name in ("", None, 3)),
-        ("five", 5, TypeError, "factory must be callable, got 5"),
+        (
+            lambda: create_model("resnet_9"),
+            "no architecture 'resnet_9'; known are resnet18, resnet9, tiny, whitenet",
+        ),
+        (
+            lambda: create_model("resnet9", clases=10),
+            r"resnet9: got an .*'clases'; its .* num_classes, in_channels",
+        ),
+        (lambda: create_model("tiny"), r"tiny: missing a required (keyword-only )?argument: 'width'"),
+        (lambda: register_model("resnet9", ResNet18), "'resnet9' is taken already"),
     ],
 )
-def test_impossible_registrations_are_rejected(name, factory, error, message):
-    with pytest.raises(error, match=message):
-        register_model(name, factory)
+def test_wrong_names_and_arguments_are_answered_with_the_known_ones(call, message):
+    register_model("tiny", lambda *, width: nn.Linear(width, 1))
+    with pytest.raises(ValueError, match=message):
+        call()

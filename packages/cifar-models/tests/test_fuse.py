@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from cifar_models import NormPair, create_model, fold_batch_norms, fuse_conv_bn, load_weights, save_weights
+from cifar_models import NormPair, create_model, fuse_conv_bn, load_weights, save_weights
 
 pytestmark = pytest.mark.numeric
 
@@ -88,6 +88,17 @@ def test_only_norms_with_negative_scales_behind_max_pooling_stay(architecture, k
     assert norms(fuse_conv_bn(model)) == kept
 
 
+@each_architecture
+def test_the_copy_is_for_inference_and_fusing_it_again_changes_nothing(architecture):
+    fused = fuse_conv_bn(with_random_norms(create(architecture), seed=3, lowest_scale=-1.0).train())
+    assert not any(module.training for module in fused.modules())
+    assert {(p.dtype, p.requires_grad) for p in fused.parameters()} == {(torch.float32, False)}
+    kernels = [p for p in fused.parameters() if p.ndim == 4]
+    assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
+    twice = fuse_conv_bn(fused).state_dict()
+    assert all(torch.equal(value, fused.state_dict()[name]) for name, value in twice.items())
+
+
 @pytest.mark.parametrize("training", [True, False])
 @each_architecture
 def test_the_model_stays_as_it_was(architecture, training):
@@ -104,41 +115,18 @@ def test_the_model_stays_as_it_was(architecture, training):
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_the_copy_is_for_inference():
-    fused = fuse_conv_bn(create_model("resnet9").train())
-    assert not any(module.training for module in fused.modules())
-    assert {(p.dtype, p.requires_grad) for p in fused.parameters()} == {(torch.float32, False)}
-    kernels = [p for p in fused.parameters() if p.ndim == 4]
-    assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
-
-
-@each_architecture
-def test_fusing_twice_changes_nothing(architecture):
-    once = fuse_conv_bn(with_random_norms(create(architecture), seed=3, lowest_scale=-1.0))
-    twice = fuse_conv_bn(once)
-    assert all(torch.equal(value, once.state_dict()[name]) for name, value in twice.state_dict().items())
-
-
-def test_a_model_without_declared_pairs_is_copied(assert_close):
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
-    copied = fuse_conv_bn(model)
-    assert norms(copied) == ["1"]
-    assert copied[0] is not model[0]
-    with torch.no_grad():
-        assert_close(copied(images()), model.eval()(images()))
-
-
 class Declared(nn.Sequential):
     norm_pairs = (NormPair("0", "1"),)
 
 
-def test_convolution_and_norm_may_lack_biases_and_scales():
-    model = Declared(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False)).double()
+@pytest.mark.parametrize(("kind", "kept"), [(nn.Sequential, ["1"]), (Declared, [])])
+def test_declared_pairs_are_fused_also_without_biases_and_scales(kind, kept):
+    model = kind(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False)).double()
     with torch.no_grad():
         model(images().double())  # statistics of its own
         model.eval()
         torch.testing.assert_close(fuse_conv_bn(model)(images().double()), model(images().double()))
-    assert norms(fuse_conv_bn(model)) == []
+    assert norms(fuse_conv_bn(model)) == kept
 
 
 @pytest.mark.parametrize(
@@ -152,7 +140,3 @@ def test_convolution_and_norm_may_lack_biases_and_scales():
 def test_wrong_declarations_are_named(layers, named):
     with pytest.raises(ValueError, match=f"norm_pairs of Declared.*{named}"):
         fuse_conv_bn(Declared(*layers))
-
-
-def test_the_former_name_still_works():
-    assert fold_batch_norms is fuse_conv_bn

@@ -106,7 +106,7 @@ def test_all_that_does_not_fit_own_images_is_in_one_message(cifar_train, own):
 
 
 def test_class_name_that_no_weights_file_can_hold_is_rejected_before_the_training(cifar_train, own):
-    arguments = [*own("cat", "big\u00a0dog", images=8), "--data.val_size=4", "--data.batch_size=4"]
+    arguments = [*own("cat", "big\u202edog", images=8), "--data.val_size=4", "--data.batch_size=4"]
     code, _, err = cifar_train(*arguments)
     assert code == 2
     assert "printable" in err

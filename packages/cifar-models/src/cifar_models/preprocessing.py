@@ -63,9 +63,6 @@ class InputSpec:
         Raises:
             TypeError, ValueError: If it is none of these, has no pixels, or values out of range (modes "I" and "F").
             OSError: If the image's file is damaged.
-
-        >>> CIFAR10.to_image(Image.new("L", (640, 480))).size
-        (32, 32)
         """
         return ImageOps.fit(_to_rgb(image), (self.size, self.size), method=Image.Resampling.BICUBIC)
 
@@ -81,10 +78,7 @@ class InputSpec:
         return self.normalize(pixels)
 
     def normalize(self, images: Tensor | NDArray[np.uint8]) -> Tensor:
-        """Returns `(images / 255 - mean) / std` as float32 `(N, 3, H, W)` in channels_last, on the images' device.
-
-        Args:
-            images: uint8 array or tensor (N, H, W, 3).
+        """Returns `(images / 255 - mean) / std` of uint8 `(N, H, W, 3)`: float32 `(N, 3, H, W)` in channels_last.
 
         >>> CIFAR10.normalize(np.zeros((1, 32, 32, 3), dtype=np.uint8))[0, :, 0, 0]
         tensor([-1.9892, -1.9802, -1.7070])
@@ -105,15 +99,7 @@ class InputSpec:
         return channels_first.sub_(offset).div_(scale)
 
     def denormalize(self, images: Tensor) -> Tensor:
-        """Inverts `normalize`: returns uint8 pixels `(N, H, W, 3)`, rounded and clipped to 0 to 255.
-
-        Args:
-            images: Floating-point tensor (N, 3, H, W) without NaN.
-
-        >>> pixels = torch.arange(48, dtype=torch.uint8).reshape(1, 4, 4, 3)
-        >>> torch.equal(CIFAR10.denormalize(CIFAR10.normalize(pixels)), pixels)
-        True
-        """
+        """Inverts `normalize`: returns uint8 pixels `(N, H, W, 3)`, rounded and clipped to 0 to 255."""
         if not images.is_floating_point() or images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(
                 "images must be floating-point of shape (N, 3, H, W), "
@@ -131,7 +117,7 @@ class InputSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "InputSpec":
-        """Inverts `to_dict`; raises a ValueError for a missing or unknown key or a value that is not allowed."""
+        """Inverts `to_dict`; a missing or unknown key or a value that is not allowed is a ValueError."""
         names = [field.name for field in fields(cls)]
         if not isinstance(values, Mapping) or set(values) != set(names):
             raise ValueError(f"an input spec must have exactly the keys {names}, got {shortened(values)}")
@@ -148,25 +134,18 @@ def _checked_classes(classes: object) -> tuple[str, ...]:
     names = tuple(classes) if isinstance(classes, list | tuple) else ()
     usable = all(isinstance(name, str) and _is_printable(name) for name in names)
     # In Unicode's form NFC, names that look alike are equal.
-    if (
-        not usable
-        or len(names) < 2
-        or len({unicodedata.normalize("NFC", name) for name in names}) != len(names)
-    ):
+    if not usable or len({unicodedata.normalize("NFC", name) for name in names}) < max(len(names), 2):
         raise ValueError(f"classes must be two or more different, printable names, got {classes!r}")
     return names
 
 
 def _is_printable(name: str) -> bool:
-    # Not str.isprintable, which rejects joiners and marks that words and emoji of many languages are written with.
+    # str.isprintable rejects joiners and marks that emoji and words of many languages are written with. Harmful are
+    # control characters, halves of characters, line breaks, and marks that reverse the text after them.
     kinds = {unicodedata.category(character) for character in name}
-    shown = any(kind[0] not in "CZ" for kind in kinds)
-    # No control characters, halves of characters, line breaks, or marks that reverse the text around them.
-    return (
-        shown
-        and not kinds & {"Cc", "Cs", "Zl", "Zp"}
-        and not set(name) & set("\u202a\u202b\u202c\u202d\u202e")
-    )
+    directions = {unicodedata.bidirectional(character) for character in name}
+    harmful = kinds & {"Cc", "Cs", "Zl", "Zp"} or directions & {"LRE", "RLE", "LRO", "RLO"}
+    return not harmful and any(kind[0] not in "CZ" for kind in kinds)
 
 
 def _checked_channels(name: str, values: object, *, low: float, high: float) -> tuple[float, ...]:

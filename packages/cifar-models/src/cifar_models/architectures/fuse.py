@@ -9,9 +9,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class NormPair(NamedTuple):
-    """Names of a convolution and of the batch norm that alone reads its output, perhaps after a max pooling (`pooled`).
+    """A convolution and the batch norm that alone reads its output, perhaps after a max pooling (`pooled`).
 
-    The names are those inside the module that declares the pair.
+    Both are named as in the module that declares the pair.
     """
 
     conv: str
@@ -28,9 +28,6 @@ def fuse_conv_bn(model: nn.Module) -> nn.Module:
     The model, or any module in it, declares its pairs by a property `norm_pairs`, a sequence of `NormPair`; norms of no
     pair stay. A norm behind a max pooling stays if one of its scales is negative, since that swaps maximum and minimum.
 
-    Raises:
-        ValueError: If a declared pair is not a convolution and a batch norm with running statistics.
-
     Source: with `s = weight / sqrt(running_var + eps)`, `norm(conv(x)) = s * conv(x) + bias - s * running_mean`
     (S. Ioffe and C. Szegedy, "Batch Normalization", 2015, algorithm 2), and `max(s * x) = s * max(x)` for `s >= 0`.
 
@@ -39,8 +36,6 @@ def fuse_conv_bn(model: nn.Module) -> nn.Module:
     >>> fused, images = fuse_conv_bn(model), torch.zeros(2, 3, 32, 32)
     >>> torch.allclose(fused(images), model.eval()(images), atol=1e-5)
     True
-    >>> fused.prep[1], model.prep[1]
-    (Identity(), BatchNorm2d(64, ...))
     """
     fused = copy.deepcopy(model)
     for owner in list(fused.modules()):

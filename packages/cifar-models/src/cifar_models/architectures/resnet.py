@@ -20,10 +20,6 @@ class ResNet9(nn.Module):
     last with a residual block; global max pooling (`MaxPool2d(4)` on 32x32 images); a linear layer.
 
     Source: D. Page, "How to train your ResNet", and his DAWNBench entry for CIFAR-10, 2018.
-
-    >>> import torch
-    >>> ResNet9().features(torch.zeros(2, 3, 32, 32)).shape
-    torch.Size([2, 512, 4, 4])
     """
 
     def __init__(self, *, num_classes: int = 10, in_channels: int = 3) -> None:
@@ -44,7 +40,7 @@ class ResNet9(nn.Module):
 
     @property
     def norm_pairs(self) -> tuple[NormPair, ...]:
-        """Pairs that `fuse_conv_bn` may fuse; the residual blocks declare their own."""
+        """Those outside of the residual blocks, which declare their own."""
         halving = (NormPair(f"layer{number}.0", f"layer{number}.2", pooled=True) for number in (1, 2, 3))
         return (NormPair("prep.0", "prep.1"), *halving)
 
@@ -89,7 +85,7 @@ class ResNet18(nn.Module):
 
     @property
     def norm_pairs(self) -> tuple[NormPair, ...]:
-        """Pair of the stem that `fuse_conv_bn` may fuse; the blocks declare their own."""
+        """That of the stem; the blocks declare their own."""
         return (NormPair("conv1", "bn1"),)
 
     def features(self, x: Tensor) -> Tensor:

@@ -90,8 +90,6 @@ class WhiteNet(nn.Module):
     `(N, in_channels, H, W)` with H and W of at least 16.
 
     Args:
-        num_classes: Number of logits.
-        in_channels: Channels of the images.
         widths: Channels of the three groups.
         norm_momentum: Weight of the newest batch in the batch norms' running statistics, in (0, 1].
         activation: After each norm and the whitening layer: "relu", "silu" or "gelu".

@@ -61,11 +61,6 @@ def model_card(
 
     Source: M. Mitchell et al., "Model Cards for Model Reporting" (arXiv:1810.03993);
         front matter: huggingface.co/docs/hub/model-cards.
-
-    >>> from cifar_models import CIFAR10, WeightsHeader
-    >>> header = WeightsHeader("resnet9", {}, CIFAR10, {}, {"test_accuracy": 0.94}, "float16", 1)
-    >>> "| test accuracy | 94.00 % |" in model_card(header, repo_id="user/name")
-    True
     """
     load = f"from_pretrained({json.dumps(repo_id)})" if repo_id else f"load_weights({json.dumps(filename)})"
     title = repo_id.rpartition("/")[2] if repo_id else _title(header)

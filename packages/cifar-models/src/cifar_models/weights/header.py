@@ -23,11 +23,9 @@ class WeightsHeader:
     Attributes:
         architecture: Name in the registry.
         arguments: Keyword arguments of the architecture, as JSON values (lists, not tuples).
-        spec: Classes and preprocessing.
         recipe: Settings of the training.
         metrics: Measured results, such as `{"test_accuracy": 0.94}`, and the data they are of.
         dtype: "float16" or "float32", as the weights are stored; a loaded model is always float32.
-        format_version: Version of the header.
     """
 
     architecture: str
@@ -39,11 +37,7 @@ class WeightsHeader:
     format_version: int
 
     def to_json(self) -> str:
-        """Returns the document, keys sorted, so that equal headers give equal bytes.
-
-        Raises:
-            ValueError: If arguments, recipe or metrics hold anything but finite JSON values.
-        """
+        """Returns the document, keys sorted, so that equal headers give equal bytes."""
         entries = {name: getattr(self, name) for name in (*_TYPES, "format_version")}
         entries["spec"] = self.spec.to_dict()
         for name, value in entries.items():
@@ -55,11 +49,7 @@ class WeightsHeader:
 
     @classmethod
     def from_json(cls, document: str) -> "WeightsHeader":
-        """Returns the header of a document.
-
-        Raises:
-            ValueError: If the document is not valid, or of another format version.
-        """
+        """Returns the header of a document, which is checked."""
         try:
             entries = json.loads(document)
         except (ValueError, RecursionError) as error:

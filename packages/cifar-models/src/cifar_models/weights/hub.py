@@ -29,9 +29,8 @@ def from_pretrained(
         token: Hub token; None for the one stored by `hf auth login`, False for none.
 
     Raises:
-        FileNotFoundError: If this is neither an existing path nor a possible repository.
         ValueError: If the weights file is invalid, or a revision is given for a local path.
-        OSError: If the Hub cannot be reached or has no such repository, revision or file.
+        OSError: If there is no such path, or the Hub has no such file or cannot be reached.
     """
     path, name = Path(repo_id_or_path), os.fspath(repo_id_or_path)
     if path.exists():
@@ -63,10 +62,6 @@ def push_to_hub(
         private: Whether a newly created repository is private; an existing one stays as it is.
         token: Hub token with write access; None for the one stored by `hf auth login`.
         commit_message: First line of the commit's message.
-
-    Raises:
-        ValueError: If this is not a valid weights file.
-        OSError: If the file does not exist, or the Hub cannot be reached or rejects the upload.
     """
     weights = load_weights(path)
     hub = import_hub()

@@ -74,7 +74,6 @@ def save_weights(
     Raises:
         ValueError: If the model is not of that architecture or does not fit the spec, a weight is not finite
             (in float16: beyond 65504), or a value is not allowed.
-        OSError: If the file cannot be written.
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
@@ -107,7 +106,6 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
     """Loads a weights file; nothing in it is executed, and the global random state stays as it was.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
         ValueError: If it is not a complete and valid weights file of a known architecture; the reason is given.
     """
     with _opened(path, "load") as file:
@@ -129,7 +127,6 @@ def read_header(path: str | os.PathLike[str]) -> WeightsHeader:
     """Reads the header of a weights file without its tensors; the architecture need not be registered.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
         ValueError: If it is not a complete safetensors file with a valid header; the reason is given.
     """
     with _opened(path, "read") as file:
