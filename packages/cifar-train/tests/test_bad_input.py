@@ -39,7 +39,7 @@ from cifar_train.cli import evaluate as commands
         (['--model.arguments={"width": [8, 8, 8]}'], "widths"),
         (["fitt"], "there is no command 'fitt'; did you mean fit?"),
         (["x"], "the commands are run, fit"),
-        (["fit", "--report=false"], "there is no field report"),
+        (["fit", "--report=true"], "there is no field report"),
         (["lr-find", "--human.counts=x"], "there is no field human.counts"),
         (["lr-find", "--range.steps=2"], "range.steps"),
         (["test"], "runs/latest"),

@@ -297,7 +297,7 @@ def test_optimizer_option_that_adds_state_is_refused_on_resume(succeed, refuse, 
 
 def test_checkpoint_between_two_optimizer_steps_is_refused_with_the_one_to_resume(succeed, refuse, small):
     # Four batches an epoch, a step after every second.
-    succeed("fit", *small, "--trainer.max_epochs=1", "--trainer.val_check_interval=3")
+    succeed("fit", *small, "--report=false", "--trainer.max_epochs=1", "--trainer.val_check_interval=3")
     before = files(latest().path)
     err = refuse("fit", "--ckpt_path=best", "--trainer.max_epochs=2")
     assert "best.ckpt was saved after batch 3 of an epoch, between two optimizer steps" in err

@@ -66,7 +66,8 @@ def readable_by(command: str, args: Sequence[str]) -> list[str]:
     of the former class that the new one has too, such as Muon's weight decay for Adam.
     """
     current = []
-    rest = iter(args)
+    # Only `run` writes a report, so the others need not be told.
+    rest = iter(arg for arg in args if command == "run" or arg != "--report=false")
     for arg in rest:
         option, equals, value = arg.partition("=")
         names_optimizer = option == "--model.optimizer"

@@ -172,17 +172,20 @@ def _quiet() -> None:
 
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # Between two of Lightning's own dependencies.
-    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
-    # The tensor loader has no workers by design, and a resumed run keeps its checkpoints.
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-    # Our loaders leave out the batches trained on before.
-    warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before the epoch")
-    # Then the weights are those of the last checkpoint.
-    warnings.filterwarnings("ignore", message=r".*ModelCheckpoint\(monitor='val_accuracy'\)` could not find")
-    # A short run logs its epochs all the same.
-    warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging")
+    for message in (
+        # Between two of Lightning's own dependencies.
+        ".*treespec, LeafSpec.*",
+        # The tensor loader has no workers by design, and a resumed run keeps its checkpoints.
+        ".*does not have many workers.*",
+        "Checkpoint directory .* exists and is not empty",
+        # Our loaders leave out the batches trained on before.
+        "You're resuming from a checkpoint that ended before the epoch",
+        # Then the weights are those of the last checkpoint.
+        r".*ModelCheckpoint\(monitor='val_accuracy'\)` could not find",
+        # A short run logs its epochs all the same.
+        "The number of training batches .* is smaller than the logging",
+    ):
+        warnings.filterwarnings("ignore", message=message)
 
 
 def _fail(message: str, *, code: int = 2) -> int:

@@ -118,8 +118,6 @@ def steepest_rate(rates: Sequence[float], losses: Sequence[float] | NDArray[np.f
     >>> steepest_rate([0.001, 0.01, 0.1, 1.0], [2.3, 2.2, 1.5, 1.45])
     0.01
     """
-    if len(rates) < 2:
-        return None
     slopes = np.gradient(np.asarray(losses), np.log(rates))
     steepest = int(np.nanargmin(slopes))
     return float(rates[steepest]) if slopes[steepest] < 0 else None

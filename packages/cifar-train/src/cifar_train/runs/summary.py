@@ -23,24 +23,9 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Summary:
-    """The numbers of one run, as in `summary.json`.
+    """The numbers of one run, as in `summary.json`; docs/FORMATS.md describes the fields.
 
-    Args:
-        recipe: The recipe that the configuration started from.
-        architecture: Name of the model.
-        parameters: Number of parameters.
-        seed: Of weights, order and augmentation.
-        epochs: Epochs trained.
-        metrics: Accuracies in [0, 1] and losses in nats, by name (`test_accuracy`, `val_loss`, ...).
-        wall_seconds: From the start of the command to the test result; None if not known.
-        train_seconds: Spent in training batches, loading included, since the last start; None if not known.
-        images_per_second: Mean over the training batches.
-        data: Kind of source, fingerprint and sizes of the data.
-        environment: Machine and versions of the training; empty if not known.
-        command: The command line.
-        steps: Optimizer steps made; None in summaries of earlier versions.
-        analysis: Numbers of the report, None in place of undefined ones; None before there is a report.
-        format_version: Of the layout.
+    Accuracies are in [0, 1], losses in nats; what is not known is None, or empty.
     """
 
     recipe: str
@@ -49,13 +34,17 @@ class Summary:
     seed: int
     epochs: int
     metrics: dict[str, float]
+    #: From the start of the command to the test result.
     wall_seconds: float | None
+    #: Spent in training batches, loading included, since the last start.
     train_seconds: float | None
     images_per_second: float | None
     data: dict[str, Any]
     environment: dict[str, Any]
     command: list[str]
+    #: None in summaries of earlier versions.
     steps: int | None = None
+    #: None before there is a report.
     analysis: dict[str, Any] | None = None
     format_version: int = FORMAT_VERSION
 

@@ -33,14 +33,6 @@ class MicroBatches:
 
     Source:
         E. Hoffer et al., "Train longer, generalize better" (arXiv:1705.08741): ghost batch norm.
-
-    >>> net = nn.Linear(3, 2)
-    >>> work = MicroBatches(net, size=2, loss=nn.functional.cross_entropy)
-    >>> images, labels = torch.ones(4, 3), torch.tensor([0, 1, 0, 1])
-    >>> loss, logits = work(images, labels)
-    >>> loss.backward()
-    >>> logits.shape, torch.allclose(loss, nn.functional.cross_entropy(net(images), labels))
-    (torch.Size([4, 2]), True)
     """
 
     def __init__(self, net: nn.Module, *, size: int, loss: Loss) -> None:
