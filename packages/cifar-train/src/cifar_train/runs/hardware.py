@@ -36,15 +36,19 @@ def quickest_precision(accelerator: str = "auto") -> Literal["bf16-mixed", "32-t
 
 def describe_environment() -> dict[str, str | int | dict[str, str]]:
     """Returns machine and versions as plain types."""
-    listing = Path("/proc/cpuinfo")
-    lines = listing.read_text(encoding="utf-8").splitlines() if listing.exists() else []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return {
         "platform": f"{platform.system()} {platform.machine()}",
-        "processor": models[0] if models else platform.processor() or "unknown",
+        "processor": _processor(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count() or 1,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in _DISTRIBUTIONS},
     }
+
+
+def _processor() -> str:
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text(encoding="utf-8").splitlines() if listing.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or "unknown"
