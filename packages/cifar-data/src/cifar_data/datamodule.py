@@ -158,7 +158,7 @@ class CIFAR10DataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> Batches:
         """Returns shuffled, augmented batches of one size."""
-        replicas, _ = self._processes()
+        replicas = self._processes()["num_replicas"]
         if self.train_size < self.batch_size * replicas:
             raise ValueError(
                 f"data.batch_size must be at most {self.train_size // replicas}, the {self.train_size} images"
@@ -209,15 +209,9 @@ class CIFAR10DataModule(L.LightningDataModule):
     def _make_loader(self, part: str, indices: Indices) -> Batches:
         training = part == "train"
         split = self.dataset.test if part == "test" else self.dataset.train
-        replicas, rank = self._processes()
         images: dict[str, Any] = {"mean": self.mean, "std": self.std, "seed": self.seed}
         images["augmentation"] = self.augmentation if training else None
-        order: dict[str, Any] = {
-            "shuffle": training,
-            "drop_last": training,
-            "num_replicas": replicas,
-            "rank": rank,
-        }
+        order: dict[str, Any] = {"shuffle": training, "drop_last": training, **self._processes()}
         order["batch_size"] = self.batch_size if training else self.eval_batch_size
         batches: Any
         # Without augmentation both give the same batches, and the tensor loader does without workers.
@@ -236,9 +230,11 @@ class CIFAR10DataModule(L.LightningDataModule):
         overfit = part != "test" and getattr(self.trainer, "overfit_batches", 0) > 0
         return _FixedBatches(batches) if overfit else batches
 
-    def _processes(self) -> tuple[int, int]:
+    def _processes(self) -> dict[str, int]:
         """Returns the number of training processes, and the number of this one."""
-        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer is not None else (1, 0)
+        if self.trainer is None:
+            return {"num_replicas": 1, "rank": 0}
+        return {"num_replicas": self.trainer.world_size, "rank": self.trainer.global_rank}
 
 
 class _FixedBatches:

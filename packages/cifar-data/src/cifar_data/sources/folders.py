@@ -16,28 +16,28 @@ EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", 
 
 def find_folder(root: Path) -> Layout | None:
     """Returns the images of a folder with `train` and `test` in it, sorted by class and name, else None."""
-    folders = {split: root / split for split in ("train", "test")}
-    if not any(folder.is_dir() for folder in folders.values()):
+    folders = (root / "train", root / "test")
+    if not any(folder.is_dir() for folder in folders):
         return None
-    for split, folder in folders.items():
+    for folder in folders:
         if not folder.is_dir():
-            raise DataError(f"{root} has no {split} folder; needed are train/<class>/ and test/<class>/")
-    left_out = _images_beside(root, set(folders))
-    train, test = (_scan(folder, left_out) for folder in folders.values())
-    names = sorted(train | test)
+            raise DataError(
+                f"{root} has no {folder.name} folder; needed are train/<class>/ and test/<class>/"
+            )
+    left_out = _images_beside(root)
+    scans = {folder: _scan(folder, left_out) for folder in folders}
+    names = sorted({name for classes in scans.values() for name in classes})
     if len(names) < 2:
         raise DataError(f"{root} has {len(names)} class folders in train and test; at least two are needed")
-    lacks = {split: set(names) - classes.keys() for split, classes in (("train", train), ("test", test))}
-    if text := "; ".join(
-        f"{folders[split]} lacks {_show(missing)}" for split, missing in lacks.items() if missing
-    ):
+    lacks = {folder: set(names) - classes.keys() for folder, classes in scans.items()}
+    if text := "; ".join(f"{folder} lacks {_show(missing)}" for folder, missing in lacks.items() if missing):
         raise DataError(f"{text}. train and test need the same class folders")
-    for split, classes in (("train", train), ("test", test)):
-        if empty := next((folders[split] / name for name in names if not classes[name]), None):
+    for folder, classes in scans.items():
+        if empty := next((folder / name for name in names if not classes[name]), None):
             found = ", ".join(path.name for path in left_out if path.parent == empty) or "nothing"
             raise DataError(f"{empty} has no images that Pillow reads (found {found})")
-    parts = [tuple(path for name in names for path in classes[name]) for classes in (train, test)]
-    return Layout("folder", root, parts[0], parts[1], left_out=tuple(left_out))
+    train, test = (tuple(path for name in names for path in classes[name]) for classes in scans.values())
+    return Layout("folder", root, train, test, left_out=tuple(left_out))
 
 
 def read_folder(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[str, ...]]:
@@ -89,11 +89,11 @@ def _scan(folder: Path, left_out: list[Path]) -> dict[str, list[Path]]:
     return classes
 
 
-def _images_beside(root: Path, splits: set[str]) -> list[Path]:
+def _images_beside(root: Path) -> list[Path]:
     """Returns the images in a folder but not in its splits, such as those of a third split."""
     found = []
     for path in sorted(root.iterdir()):
-        if path.name not in splits and not _is_litter(path.name):
+        if path.name not in ("train", "test") and not _is_litter(path.name):
             found += [path] if _is_image(path) else []
             found += [
                 Path(name, file)
