@@ -37,12 +37,7 @@ _OF_TRAINING: set[str | int] = {
 
 
 def run_command(command: str, args: Sequence[str], *, description: str) -> None:
-    """Parses the arguments of `test`, `report`, `gallery` or `export`, and runs it.
-
-    Raises:
-        ValueError: If an argument is not understood or does not fit.
-        FileNotFoundError: If a file or run does not exist.
-    """
+    """Parses the arguments of `test`, `report`, `gallery` or `export`, and runs it."""
     commands: dict[str, Callable[..., None]] = {
         "test": evaluate, "report": report, "gallery": gallery, "export": export,
     }  # fmt: skip

@@ -37,10 +37,7 @@ def fit(cli: TrainCLI) -> None:
 def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
     """Trains, evaluates the test set and prints the metrics, writes weights and summary, then report and gallery.
 
-    Args:
-        cli: The parsed command.
-        started: `time.perf_counter()` when the command began.
-        command: The command line, for the summary.
+    ``started`` is the `time.perf_counter()` at which the command line ``command`` began.
     """
     trainer, place = cli.trainer, cli.run
     check_data(cli)

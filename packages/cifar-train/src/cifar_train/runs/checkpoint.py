@@ -80,12 +80,8 @@ def resume_after_last_batch(content: dict[str, Any], datamodule: CIFAR10DataModu
 class RunCheckpoint(ModelCheckpoint):
     """One checkpoint file of a run, which keeps its state when the run directory is moved or copied.
 
-    Lightning's own forgets the best score if the directory has another absolute path.
-
-    Args:
-        dirpath: The run's directory of checkpoints.
-        name: The file's name without its ending.
-        monitor: The metric whose highest value decides; the latest epoch is kept if None.
+    Lightning's own forgets the best score if the directory has another absolute path. The highest value of ``monitor``
+    decides; without one the latest epoch is kept.
     """
 
     def __init__(self, dirpath: Path, name: str, *, monitor: str | None = None) -> None:

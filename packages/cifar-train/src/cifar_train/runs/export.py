@@ -27,12 +27,7 @@ def export_checkpoint(
     metrics: Mapping[str, Any],
     dtype: str = "float32",
 ) -> None:
-    """Writes a checkpoint's weights to `out`; the data's fingerprint is added to `metrics`.
-
-    Raises:
-        FileNotFoundError: If there is no such checkpoint.
-        ValueError: If it is not a checkpoint of cifar-train.
-    """
+    """Writes a checkpoint's weights to `out`; the data's fingerprint is added to `metrics`."""
     content = read_checkpoint(checkpoint)
     model, spec = restore_model(content)
     described = content[CHECKPOINT_KEY]
@@ -57,13 +52,8 @@ def write_weights(
 ) -> dict[str, Any]:
     """Writes the weights file of a run's best checkpoint, or of its last if none was validated.
 
-    The checkpoint is evaluated, and the OOD detector fitted, on the validation split.
-
-    Args:
-        run: The run directory.
-        datamodule: The data that it was trained on.
-        tested: Metrics of the checkpoint on the test set, if it was tested.
-        dtype: Of the stored weights, float32 or float16.
+    The checkpoint is evaluated, and the OOD detector fitted, on the validation split. ``tested`` has its metrics on the
+    test set, if it was tested. ``dtype`` is float32 or float16.
 
     Returns:
         The metrics in the file's header.

@@ -55,12 +55,9 @@ class HistoryLogger(Logger):
 
 
 def drop_later_rows(path: Path, *, step: int, epoch: int) -> None:
-    """Removes incomplete rows and those that a resumed run logs again.
+    """Removes incomplete rows and those that a resumed run logs again: from ``step`` on, and the ends of epochs.
 
-    Args:
-        path: The file.
-        step: The first optimizer step that is made again.
-        epoch: The first epoch that is not finished; what was logged at its end is of a part of it.
+    What was logged at the end of ``epoch``, the first that is not finished, is of a part of it.
     """
 
     def is_logged_again(row: Row) -> bool:

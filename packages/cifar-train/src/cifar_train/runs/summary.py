@@ -94,12 +94,7 @@ def describe_data(datamodule: CIFAR10DataModule) -> dict[str, Any]:
 
 
 def current_summary(run: RunDirectory, datamodule: CIFAR10DataModule) -> Summary:
-    """Returns the summary that a run wrote, or one of its checkpoints if it wrote none or was trained since.
-
-    Raises:
-        FileNotFoundError: If it is needed and there is no checkpoint or no configuration.
-        ValueError: If a file was not written by cifar-train.
-    """
+    """Returns the summary that a run wrote, or one of its checkpoints if it wrote none or was trained since."""
     last = read_checkpoint(run.last) if run.last.exists() else None
     if run.summary.exists():
         summary = read_summary(run.summary)

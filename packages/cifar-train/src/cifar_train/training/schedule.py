@@ -44,10 +44,7 @@ class OneCycle:
     def build(self, optimizer: Optimizer, *, lr: float, total_steps: int) -> OneCycleLR:
         """Returns PyTorch's scheduler for all groups of ``optimizer``, to be stepped after each optimizer step.
 
-        Args:
-            optimizer: The optimizer.
-            lr: Peak learning rate, above 0.
-            total_steps: Optimizer steps of the whole run, at least 1.
+        ``lr``, the learning rate at the peak, is above 0, and ``total_steps`` of the whole run at least 1.
         """
         return ResumableCycle(
             optimizer,
