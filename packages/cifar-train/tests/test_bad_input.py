@@ -23,8 +23,6 @@ from cifar_train.cli import evaluate as commands
         (["--data.batch_size=60000"], "data.batch_size"),
         (["--trainer.max_epochs=0"], "trainer.max_epochs is 0"),
         (["--model.lr=-0.1"], "model.lr is -0.1"),
-        (["--model.lr=nan"], "model.lr"),
-        (["--model.label_smoothing=1"], "model.label_smoothing"),
         (["--model.schedule.div=0"], "model.schedule.div"),
         pytest.param(
             ["--trainer.accelerator=cuda"],

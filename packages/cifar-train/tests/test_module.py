@@ -95,6 +95,7 @@ def test_other_number_of_classes_is_rejected(model):
         ({"architecture": "resnet8"}, "allowed are resnet"),
         ({"lr": 0.0}, r"model\.lr"),
         ({"lr": float("inf")}, r"model\.lr"),
+        ({"lr": float("nan")}, r"model\.lr"),
         ({"label_smoothing": -0.1}, r"model\.label_smoothing"),
         ({"micro_batch": 0}, r"model\.micro_batch"),
     ],

@@ -78,21 +78,12 @@ def test_analysis_has_none_in_place_of_undefined_numbers(analysis):
     assert (row["images"], row["mean"], row["standard_error"]) == (1, 0.25, None)
 
 
-def test_summary_is_valid_json_and_comes_back(summary, tmp_path):
-    def refuse(constant):
-        raise AssertionError(f"{constant} is no JSON")
-
+def test_summary_comes_back_without_metrics_that_are_not_finite(summary, tmp_path):
     path = tmp_path / "report/summary.json"
-    write_summary(path, summary)
-    json.loads(path.read_text(), parse_constant=refuse)
+    write_summary(path, replace(summary, metrics={**METRICS, "train_loss": math.nan, "val_loss": math.inf}))
+    json.loads(path.read_text(), parse_constant=pytest.fail)
     assert read_summary(path) == summary
     assert [p.name for p in path.parent.iterdir()] == ["summary.json"]
-
-
-def test_metrics_that_are_not_finite_are_left_out(summary, tmp_path):
-    metrics = {"test_accuracy": 0.1, "test_loss": math.nan, "val_loss": math.inf}
-    write_summary(tmp_path / "summary.json", replace(summary, metrics=metrics))
-    assert read_summary(tmp_path / "summary.json").metrics == {"test_accuracy": 0.1}
 
 
 def test_other_numbers_that_are_not_finite_are_rejected(summary, tmp_path):
@@ -104,9 +95,8 @@ def test_other_numbers_that_are_not_finite_are_rejected(summary, tmp_path):
 def test_nan_of_earlier_versions_is_read_as_none(summary, tmp_path):
     path = tmp_path / "summary.json"
     write_summary(path, summary)
-    text = path.read_text()
-    path.write_text(text.replace('"precision": null', '"precision": NaN'))
-    assert path.read_text() != text
+    path.write_text(path.read_text().replace('"precision": null', '"precision": NaN'))
+    assert "NaN" in path.read_text()
     assert read_summary(path) == summary
 
 

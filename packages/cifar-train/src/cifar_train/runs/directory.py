@@ -96,8 +96,8 @@ def open_run(runs: Path, name: str, *, resumed: RunDirectory | None) -> RunDirec
     Raises:
         ValueError: If another run has used it, or this is one of several processes and does not know theirs.
     """
-    ranks = [os.environ[name] for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if name in os.environ]
-    rank = int(ranks[0]) if ranks else 0
+    variables = [v for v in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if v in os.environ]
+    rank = int(os.environ[variables[0]]) if variables else 0
     if inherited := os.environ.get(RUN_VARIABLE):
         run = RunDirectory(Path(inherited).expanduser())
     elif resumed:
