@@ -21,7 +21,7 @@ EXPECTED = {
         "yaml 0.00085",
         "optimizer is .SGD. instead",
         "exit 2",
-        "5/5",
+        "validation loss",
         "exit 0",
     ],
     "02": [
