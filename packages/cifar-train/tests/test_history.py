@@ -58,17 +58,17 @@ def test_steps_are_counted_in_epochs(metrics):
     ]
 
 
-def test_equal_parameter_groups_are_merged(metrics):
-    shared = {"lr-Muon/pg1-momentum": 0.6, "lr-Muon/pg2-momentum": 0.9, "epoch": ""}
+def test_parameter_groups_that_are_multiples_of_each_other_are_merged(metrics):
+    momenta = {"lr-SGD/pg1-momentum": 0.6, "lr-SGD/pg2-momentum": 0.9, "epoch": ""}
     history = read_history(
         metrics(
-            {"step": 9, "lr-Muon/pg1": 0.1, "lr-Muon/pg2": 0.1, **shared},
-            {"step": 19, "lr-Muon/pg1": 0.05, "lr-Muon/pg2": 0.05, **shared},
+            {"step": 9, "lr-SGD/pg1": 0.1, "lr-SGD/pg2": 0.3, "lr-SGD/pg3": 0.1, **momenta},
+            {"step": 19, "lr-SGD/pg1": 0.05, "lr-SGD/pg2": 0.15, "lr-SGD/pg3": 0.1, **momenta},
         )
     )
-    assert list(history.learning_rates) == ["Muon/pg1"]
-    np.testing.assert_allclose(history.learning_rates["Muon/pg1"].values, [0.1, 0.05])
-    assert list(history.momenta) == ["Muon/pg1", "Muon/pg2"]
+    assert list(history.learning_rates) == ["SGD/pg1", "SGD/pg3"]
+    np.testing.assert_allclose(history.learning_rates["SGD/pg1"].values, [0.1, 0.05])
+    assert list(history.momenta) == ["SGD/pg1"]
     assert history.rows == []
 
 

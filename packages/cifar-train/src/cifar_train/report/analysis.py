@@ -36,6 +36,7 @@ from cifar_explain import (
     top_k_accuracy,
 )
 from cifar_models import Weights, fuse_conv_bn
+from cifar_train.formatting import percent
 from cifar_train.runs.export import check_weights, validation_logits
 
 #: Misclassified images that the report shows.
@@ -82,7 +83,7 @@ class HumanFiles:
         # Most people agree with most labels; in another order they agree by chance.
         if counts is not None and (agreement := float((counts.argmax(axis=1) == labels).mean())) < 0.5:
             raise ValueError(
-                f"{self.counts}: only {agreement:.0%} of the images got most votes for their label, "
+                f"{self.counts}: only {percent(agreement, 0)} of the images got most votes for their label, "
                 "so its images are in another order than those of the test set"
             )
         for index, recheck in (rechecks or {}).items():

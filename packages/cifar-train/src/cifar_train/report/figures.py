@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import itertools
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from cifar_data import CIFAR10DataModule, render_preview
@@ -35,9 +34,6 @@ from cifar_train.runs.history import History, Series
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Draws a figure in a theme.
-_Drawing = Callable[[str], "Figure | Image.Image"]
-
 # Epochs that the preview of the augmentation shows at most.
 _PREVIEW_EPOCHS = 9
 
@@ -57,7 +53,7 @@ def write_figures(
     for name, draw in _drawings(analysis, history, datamodule).items():
         written[name] = (folder / f"{name}.png", folder / f"{name}-dark.png")
         for path, theme in zip(written[name], THEMES, strict=True):
-            buffer, drawn = io.BytesIO(), draw(theme)
+            buffer, drawn = io.BytesIO(), draw(theme=theme)
             save = drawn.save if isinstance(drawn, Image.Image) else drawn.savefig
             save(buffer, format="png")
             write_at_once(path, buffer.getvalue())
@@ -66,37 +62,36 @@ def write_figures(
 
 def _drawings(
     analysis: Analysis, history: History | None, datamodule: CIFAR10DataModule
-) -> dict[str, _Drawing]:
+) -> dict[str, Callable[..., Figure | Image.Image]]:
+    """Returns a function of the theme for each figure."""
     test, shown = analysis.test, analysis.shown
     curve = reliability_curve(test.probabilities, test.labels)
     calibrated = reliability_curve(analysis.calibrated, test.labels) if analysis.detector else None
-    epochs = min(len(history.rows) if history and history.rows else _PREVIEW_EPOCHS, _PREVIEW_EPOCHS)
-
-    def preview(theme: str) -> Image.Image:
-        look = find_theme(theme)
-        return render_preview(datamodule, columns=1 + epochs, scale=4, surface=look.surface, ink=look.ink)
-
-    drawings: dict[str, _Drawing] = {
-        "confusion": lambda theme: plot_confusion(
-            analysis.confusion, class_names=test.class_names, theme=theme
-        ),
-        "classes": lambda theme: plot_classes(analysis.classes, theme=theme),
-        "reliability": lambda theme: plot_reliability(curve, calibrated=calibrated, theme=theme),
-        "faithfulness": lambda theme: plot_faithfulness(analysis.faithfulness, theme=theme),
-        "augmentation": preview,
+    epochs = len(history.rows) if history else 0
+    drawings: dict[str, Callable[..., Figure | Image.Image]] = {
+        "confusion": partial(plot_confusion, analysis.confusion, class_names=test.class_names),
+        "classes": partial(plot_classes, analysis.classes),
+        "reliability": partial(plot_reliability, curve, calibrated=calibrated),
+        "faithfulness": partial(plot_faithfulness, analysis.faithfulness),
+        "augmentation": partial(_preview, datamodule, min(epochs or _PREVIEW_EPOCHS, _PREVIEW_EPOCHS)),
     }
-    if history is not None and history.rows:
-        drawings["curves"] = lambda theme: plot_curves(history, theme=theme)
+    if history and epochs:
+        drawings["curves"] = partial(plot_curves, history)
     if len(shown.errors):
-        drawings["misclassified"] = lambda theme: plot_errors(
+        drawings["misclassified"] = partial(
+            plot_errors,
             shown.errors,
             shown.images,
             maps=shown.predicted,
             true_maps=shown.true,
             layers=tuple(analysis.layers),
-            theme=theme,
         )
     return drawings
+
+
+def _preview(datamodule: CIFAR10DataModule, epochs: int, *, theme: str) -> Image.Image:
+    look = find_theme(theme)
+    return render_preview(datamodule, columns=1 + epochs, scale=4, surface=look.surface, ink=look.ink)
 
 
 def plot_curves(history: History, *, theme: str = "light") -> Figure:
@@ -105,7 +100,11 @@ def plot_curves(history: History, *, theme: str = "light") -> Figure:
     Panels without values are left out, and so is a momentum that does not change.
     """
     look = find_theme(theme)
-    panels = {title: lines for title, lines in _panels(history, look).items() if lines}
+    panels = {
+        title: kept
+        for title, lines in _panels(history, look).items()
+        if (kept := [(series, style) for series, style in lines if len(series)])
+    }
     last = max(series.epochs[-1] for lines in panels.values() for series, _ in lines)
     # Two to a row, so that they stay legible at the width of a page; the last may have a row to itself.
     titles = list(panels)
@@ -114,7 +113,7 @@ def plot_curves(history: History, *, theme: str = "light") -> Figure:
     heights = [3.0 if row[0] != row[-1] else 2.2 for row in rows]
     figure = make_figure(height=sum(heights), theme=look)
     for title, ax in figure.subplot_mosaic(rows, height_ratios=heights).items():
-        quiet_axes(ax, theme=look)
+        quiet_axes(ax, theme=look).set_prop_cycle(color=[look.accent, look.second, look.muted, look.ink])
         add_title(ax, title, theme=look)
         for series, style in panels[title]:
             # The last epoch's mark lies on the edge.
@@ -131,7 +130,7 @@ def plot_curves(history: History, *, theme: str = "light") -> Figure:
             ax.set_ylim(0, max(top, 1e-12))
         if title in rows[-1]:
             ax.set_xlabel("epoch")
-        if any("label" in style for _, style in panels[title]):
+        if any(style["label"] for _, style in panels[title]):
             add_legend(ax, theme=look, loc="best")
     return figure
 
@@ -142,40 +141,22 @@ def _panels(history: History, look: Theme) -> dict[str, list[tuple[Series, dict[
     steps = {"label": "training, single steps smoothed", "color": look.muted, "linewidth": 0.9}
     training = {"label": "training", "color": look.accent, "marker": "o"}
     validation = {"label": "validation", "color": look.second, "marker": "o"}
-    lines: dict[str, list[tuple[Series, dict[str, Any]]]] = {
+
+    def groups(series: Mapping[str, Series]) -> list[tuple[Series, dict[str, Any]]]:
+        # Lightning names a parameter group by optimizer and number, such as SGD/pg1.
+        labels = [name.replace("/pg", ", parameter group ") if len(series) > 1 else None for name in series]
+        return [(one, {"label": label}) for one, label in zip(series.values(), labels, strict=True)]
+
+    return {
         "Loss (nats)": [
             (_smoothed(history.step_loss), steps),
             (metrics["train_loss_epoch"], training),
             (metrics["val_loss"], validation),
         ],
         "Accuracy": [(metrics["train_accuracy"], training), (metrics["val_accuracy"], validation)],
+        "Learning rate": groups(history.learning_rates),
+        "Momentum": groups({name: one for name, one in history.momenta.items() if np.ptp(one.values)}),
     }
-    changing = {name: one for name, one in history.momenta.items() if np.ptp(one.values)}
-    return {
-        **{title: [line for line in group if len(line[0])] for title, group in lines.items()},
-        "Learning rate": _groups(history.learning_rates, look),
-        "Momentum": _groups(changing, look),
-    }
-
-
-def _groups(series: Mapping[str, Series], look: Theme) -> list[tuple[Series, dict[str, Any]]]:
-    """Returns a line for each parameter group, but one for all groups that are multiples of each other."""
-    kept: dict[str, Series] = {}
-    for name, one in series.items():
-        if not any(_proportional(one.values, other.values) for other in kept.values()):
-            kept[name] = one
-    colours = itertools.cycle((look.accent, look.second, look.muted, look.ink))
-    if len(kept) == 1:
-        return [(one, {"color": next(colours)}) for one in kept.values()]
-    # Lightning names a parameter group by optimizer and number, such as SGD/pg1.
-    return [
-        (one, {"label": name.replace("/pg", ", parameter group "), "color": next(colours)})
-        for name, one in kept.items()
-    ]
-
-
-def _proportional(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
-    return len(one) == len(other) and np.allclose(one * other.max(), other * one.max(), atol=0)
 
 
 def _smoothed(series: Series) -> Series:

@@ -61,6 +61,17 @@ def render_page(
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": _percent, "duration": format_duration, "count": count_noun}
+    recipe = (
+        yaml.safe_load(recipe_path(summary.recipe).read_text("utf-8"))
+        if summary.recipe in list_recipes()
+        else {}
+    )
+    # Those with shifts are known from the run's own test only.
+    accuracies = {
+        **summary.metrics,
+        "test_accuracy": analysis.test.accuracy,
+        "test_accuracy_flip": analysis.flip_accuracy,
+    }
     rows = history.rows if history else []
     columns = [name for name in _EPOCH_COLUMNS if any(name in row for row in rows)]
     return environment.get_template("report.html").render(
@@ -70,7 +81,7 @@ def render_page(
         figures={name: _embedded(*paths) for name, paths in figures.items()},
         low_resolution=section(section(config, "model"), "low_resolution"),
         settings=list(setting_rows(config, summary)),
-        changes=list(_changes(config)),
+        changes=list(_changes(recipe, config)),
         yaml=_as_yaml(config),
         smoothed=bool(section(config, "model").get("label_smoothing")),
         data=[
@@ -79,7 +90,9 @@ def render_page(
         ],
         command=shlex.join(summary.command),
         cifar10=summary.data.get("fingerprint") == CANONICAL_FINGERPRINT,
-        accuracies=_accuracies(analysis, summary),
+        accuracies=[
+            (label, accuracies[name]) for name, label in TEST_ACCURACIES.items() if name in accuracies
+        ],
         tta_note=TTA_NOTE,
         log_heads=[_EPOCH_COLUMNS[name][0] for name in columns],
         log_rows=[
@@ -103,13 +116,6 @@ def render_page(
 def _percent(share: float, digits: int = 2) -> str:
     # In a sentence no line may begin with the sign.
     return percent(share, digits).replace(" ", "\N{NO-BREAK SPACE}")
-
-
-def _accuracies(analysis: Analysis, summary: Summary) -> list[tuple[str, float]]:
-    """Label and value of each test accuracy; that with shifts is known from the run's own test only."""
-    measured = {"test_accuracy": analysis.test.accuracy, "test_accuracy_flip": analysis.flip_accuracy}
-    found = {**summary.metrics, **measured}
-    return [(label, found[name]) for name, label in TEST_ACCURACIES.items() if name in found]
 
 
 def _card(analysis: Analysis, number: int) -> dict[str, Any]:
@@ -146,19 +152,13 @@ def _human(analysis: Analysis, index: int) -> str:
     return f"people: {said} ({verdict})"
 
 
-def _changes(config: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """Yields name, value and the recipe's value of each setting of the recipe that the run changed."""
-    name = config.get("recipe")
-    recipe = yaml.safe_load(recipe_path(name).read_text("utf-8")) if name in list_recipes() else {}
-    return _differences(recipe, config)
-
-
-def _differences(
+def _changes(
     recipe: dict[str, Any], config: dict[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, Any, Any]]:
+    """Yields name, value and the recipe's value of each setting of the recipe that the run changed."""
     for name, value in recipe.items():
         if isinstance(value, dict):
-            yield from _differences(value, section(config, name), f"{prefix}{name}.")
+            yield from _changes(value, section(config, name), f"{prefix}{name}.")
             continue
         found = config.get(name)
         # A recipe names an optimizer by its class alone.

@@ -111,7 +111,7 @@ class History:
     Args:
         step_loss: Training loss of single optimizer steps.
         epoch_metrics: A series for each of :data:`EPOCH_METRICS`.
-        learning_rates: By parameter group; groups that agree throughout are one.
+        learning_rates: By parameter group; those that are multiples of an earlier one are left out.
         momenta: The same for momentum.
     """
 
@@ -167,6 +167,10 @@ def read_history(path: Path) -> History:
 def _distinct(series: Mapping[str, Series]) -> dict[str, Series]:
     kept: dict[str, Series] = {}
     for name, one in series.items():
-        if len(one) and not any(np.array_equal(one.values, other.values) for other in kept.values()):
+        if len(one) and not any(_proportional(one.values, other.values) for other in kept.values()):
             kept[name.removeprefix("lr-").removesuffix("-momentum")] = one
     return kept
+
+
+def _proportional(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    return len(one) == len(other) and np.allclose(one * other.max(), other * one.max(), atol=0)
