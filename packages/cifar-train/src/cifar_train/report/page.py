@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cifar_data import CANONICAL_FINGERPRINT
-from cifar_explain import RANDOM, THEMES, VERDICTS, heat_colours, most_confused
+from cifar_explain import RANDOM, THEMES, heat_colours, most_confused
 from cifar_models.weights.card import TEST_ACCURACIES, TTA_NOTE
 from cifar_train.formatting import count_noun, format_duration, percent
 from cifar_train.recipes import list_recipes, recipe_path
@@ -33,8 +33,6 @@ _EPOCH_COLUMNS = {
     "val_accuracy": ("validation accuracy", percent),
 }
 
-_DATA = {"train": "training images", "val": "validation images", "test": "test images"}
-
 
 def render_page(
     analysis: Analysis,
@@ -44,14 +42,9 @@ def render_page(
     figures: Mapping[str, tuple[Path, Path]],
     config: dict[str, Any],
 ) -> str:
-    """Returns the page with all images embedded.
+    """Returns the page of a run with its configuration, all images embedded.
 
-    Args:
-        analysis: Analysis of the run's weights.
-        summary: The run's numbers.
-        history: The run's curves, if it logged any.
-        figures: PNG files for light and dark pages, as from `write_figures`.
-        config: The run's configuration.
+    ``figures`` are PNG files for light and dark pages, as from `write_figures`.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("cifar_train.report"),
@@ -66,12 +59,8 @@ def render_page(
         if summary.recipe in list_recipes()
         else {}
     )
-    # Those with shifts are known from the run's own test only.
-    accuracies = {
-        **summary.metrics,
-        "test_accuracy": analysis.test.accuracy,
-        "test_accuracy_flip": analysis.flip_accuracy,
-    }
+    measured = {"test_accuracy": analysis.test.accuracy, "test_accuracy_flip": analysis.flip_accuracy}
+    model = section(config, "model")
     rows = history.rows if history else []
     columns = [name for name in _EPOCH_COLUMNS if any(name in row for row in rows)]
     return environment.get_template("report.html").render(
@@ -79,36 +68,28 @@ def render_page(
         summary=summary,
         themes=THEMES,
         figures={name: _embedded(*paths) for name, paths in figures.items()},
-        low_resolution=section(section(config, "model"), "low_resolution"),
+        low_resolution=section(model, "low_resolution"),
         settings=list(setting_rows(config, summary)),
         changes=list(_changes(recipe, config)),
         yaml=_as_yaml(config),
-        smoothed=bool(section(config, "model").get("label_smoothing")),
-        data=[
-            (_DATA.get(name, name), f"{value:,}" if isinstance(value, int) else value)
-            for name, value in summary.data.items()
-        ],
+        smoothed=model.get("label_smoothing"),
         command=shlex.join(summary.command),
         cifar10=summary.data.get("fingerprint") == CANONICAL_FINGERPRINT,
-        accuracies=[
-            (label, accuracies[name]) for name, label in TEST_ACCURACIES.items() if name in accuracies
-        ],
+        # That with shifts is known from the run's own test only.
+        accuracies=summary.metrics | measured,
+        labels=TEST_ACCURACIES,
         tta_note=TTA_NOTE,
         log_heads=[_EPOCH_COLUMNS[name][0] for name in columns],
         log_rows=[
             [_EPOCH_COLUMNS[name][1](row[name]) if name in row else "" for name in columns] for row in rows
         ],
         confident=int((analysis.errors.confidences >= 0.9).sum()),
-        verdicts=VERDICTS,
         cards=[_card(analysis, number) for number in range(len(analysis.shown.errors))],
-        map_sizes=", ".join(
-            f"{layer} {height}x{width}" for layer, (height, width) in analysis.layers.items()
-        ),
         pairs=[
             (pair.true, pair.predicted, pair.count, percent(pair.share))
             for pair in most_confused(analysis.confusion, count=8, class_names=analysis.test.class_names)
         ],
-        mean_confidence=float(analysis.test.probabilities.max(axis=1).mean()),
+        mean_confidence=analysis.test.probabilities.max(axis=1).mean(),
         advantages=_advantages(analysis),
     )
 
@@ -165,7 +146,7 @@ def _changes(
         found = found.get("class_path") if isinstance(found, dict) else found
         # The recipe leaves what is None to the machine.
         if value is not None and found != value:
-            yield f"{prefix}{name}", found, value
+            yield f"{prefix}{name}", "not set" if found is None else found, value
 
 
 def _as_yaml(config: dict[str, Any]) -> str:
