@@ -62,12 +62,6 @@ def test_summary_agrees_with_the_gallery(trained_run, summary_of):
     np.testing.assert_allclose(recalls, np.diag(matrix) / matrix.sum(1))
 
 
-def test_weights_header_has_the_ood_thresholds(trained_run):
-    fitted = load_weights(trained_run / "model.safetensors").metrics["familiarity"]
-    assert fitted["images"] == 100
-    assert 0 <= fitted["false_alarm_rate"] <= 0.05
-
-
 def test_page_shows_the_numbers(trained_run, summary_of):
     page = page_of(trained_run)
     analysis = summary_of(trained_run)["analysis"]
@@ -79,6 +73,26 @@ def test_page_shows_the_numbers(trained_run, summary_of):
     # Each error's card has a map of each of three layers for two classes.
     assert page.count('class="heat"') == 6 * shown
     assert "max_epochs: 2" in page
+    # The learning rate is said once, as `model.lr`.
+    assert re.findall(r"^ *lr: .*", page, re.MULTILINE) == ["  lr: 0.085"]
+
+
+def test_page_explains_resizing_and_names_the_settings_that_differ_from_the_recipe(trained_run):
+    text = " ".join(re.sub(r"<[^>]+>", " ", page_of(trained_run)).split())
+    assert "trained on images of 24x24 pixels in the first 60 % of the steps (1.2 epochs)" in text
+    changed = text.partition("Changed from recipe fast")[2].partition("All settings")[0]
+    assert "model.arguments.widths [8, 8, 8] [32, 128, 128]" in changed
+    assert "trainer.max_epochs 2 7" in changed
+    assert "model.lr" not in changed
+
+
+def test_cards_show_calibrated_probabilities(trained_run):
+    gallery = read_gallery(trained_run / "gallery")
+    temperature = load_weights(trained_run / "model.safetensors").metrics["familiarity"]["temperature"]
+    powers = gallery.probabilities.astype(float) ** (1 / temperature)
+    calibrated = (powers / powers.sum(1, keepdims=True)).max(1)[gallery.errors.indices].max()
+    shown = re.findall(r"<p>[a-z]+ ([\d.]+)\N{NO-BREAK SPACE}% · ", page_of(trained_run))
+    assert float(shown[0]) == pytest.approx(100 * calibrated, abs=0.06)
 
 
 @pytest.mark.usefixtures("quick_report")
