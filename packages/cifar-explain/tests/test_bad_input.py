@@ -7,35 +7,53 @@ from torch import nn
 
 from cifar_explain import Versus, explain
 
-NET = nn.Sequential(
-    nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
-).eval()
+NET = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
 GOOD = torch.ones(2, 3, 8, 8)
 NAN = GOOD.clone()
 NAN[1, 2, 3, 4] = torch.nan
 
 
-@pytest.mark.parametrize(
-    ("images", "message"),
-    [
-        (NAN, "finite, but image 1"),
-        (GOOD[:0], r"at least one of each, got \(0, 3, 8, 8\)"),
-        (GOOD[0], r"\(N, C, H, W\).* got \(3, 8, 8\)"),
-        (GOOD.to(torch.uint8), "floating point.*uint8"),
-        (GOOD.bool().numpy(), "floating point.*bool"),
-        ([[0.0]], "dense tensor or array.*list"),
-        (GOOD.to_sparse(), "dense tensor or array.*sparse_coo"),
-        (np.ma.masked_greater(GOOD.numpy(), 0), "dense tensor or array.*MaskedArray"),
-    ],
-)
-def test_images_that_do_not_fit_are_rejected(images, message):
-    with pytest.raises(ValueError, match=message):
-        explain(NET, images, layers="0")
+class Shaped(nn.Module):
+    def __init__(self, change, **extra):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.change = change
+        for name, value in extra.items():
+            setattr(self, name, value)
+
+    def forward(self, x):
+        return self.change(self.conv(x))
+
+
+class Second(nn.Module):
+    def forward(self, pair):
+        return pair[0].mean((2, 3))
+
+
+def mean(x):
+    return x.mean((2, 3))
+
+
+RELU = nn.ReLU()
+TWICE = nn.Sequential(nn.Conv2d(3, 4, 3), RELU, nn.Conv2d(4, 4, 3), RELU, nn.Flatten())
+PAIR = nn.Sequential(nn.MaxPool2d(2, return_indices=True), Second())
+
+
+def shaped(change, layers="conv", **extra):
+    return {"model": Shaped(change, **extra), "layers": layers}
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"images": NAN}, "finite, but image 1"),
+        ({"images": GOOD[:0]}, r"at least one of each, got \(0, 3, 8, 8\)"),
+        ({"images": GOOD[0]}, r"\(N, C, H, W\).* got \(3, 8, 8\)"),
+        ({"images": GOOD.to(torch.uint8)}, "floating point.*uint8"),
+        ({"images": GOOD.bool().numpy()}, "floating point.*bool"),
+        ({"images": [[0.0]]}, "dense tensor or array.*list"),
+        ({"images": GOOD.to_sparse()}, "dense tensor or array.*sparse_coo"),
+        ({"images": np.ma.masked_greater(GOOD.numpy(), 0)}, "dense tensor or array.*MaskedArray"),
         ({"layers": "01"}, "unknown name '01'; did you mean '1' or '0'.*known: '0', '1', '2'"),
         ({"layers": None}, "no cam_layers; known: '0'"),
         ({"layers": []}, "layers is empty"),
@@ -56,62 +74,28 @@ def test_images_that_do_not_fit_are_rejected(images, message):
         ({"target": "cat", "class_names": ["cat", "dog"]}, "3 different names"),
         ({"target": Versus(1, [0, 1])}, "both class 1 for image 1"),
         ({"target": Versus(0, 9)}, "against must be"),
-    ],
-)
-def test_arguments_that_do_not_fit_are_rejected(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        explain(NET, GOOD, **{"layers": "0", **arguments})
-
-
-class Shaped(nn.Module):
-    def __init__(self, change):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3)
-        self.change = change
-
-    def forward(self, x):
-        return self.change(self.conv(x))
-
-
-class Second(nn.Module):
-    def forward(self, pair):
-        return pair[0].mean((2, 3))
-
-
-RELU = nn.ReLU()
-TWICE = nn.Sequential(nn.Conv2d(3, 4, 3), RELU, nn.Conv2d(4, 4, 3), RELU, nn.Flatten())
-PAIR = nn.Sequential(nn.MaxPool2d(2, return_indices=True), Second())
-NEVER = Shaped(lambda x: x.mean((2, 3)))
-NEVER.extra = RELU
-LOST = Shaped(lambda x: x.mean((2, 3)))
-LOST.cam_layers = {"conv": LOST.conv, "lost": LOST.conv.forward}
-
-
-@pytest.mark.parametrize(
-    ("model", "layers", "message"),
-    [
-        (Shaped(lambda x: x), "conv", r"logits \(2, K\) .* returns \(2, 4, 6, 6\)"),
-        (Shaped(lambda x: x.mean((2, 3))[:, :0]), "conv", r"logits \(2, K\) .* returns \(2, 0\)"),
-        (Shaped(lambda x: (x.mean((2, 3)), x)), "conv", "but returns tuple"),
-        (Shaped(lambda x: x.mean((2, 3)) / 0), "conv", "finite floating-point logits"),
-        (Shaped(lambda x: x.mean((2, 3)).long()), "conv", "finite floating-point logits"),
-        (Shaped(lambda x: x.mean((2, 3)).detach()), "conv", "does not depend on layer 'conv'"),
+        (shaped(lambda x: x), r"logits \(2, K\) .* returns \(2, 4, 6, 6\)"),
+        (shaped(lambda x: mean(x)[:, :0]), r"logits \(2, K\) .* returns \(2, 0\)"),
+        (shaped(lambda x: (mean(x), x)), "but returns tuple"),
+        (shaped(lambda x: mean(x) / 0), "finite floating-point logits"),
+        (shaped(lambda x: mean(x).long()), "finite floating-point logits"),
+        (shaped(lambda x: mean(x).detach()), "does not depend on layer 'conv'"),
         # The slope of the square root is infinite at 0.
-        (Shaped(lambda x: (x.mean((2, 3)) * 0).sqrt()), "conv", "no finite map of layer 'conv'"),
-        (PAIR, "0", r"'0' must return .* but returns tuple"),
-        (LOST, None, r"layers has 'lost' \(method\), not part of the model"),
-        (TWICE, "1", "'1' runs 2 times"),
-        (NEVER, "extra", "'extra' runs 0 times"),
-        (lambda x: x, "0", "must be a torch.nn.Module, got function"),
+        (shaped(lambda x: (mean(x) * 0).sqrt()), "no finite map of layer 'conv'"),
+        (shaped(lambda x: mean(x), None, cam_layers={"lost": mean}), r"'lost' \(function\), not part"),
+        (shaped(lambda x: mean(x), "extra", extra=RELU), "'extra' runs 0 times"),
+        ({"model": PAIR}, r"'0' must return .* but returns tuple"),
+        ({"model": TWICE, "layers": "1"}, "'1' runs 2 times"),
+        ({"model": lambda x: x}, "must be a torch.nn.Module, got function"),
     ],
 )
-def test_models_that_cannot_be_explained_are_rejected(model, layers, message):
+def test_what_cannot_be_explained_is_rejected(arguments, message):
     with pytest.raises(ValueError, match=message):
-        explain(model, GOOD, layers=layers, target=0)
+        explain(**{"model": NET, "images": GOOD, "layers": "0", "target": 0, **arguments})
 
 
 def test_eigencam_of_activations_that_are_not_finite_is_rejected():
-    model = Shaped(lambda x: x.isnan().float().mean((2, 3)))
+    model = Shaped(lambda x: mean(x.isnan().float()))
     nn.init.constant_(model.conv.bias, torch.nan)
     with pytest.raises(ValueError, match="'eigencam' gives no finite map of layer 'conv'"):
         explain(model, GOOD, layers="conv", method="eigencam")

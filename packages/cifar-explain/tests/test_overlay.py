@@ -15,21 +15,18 @@ heats = arrays(np.float32, (2, 2), elements=st.floats(0, 1, width=32))
 opacities = st.floats(0, 1)
 
 
-@given(photos, heats)
-def test_opacity_zero_is_the_photo_and_one_the_pure_map(photo, heat):
-    np.testing.assert_array_equal(overlay(photo, heat, opacity=0), photo)
-    pure = heat_colours(upsample_map(heat, (3, 4)))
-    np.testing.assert_array_equal(overlay(photo, heat, opacity=1), pure)
-    np.testing.assert_array_equal(overlay(photo, heat, opacity=1, scale=2)[::2, ::2].shape, photo.shape)
-
-
 @given(photos, heats, opacities, opacities)
 def test_every_pixel_moves_from_photo_to_map_without_a_jump(photo, heat, one, other):
     low, high = sorted([one, other])
-    near, far = (overlay(photo, heat, opacity=opacity).astype(int) for opacity in (low, high))
-    pure = overlay(photo, heat, opacity=1).astype(int)
+    before = photo.copy(), heat.copy()
+    near, far, pure = (overlay(photo, heat, opacity=opacity).astype(int) for opacity in (low, high, 1))
     assert (abs(far - pure) <= abs(near - pure)).all()
     assert abs(far - near).max() <= 255 * (high - low) + 1
+    np.testing.assert_array_equal(overlay(photo, heat, opacity=0), photo)
+    np.testing.assert_array_equal(pure, heat_colours(upsample_map(heat, (3, 4))))
+    assert overlay(photo, heat, scale=2).shape == (6, 8, 3)
+    for argument, copied in zip((photo, heat), before, strict=True):
+        np.testing.assert_array_equal(argument, copied)
 
 
 @given(heats, st.integers(2, 9), st.integers(2, 9))
@@ -45,18 +42,10 @@ def test_images_are_upsampled_with_square_pixels():
     np.testing.assert_array_equal(upsample_image(photo, 3), np.kron(photo, np.ones((3, 3, 1), np.uint8)))
 
 
-def test_arguments_are_left_alone():
-    photo, heat = np.full((4, 4, 3), 9, np.uint8), np.full((4, 4), 0.5, np.float32)
-    overlay(photo, heat)
-    assert (photo == 9).all()
-    assert (heat == 0.5).all()
-
-
-@pytest.mark.parametrize("name", ["inferno", "viridis", "gray"])
+@pytest.mark.parametrize("name", ["inferno", "gray"])
 def test_colours_are_matplotlibs(name):
-    values = np.linspace(0, 1, 256)
     expected = matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3]
-    np.testing.assert_array_equal(heat_colours(values[None], name)[0], expected)
+    np.testing.assert_array_equal(heat_colours(np.linspace(0, 1, 256)[None], name)[0], expected)
 
 
 PHOTO, HEAT = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4))
@@ -77,6 +66,5 @@ PHOTO, HEAT = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4))
     ],
 )
 def test_arguments_that_do_not_fit_are_rejected(change, message):
-    arguments = {"image": PHOTO, "heat": HEAT, **change}
     with pytest.raises(ValueError, match=message):
-        overlay(**arguments)
+        overlay(**{"image": PHOTO, "heat": HEAT, **change})
