@@ -26,20 +26,15 @@ NAMES = ("cat", "dog", "frog")
 E = 19  # errors of `random_gallery()`
 
 
-def random_gallery(*, count=20, size=4, seed=0, concentration=0.5, votes=False, rechecks=False):
+def random_gallery(*, count=20, seed=0, concentration=0.5, votes=False, rechecks=False):
     generator = np.random.default_rng(seed)
     probabilities = generator.dirichlet([concentration] * 3, count).astype(np.float32)
     labels = generator.integers(0, 3, count)
-    images = generator.integers(0, 256, (count, size, size, 3), np.uint8)
-    human = None
-    if votes or rechecks:
-        counts = generator.integers(0, 9, (count, 3)) + np.eye(3, dtype=int)[labels]
-        again = {i: Recheck(int(label), 0, 1, 2, 1, 1) for i, label in enumerate(labels) if i % 3}
-        human = judge_errors(
-            find_errors(probabilities, labels),
-            counts=counts if votes else None,
-            rechecks=again if rechecks else None,
-        )
+    images = generator.integers(0, 256, (count, 4, 4, 3), np.uint8)
+    counts = generator.integers(0, 9, (count, 3)) + np.eye(3, dtype=int)[labels]
+    again = {i: Recheck(int(label), 0, 1, 2, 1, 1) for i, label in enumerate(labels) if i % 3}
+    asked = ({"counts": counts} if votes else {}) | ({"rechecks": again} if rechecks else {})
+    human = judge_errors(find_errors(probabilities, labels), **asked) if asked else None
     gallery = make_gallery(probabilities, labels, images, class_names=NAMES, weights_sha256=HASH, human=human)
     return gallery, images
 
@@ -108,7 +103,9 @@ def test_gallery_stores_each_error_once_and_one_right_image_per_class():
         gallery.image(absent)
 
 
-def test_gallery_without_its_images_says_so(folder, tmp_path):
+def test_gallery_of_another_model_or_without_its_images_says_so(folder, tmp_path):
+    with pytest.raises(ValueError, match=f"gallery of another model: of weights {HASH[:12]}"):
+        read_gallery(folder, weights_sha256="0" * 64)
     (folder / "gallery.png").unlink()
     gallery = read_gallery(folder)
     assert len(gallery.errors) == E
@@ -116,11 +113,6 @@ def test_gallery_without_its_images_says_so(folder, tmp_path):
         gallery.image(int(gallery.tiles[0]))
     with pytest.raises(ValueError, match="gallery has no images to write"):
         write_gallery(gallery, tmp_path / "other")
-
-
-def test_gallery_of_another_model_is_rejected(folder):
-    with pytest.raises(ValueError, match=f"gallery of another model: of weights {HASH[:12]}"):
-        read_gallery(folder, weights_sha256="0" * 64)
 
 
 @pytest.mark.parametrize(
@@ -211,13 +203,7 @@ def test_failed_write_leaves_the_old_gallery(folder, monkeypatch):
     ],
 )
 def test_gallery_of_wrong_arguments_is_rejected(change, message):
-    arguments = {
-        "probabilities": [[0.9, 0.1]],
-        "labels": [0],
-        "images": np.zeros((1, 4, 4, 3), np.uint8),
-        "class_names": ["a", "b"],
-        "weights_sha256": HASH,
-        **change,
-    }
+    images = np.zeros((1, 4, 4, 3), np.uint8)
+    arguments = {"images": images, "class_names": ["a", "b"], "weights_sha256": HASH, **change}
     with pytest.raises(ValueError, match=message):
-        make_gallery(**arguments)
+        make_gallery([[0.9, 0.1]], [0], **arguments)

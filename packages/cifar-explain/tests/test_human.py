@@ -40,7 +40,6 @@ def test_verdicts_follow_from_rechecks_first():
     assert view.rechecks == (rechecks[0], None, rechecks[2], None, None)
     both = judge_errors(ERRORS, rechecks=rechecks, counts=np.tile([0, 5, 5], (6, 1)))
     assert both.verdicts == (DISAGREE, DISAGREE, DOUBTFUL, DISAGREE, DISAGREE)
-    # Of no errors there are no verdicts.
     none = find_errors([[0.9, 0.1]], [0])
     assert judge_errors(none, counts=np.array([[1, 1]]), rechecks={}).verdicts == ()
 
@@ -68,8 +67,6 @@ def test_files_are_read(tmp_path):
     (tmp_path / "rechecks.json").write_text(json.dumps([entry()]))
     rechecks = read_rechecks(tmp_path / "rechecks.json", images=5, classes=2)
     assert rechecks == {4: recheck(1, 4, 0, 0)}
-    with pytest.raises(FileNotFoundError):
-        read_counts(tmp_path / "none.npy", images=2, classes=3)
 
 
 def test_files_that_are_no_counts_are_rejected(tmp_path):

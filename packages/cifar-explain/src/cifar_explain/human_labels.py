@@ -70,10 +70,8 @@ def judge_errors(
     """Returns the cause of each error, by annotators' votes, by re-checked labels, or by both.
 
     A label is doubtful if its re-check did not confirm it, or more annotators chose some other class. Otherwise
-    people disagree too if less than 80 % of them chose the label. All other errors are the model's own.
-
-    Counts and re-checks are those of `read_counts` and `read_rechecks`, of the images as `errors.indices` number
-    them.
+    people disagree too if less than 80 % of them chose the label. All other errors are the model's own. Counts and
+    re-checks are those of `read_counts` and `read_rechecks`, by image as in `errors.indices`.
 
     >>> from cifar_explain import find_errors
     >>> errors = find_errors([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1]], [1, 1, 1])

@@ -13,17 +13,12 @@ ClassKey: TypeAlias = int | str
 
 
 def known_names(name: object, allowed: Iterable[str]) -> str:
-    """Returns the end of an error about an unknown name: the nearest valid names, then all of them.
-
-    >>> known_names("layer", ["layer1", "stem"])
-    "did you mean 'layer1'? known: 'layer1', 'stem'"
-    """
+    """Returns the end of an error about an unknown name: "did you mean 'layer1'? known: 'layer1', 'stem'"."""
     names = list(allowed)
-    near = difflib.get_close_matches(str(name), names, n=2)
+    near = " or ".join(map(repr, difflib.get_close_matches(str(name), names, n=2)))
     # A large network has hundreds of modules; the first ones show the pattern.
     shown = ", ".join(map(repr, names[:40])) + (f" and {len(names) - 40} more" if len(names) > 40 else "")
-    known = "known: " + (shown or "none")
-    return f"did you mean {' or '.join(map(repr, near))}? {known}" if near else known
+    return (f"did you mean {near}? " if near else "") + f"known: {shown or 'none'}"
 
 
 def check_choice(argument: str, value: str, allowed: Iterable[str]) -> str:

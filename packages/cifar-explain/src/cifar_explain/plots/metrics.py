@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -41,9 +40,7 @@ def plot_confusion(
     classes = len(counts)
     names = [shorten(name, NAME_LENGTH) for name in as_class_names(class_names, classes=classes)]
     right, everything = int(counts.trace()), int(counts.sum())
-    title = f"{right:,} of {everything:,} right" + (
-        f", {percent(right / everything, 2)}" if everything else ""
-    )
+    title = f"{right:,} of {everything:,} right, {percent(right / max(everything, 1), 2)}"
     subtitle = "Number of images by true and predicted class. Teal: right. Orange: misclassified"
     height = min(2.0 + 0.45 * classes, 9.5)
     figure, axes, colours = titled_axes(height, title, subtitle, theme=theme, grid="none")
@@ -177,7 +174,8 @@ def plot_faithfulness(rows: Sequence[Faithfulness], *, theme: str | Theme = "lig
         "Filled: better than random. Hollow: not"
     )
     figure, axes, colours = titled_axes(1.9 + 0.27 * len(rows), title, subtitle, theme=theme, grid="x")
-    labels: list[tuple[str, bool]] = []
+    labels: list[str] = []
+    headings: set[int] = set()
     for layer, group in layers.items():
         baselines = [row for row in group if row.method == RANDOM]
         methods = [row for row in group if row.method != RANDOM]
@@ -187,15 +185,15 @@ def plot_faithfulness(rows: Sequence[Faithfulness], *, theme: str | Theme = "lig
                 f"rows must have random maps once and at least one method for layer {layer!r}, got {got}"
             )
         # The layer's own line takes the place of its random maps.
-        height, width = group[0].map_size
-        labels.append((f"{shorten(layer, NAME_LENGTH)}  {height} x {width}", True))
+        headings.add(len(labels))
+        labels.append(f"{shorten(layer, NAME_LENGTH)}  {group[0].map_size[0]} x {group[0].map_size[1]}")
         for row in methods:
             advantage, error = row.advantage_over(baselines[0])
             place = len(labels)
-            labels.append((row.method, False))
-            margin = 0.0 if math.isnan(error) else 2 * error
+            labels.append(row.method)
             # One image has no standard error and proves nothing.
-            believed = not math.isnan(error) and advantage > margin
+            margin = 2 * np.nan_to_num(error)
+            believed = advantage > 2 * error
             colour = colours.accent if believed else colours.second
             axes.hlines(place, advantage - margin, advantage + margin, color=colour, linewidth=2.2, alpha=0.7)
             axes.plot(
@@ -204,10 +202,9 @@ def plot_faithfulness(rows: Sequence[Faithfulness], *, theme: str | Theme = "lig
             )  # fmt: skip
     axes.axvline(0, color=colours.muted, linewidth=1.2)
     axes.set_ylim(len(labels) - 0.5, -0.7)
-    axes.set_yticks(range(len(labels)), [text for text, _ in labels])
-    for label, (_, heading) in zip(axes.get_yticklabels(), labels, strict=True):
-        look = (colours.ink, "bold") if heading else (colours.muted, "normal")
-        label.set(size=TEXT_SIZE, color=look[0], weight=look[1])
+    axes.set_yticks(range(len(labels)), labels, size=TEXT_SIZE)
+    for place in headings:
+        axes.get_yticklabels()[place].set(color=colours.ink, weight="bold")
     axes.spines["left"].set_visible(False)
     axes.margins(x=0.06)
     axes.locator_params(axis="x", nbins=7)
