@@ -124,9 +124,11 @@ def test_dropout_that_cannot_be_put_into_evaluation_mode_is_rejected(
     expected = call(model, images)
     model.head = holder(model)
     model.forward = lambda x: model.head(model.middle(model.stem(x)))
+    wrapped = getattr(model.head, "__wrapped__", None)
     assert_close(call(model, images), expected)
     with pytest.raises(ValueError, match="dropout runs in training mode"):
         call(model.train(), images)
+    assert getattr(model.head, "__wrapped__", None) is wrapped
 
 
 def test_module_that_is_not_registered_is_put_into_evaluation_mode(model, images, assert_close):

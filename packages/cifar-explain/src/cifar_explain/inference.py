@@ -118,6 +118,8 @@ class _Copier:
             return self._function(value)
         # Noted before its parts are copied, since it may hold itself.
         other = self.copies[id(value)] = copy.copy(value)
+        if other is value:  # It cannot be copied, such as a `functools.cache`.
+            return value
         parts = other if type(value) in _CONTAINERS else _attributes(other)
         for key, part in list(parts.items() if isinstance(parts, dict) else enumerate(parts)):
             parts[key] = self.copy(part)
