@@ -34,7 +34,7 @@ def test_latest_is_replaced_and_links_within_its_directory(tmp_path):
 def test_missing_run_is_answered_with_the_runs_beside_it(tmp_path):
     create_run(tmp_path, "fast").config.touch()
     (tmp_path / "photos").mkdir()
-    with pytest.raises(FileNotFoundError, match=rf"{tmp_path.name} has fast-[-\d]+$"):
+    with pytest.raises(FileNotFoundError, match=rf"{tmp_path.name}: fast-[-\d]+$"):
         find_run(tmp_path / "nowhere")
 
 

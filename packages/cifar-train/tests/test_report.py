@@ -96,12 +96,11 @@ def test_cards_show_calibrated_probabilities(trained_run):
 
 
 @pytest.mark.usefixtures("quick_report")
-def test_interrupted_run_gets_weights_and_report(copied_run, cifar_train, summary_of):
+def test_interrupted_run_gets_weights_and_report(copied_run, succeed, summary_of):
     before = summary_of(copied_run)
     (copied_run / "report" / "index.html").unlink()
     (copied_run / "model.safetensors").unlink()
-    code, out, _ = cifar_train("report", str(copied_run))
-    assert code == 0
+    out, _ = succeed("report", str(copied_run))
     assert load_weights(copied_run / "model.safetensors").metrics["familiarity"]["images"] == 100
     assert str(copied_run / "report" / "index.html") in out
     after = summary_of(copied_run)
@@ -113,16 +112,15 @@ def test_interrupted_run_gets_weights_and_report(copied_run, cifar_train, summar
 
 @pytest.mark.usefixtures("quick_report")
 def test_run_without_a_test_gets_a_report_that_names_the_machine_of_the_training(
-    cifar_train, small, tmp_path, monkeypatch, summary_of
+    succeed, small, tmp_path, monkeypatch, summary_of
 ):
     monkeypatch.setattr("cifar_train.runs.hardware._processor", lambda: "the training's processor")
-    assert cifar_train("fit", *small, "--trainer.precision=32-true")[0] == 0
+    succeed("fit", *small, "--trainer.precision=32-true")
     trained_on = describe_environment()
     monkeypatch.setattr("cifar_train.runs.hardware._processor", lambda: "another one")
     run = tmp_path / "runs" / "latest"
     assert not (run / "report").exists()
-    code, _, err = cifar_train("report")
-    assert code == 0, err
+    succeed("report")
     summary = summary_of(run)
     assert summary["environment"] == {**trained_on, "precision": "32-true"}
     assert summary["wall_seconds"] is None
@@ -134,26 +132,24 @@ def test_run_without_a_test_gets_a_report_that_names_the_machine_of_the_training
 
 
 @pytest.mark.usefixtures("quick_report")
-def test_machine_that_the_checkpoint_does_not_name_is_left_out(copied_run, cifar_train, summary_of):
+def test_machine_that_the_checkpoint_does_not_name_is_left_out(copied_run, succeed, summary_of):
     (copied_run / "report" / "summary.json").unlink()
     for path in (copied_run / "checkpoints").iterdir():
         content = read_checkpoint(path)
         # As earlier versions wrote it.
         del content[CHECKPOINT_KEY]["environment"]
         torch.save(content, path)
-    code, _, err = cifar_train("report", str(copied_run))
-    assert code == 0, err
+    succeed("report", str(copied_run))
     assert summary_of(copied_run)["environment"] == {}
     assert "Machine and versions" not in page_of(copied_run)
     assert "| machine |" not in (copied_run / "model_card.md").read_text()
 
 
-def test_test_with_record_writes_the_metrics_into_the_header(copied_run, cifar_train, tmp_path):
+def test_test_with_record_writes_the_metrics_into_the_header(copied_run, succeed, tmp_path):
     half = str(tmp_path / "half.safetensors")
-    assert cifar_train("export", "--run", str(copied_run), "--out", half)[0] == 0
+    succeed("export", "--run", str(copied_run), "--out", half)
     exported = load_weights(half)
-    code, out, err = cifar_train("test", "--weights", half, "--record", "--data.source=synthetic")
-    assert code == 0, err
+    out, _ = succeed("test", "--weights", half, "--record", "--data.source=synthetic")
     recorded = load_weights(half)
     assert recorded.dtype == "float16"
     assert recorded.sha256 != exported.sha256
@@ -184,13 +180,12 @@ def test_gallery_of_any_weights_file(trained_run, cifar_train, tmp_path):
 
 
 @pytest.mark.usefixtures("quick_report")
-def test_votes_of_people_are_in_summary_gallery_and_page(copied_run, cifar_train, tmp_path, summary_of):
+def test_votes_of_people_are_in_summary_gallery_and_page(copied_run, succeed, tmp_path, summary_of):
     labels = read_gallery(copied_run / "gallery").labels
     counts = np.full((len(labels), 10), 1.0)
     counts[np.arange(len(labels)), labels] = 41
     np.save(tmp_path / "counts.npy", counts)
-    code, _, err = cifar_train("report", str(copied_run), "--human.counts", str(tmp_path / "counts.npy"))
-    assert code == 0, err
+    succeed("report", str(copied_run), "--human.counts", str(tmp_path / "counts.npy"))
     analysis = summary_of(copied_run)["analysis"]
     assert analysis["people"] == {
         "label doubtful": 0,
@@ -239,7 +234,6 @@ def one_line(outcome, *words):
 def test_bad_input_is_answered_in_one_line(copied_run, cifar_train, tmp_path):
     run = str(copied_run)
     (tmp_path / "empty").mkdir()
-    one_line(cifar_train("report", "nowhere"), "no run directory nowhere")
     one_line(cifar_train("report", "empty"), "config.yaml")
     one_line(cifar_train("report", run, "--human.counts", "x.npy"), "human.counts: there is no file x.npy")
     one_line(cifar_train("report", run, "--human.count", "x.npy"), "did you mean human.counts?")
@@ -256,9 +250,8 @@ def test_other_data_is_rejected(copied_run, cifar_train, monkeypatch):
 
 
 @pytest.mark.usefixtures("quick_report")
-def test_run_without_validation_gets_a_report(cifar_train, small, tmp_path):
-    code, _, err = cifar_train(*small, "--data.val_size=0", "--trainer.max_epochs=1")
-    assert code == 0, err
+def test_run_without_validation_gets_a_report(succeed, small, tmp_path):
+    succeed(*small, "--data.val_size=0", "--trainer.max_epochs=1")
     run = tmp_path / "runs" / "latest"
     assert "familiarity" not in load_weights(run / "model.safetensors").metrics
     assert "Validation accuracy" not in page_of(run)

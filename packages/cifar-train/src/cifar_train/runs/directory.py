@@ -65,7 +65,11 @@ def find_run(path: Path) -> RunDirectory:
     if not path.is_dir():
         beside = path.parent.iterdir() if path.parent.is_dir() else ()
         runs = sorted(p.name for p in beside if RunDirectory(p).config.is_file() and not p.is_symlink())
-        hint = f"{path.parent} has {', '.join(runs[-5:])}" if runs else "train one first with cifar-train"
+        hint = (
+            f"name one of {path.parent}: {', '.join(runs[-5:])}"
+            if runs
+            else "train one first with cifar-train"
+        )
         raise FileNotFoundError(f"there is no run directory {path}; {hint}")
     return RunDirectory(path.resolve())
 
