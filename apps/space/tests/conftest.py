@@ -74,6 +74,14 @@ def parse() -> type[Page]:
 
 
 @pytest.fixture(scope="session")
+def contents() -> Callable[[Path], dict[str, bytes]]:
+    """The bytes of all files in a folder, by their paths in it."""
+    return lambda folder: {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+@pytest.fixture(scope="session")
 def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network without thresholds for out-of-distribution images."""
     path = tmp_path_factory.mktemp("weights") / "model.safetensors"

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from cifar_space.publish.requirements import MACHINES, installed_versions, requi
 
 MEMBER = Path(__file__).parents[1]
 ASSETS = "cifar_space/assets"
+Contents = Callable[[Path], dict[str, bytes]]
 PACKAGES = {"cifar_models", "cifar_explain", "cifar_space"}
 
 
@@ -43,12 +45,6 @@ def run(run_folder: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
-
-
 @pytest.fixture
 def out(run: Path, tmp_path: Path) -> Path:
     """The bundle of the run."""
@@ -56,7 +52,7 @@ def out(run: Path, tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def test_bundle_holds_what_the_space_needs_and_no_more(run: Path, out: Path) -> None:
+def test_bundle_holds_what_the_space_needs_and_no_more(run: Path, out: Path, contents: Contents) -> None:
     found = contents(out)
     assert {name.split("/")[0] for name in found} == set(TOP_NAMES)
     files = ("model.safetensors", "gallery/gallery.npz", "gallery/gallery.png", "report/figures/curves.png")
@@ -84,12 +80,12 @@ def test_bundle_imports_nothing_that_trains(out: Path) -> None:
     assert {names.get(name, name) for name in outside} <= set(installed_versions())
 
 
-def test_same_files_give_the_same_bytes(run: Path, out: Path, tmp_path: Path) -> None:
+def test_same_files_give_the_same_bytes(run: Path, out: Path, tmp_path: Path, contents: Contents) -> None:
     build_bundle(of_run(run.rename(tmp_path / "elsewhere")), tmp_path / "two")
     assert contents(out) == contents(tmp_path / "two")
 
 
-def test_bundle_does_not_name_the_machine(out: Path, tmp_path: Path) -> None:
+def test_bundle_does_not_name_the_machine(out: Path, tmp_path: Path, contents: Contents) -> None:
     summary = json.loads((out / ASSETS / "report" / "summary.json").read_text())
     assert summary["data"] == {"origin": "parquet cifar10", "fingerprint": "ab/cd"}
     assert summary["command"] == ["cifar-train", "--data.root=cifar10", "x", "y", "a / b"]
@@ -111,12 +107,7 @@ def test_another_dtype_leaves_the_gallery_out(run: Path, tmp_path: Path) -> None
     assert (tmp_path / "full" / ASSETS / "gallery" / "gallery.npz").is_file()
 
 
-def test_weights_alone_bring_no_other_gallery_or_report(weights_file: Path, tmp_path: Path) -> None:
-    build_bundle(of_weights(weights_file), tmp_path)
-    assert {path.name for path in (tmp_path / ASSETS).iterdir()} == {"examples", "model.safetensors"}
-
-
-def test_bundle_is_utf8_in_any_locale(run: Path, tmp_path: Path) -> None:
+def test_bundle_is_utf8_in_any_locale(run: Path, tmp_path: Path, contents: Contents) -> None:
     summary = json.loads((run / "report" / "summary.json").read_text())
     (run / "report" / "summary.json").write_text(
         json.dumps({**summary, "note": "été"}, ensure_ascii=False), "utf-8"
@@ -157,35 +148,37 @@ def test_invalid_input_leaves_no_bundle(
     assert set(tmp_path.iterdir()) == before
 
 
-@pytest.mark.parametrize("name", ["notes.txt", ".git/config", "file"])
-def test_only_former_bundles_are_replaced(weights_file: Path, tmp_path: Path, name: str) -> None:
-    files, out = of_weights(weights_file), tmp_path / "out"
-    build_bundle(files, out)
+def test_a_former_bundle_is_replaced(weights_file: Path, out: Path) -> None:
     (out / "cifar_space" / "__pycache__").mkdir()
-    build_bundle(files, out, torch="zerogpu")
+    build_bundle(of_weights(weights_file), out, torch="zerogpu")
     assert "zero-a10g" in (out / "README.md").read_text()
     assert not (out / "cifar_space" / "__pycache__").exists()
-    other = out / name
-    if name == "file":
-        shutil.rmtree(out)
-        other = out
-    other.parent.mkdir(exist_ok=True)
-    other.write_text("mine")
-    with pytest.raises(FileExistsError, match=r"is a file|left as it is: " + re.escape(name.split("/")[0])):
-        build_bundle(files, out)
-    assert other.read_text() == "mine"
+    assert {path.name for path in (out / ASSETS).iterdir()} == {"examples", "model.safetensors"}
 
 
-def test_a_folder_with_names_like_a_bundles_is_not_replaced(weights_file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("notes.txt", "left as it is: notes"), (".git", "left as it is: .git"), ("", "is a file")],
+)
+def test_a_folder_with_other_files_is_not_replaced(
+    weights_file: Path, out: Path, tmp_path: Path, name: str, message: str
+) -> None:
+    # Nor one that has but a name of a bundle's.
     (tmp_path / "README.md").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"left as it is: README\.md"):
+    with pytest.raises(FileExistsError, match="left as it is"):
         build_bundle(of_weights(weights_file), tmp_path)
-    assert contents(tmp_path) == {"README.md": b"mine"}
+    target = out if name else tmp_path / "README.md"
+    other = target / name
+    if name:
+        other.write_text("mine")
+    with pytest.raises(FileExistsError, match=re.escape(message)):
+        build_bundle(of_weights(weights_file), target)
+    assert other.read_text() == (tmp_path / "README.md").read_text() == "mine"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_an_interrupted_build_keeps_the_former_bundle(
-    run: Path, out: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+    run: Path, out: Path, monkeypatch: pytest.MonkeyPatch, contents: Contents, error: type[BaseException]
 ) -> None:
     before, around, replace = contents(out), set(out.parent.iterdir()), Path.replace
 
@@ -284,7 +277,7 @@ def test_readme_is_of_the_very_model(weights_file: Path) -> None:
 
 
 def test_caches_and_hidden_files_are_left_out(
-    weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contents: Contents
 ) -> None:
     folder = bundle._package_folder
     package = shutil.copytree(folder("cifar-models"), tmp_path / "src" / "cifar_models")

@@ -125,7 +125,9 @@ def test_the_app_answers_as_here(bundle: Path, python: Path, tmp_path: Path) -> 
     assert "Traceback" not in log.read_text()
 
 
-def test_wheels_build_the_same_bundle_as_sources(tmp_path: Path, missing: Callable[[str], NoReturn]) -> None:
+def test_wheels_build_the_same_bundle_as_sources(
+    tmp_path: Path, missing: Callable[[str], NoReturn], contents: Callable[[Path], dict[str, bytes]]
+) -> None:
     if shutil.which("uv") is None:
         missing("uv is not there; it builds the wheels")
     for project in (*PROJECTS, MEMBER):
@@ -138,14 +140,7 @@ def test_wheels_build_the_same_bundle_as_sources(tmp_path: Path, missing: Callab
     for out, extra in ((tmp_path / "of-wheels", path), (tmp_path / "of-sources", {})):
         command = [sys.executable, "-c", code, "build", "--out", out]
         subprocess.run(command, env={**environment(), **extra}, check=True, capture_output=True)
-    of_wheels, of_sources = (
-        {
-            path.relative_to(folder).as_posix(): path.read_bytes()
-            for path in folder.rglob("*")
-            if path.is_file()
-        }
-        for folder in (tmp_path / "of-wheels", tmp_path / "of-sources")
-    )
+    of_wheels, of_sources = contents(tmp_path / "of-wheels"), contents(tmp_path / "of-sources")
     assert of_wheels.keys() == of_sources.keys()
     assert [name for name in of_wheels if of_wheels[name] != of_sources[name]] == []
 
