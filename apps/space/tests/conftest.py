@@ -8,7 +8,6 @@ import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -34,43 +33,6 @@ from cifar_space import Limits, ServedFiles, Service, load_service
 ARGUMENTS = {"widths": [4, 6, 8]}
 IMAGES = np.random.default_rng(0).integers(0, 256, (120, 32, 32, 3), dtype=np.uint8)
 LABELS = np.arange(120) % 10
-_VOID = {"img"}
-
-
-class Page(HTMLParser):
-    """Tags with their attributes, and the text; fails where tags do not match."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in _VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def images(self, kind: str) -> list[dict[str, str | None]]:
-        return [attributes for tag, attributes in self.tags if tag == "img" and attributes["class"] == kind]
-
-
-@pytest.fixture
-def parse() -> type[Page]:
-    """A parser of HTML that tests ask for by its argument."""
-    return Page
 
 
 @pytest.fixture(scope="session")

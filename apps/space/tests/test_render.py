@@ -4,8 +4,8 @@ import base64
 import dataclasses
 import io
 import re
+from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -61,6 +61,36 @@ IMAGE = MisclassifiedImage(
 )
 
 
+class Page(HTMLParser):
+    """Tags with their attributes, and the text; fails where tags do not match."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag != "img":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def images(self, kind: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.tags if tag == "img" and attributes["class"] == kind]
+
+
 def pixels(uri: str) -> np.ndarray:
     with Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,")))) as image:
         return np.asarray(image)
@@ -85,30 +115,30 @@ def test_percent_is_honest(probability: float) -> None:
     assert (text == "100.0 %") == (probability == 1)
 
 
-def test_header_names_model_classes_and_accuracy(service: Service, parse: type[Any]) -> None:
+def test_header_names_model_classes_and_accuracy(service: Service) -> None:
     count = sum(tensor.numel() for tensor in service.weights.model.parameters())
-    text = parse(header(service.facts)).text
+    text = Page(header(service.facts)).text
     for part in ("CIFAR-10", f"whitenet, a network with {count:,} parameters", "ship and truck", "87.5 %"):
         assert part in text
     for accuracy in ("high", 2.0, float("nan")):
         facts = gather_facts(dataclasses.replace(service.weights, metrics={"test_accuracy": accuracy}))
-        assert "%" not in parse(header(facts)).text
+        assert "%" not in Page(header(facts)).text
 
 
 @pytest.mark.parametrize(
     ("classes", "words"), [(2, "two classes: kind 0 and kind 1"), (11, "11 classes: kind 0, ")]
 )
-def test_header_counts_own_classes(service: Service, parse: type[Any], classes: int, words: str) -> None:
+def test_header_counts_own_classes(service: Service, classes: int, words: str) -> None:
     spec = dataclasses.replace(service.weights.spec, classes=tuple(f"kind {n}" for n in range(classes)))
-    text = parse(header(gather_facts(dataclasses.replace(service.weights, spec=spec)))).text
+    text = Page(header(gather_facts(dataclasses.replace(service.weights, spec=spec)))).text
     assert words in text
     assert "CIFAR-10" not in text
 
 
-def test_a_card_shows_the_answer(parse: type[Any]) -> None:
+def test_a_card_shows_the_answer() -> None:
     heat = np.linspace(0, 1, 32 * 32, dtype=np.float32).reshape(32, 32)
     one = answer(layer1=heat, layer2=1 - heat)
-    page = parse(cards([one]))
+    page = Page(cards([one]))
     for part in ("75.0 %", "< 0.1 %", "evidence for cat"):
         assert part in page.text
     # The page's only heading above it is of the first order.
@@ -118,16 +148,16 @@ def test_a_card_shows_the_answer(parse: type[Any]) -> None:
         "Where layer1 sees evidence for cat",
         "Where layer2 sees evidence for cat",
     ]
-    bare = parse(cards([answer()]))
+    bare = Page(cards([answer()]))
     assert (len(bare.images("photo")), bare.images("heat")) == (1, [])
     assert "evidence" not in bare.text
-    assert "Choose a layer" in parse(cards([answer()], no_layer=True)).text
+    assert "Choose a layer" in Page(cards([answer()], no_layer=True)).text
 
 
-def test_heat_over_photo_is_the_overlay_at_any_opacity(parse: type[Any]) -> None:
+def test_heat_over_photo_is_the_overlay_at_any_opacity() -> None:
     # Mixed as the browser does, at the least size at which the page draws them.
     one = answer(layer1=np.random.default_rng(1).random((32, 32), dtype=np.float32))
-    page = parse(cards([one]))
+    page = Page(cards([one]))
     photo = pixels(page.images("photo")[0]["src"]).repeat(4, axis=0).repeat(4, axis=1)
     heat = pixels(page.images("heat")[0]["src"])
     for opacity in (0.0, 0.3, 1.0):
@@ -136,35 +166,33 @@ def test_heat_over_photo_is_the_overlay_at_any_opacity(parse: type[Any]) -> None
 
 
 @pytest.mark.parametrize(("peak", "dark"), [(0.0, True), (0.003, True), (0.1, False), (1.0, False)])
-def test_a_dark_map_says_so(parse: type[Any], peak: float, dark: bool) -> None:
+def test_a_dark_map_says_so(peak: float, dark: bool) -> None:
     heat = np.zeros((32, 32), np.float32)
     heat[3, 4] = peak
-    text = parse(cards([answer(layer1=heat, layer2=np.ones_like(heat))])).text
+    text = Page(cards([answer(layer1=heat, layer2=np.ones_like(heat))])).text
     assert ("layer1: no evidence" in text) is dark
     assert "layer2: no evidence" not in text
 
 
-def test_out_of_distribution_is_marked_and_its_rate_stated(
-    run_service: Service, service: Service, parse: type[Any]
-) -> None:
+def test_out_of_distribution_is_marked_and_its_rate_stated(run_service: Service, service: Service) -> None:
     (one,) = run_service.answer(example_paths()[:1], Options(explain=False))
     for ood in (True, False):
-        text = parse(cards([dataclasses.replace(one, ood=ood)])).text
+        text = Page(cards([dataclasses.replace(one, ood=ood)])).text
         assert ("out of distribution" in text) is ood
         assert "before calibration" in text
     rate = f"{run_service.ood_detector.false_positive_rate:.1%}".replace("%", " %")
-    assert f"False positive rate: {rate} of 120" in parse(ood_note(run_service.ood_detector)).text
+    assert f"False positive rate: {rate} of 120" in Page(ood_note(run_service.ood_detector)).text
     (plain,) = service.answer(example_paths()[:1], Options(explain=False))
-    assert "calibration" not in parse(cards([plain])).text
+    assert "calibration" not in Page(cards([plain])).text
 
 
-def test_rejected_files_and_errors_are_announced(parse: type[Any]) -> None:
+def test_rejected_files_and_errors_are_announced() -> None:
     for html in (cards([RejectedFile("a", "b")]), notice("error", alert=True), notice("hint")):
-        roles = [attributes.get("role") for _, attributes in parse(html).tags]
+        roles = [attributes.get("role") for _, attributes in Page(html).tags]
         assert roles.count("alert") == ("hint" not in html)
 
 
-def test_hostile_text_stays_text(service: Service, parse: type[Any]) -> None:
+def test_hostile_text_stays_text(service: Service) -> None:
     weights = dataclasses.replace(
         service.weights,
         spec=dataclasses.replace(CIFAR10, classes=(HOSTILE, *"abcdefghi")),
@@ -184,13 +212,13 @@ def test_hostile_text_stays_text(service: Service, parse: type[Any]) -> None:
         (tiles(page_of(IMAGE, layer=HOSTILE), true=HOSTILE, predicted=HOSTILE), 6),
         (missing("gallery", HOSTILE, None, NAMES), 1),
     ):
-        page = parse(html)
+        page = Page(html)
         assert page.text.count(HOSTILE) >= times
         assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
         assert {attributes["src"][:5] for tag, attributes in page.tags if tag == "img"} <= {"data:"}
 
 
-def buttons(page: Any) -> dict[tuple[int, int], dict[str, str]]:
+def buttons(page: Page) -> dict[tuple[int, int], dict[str, str]]:
     return {
         (int(attributes["data-true"]), int(attributes["data-predicted"])): attributes
         for tag, attributes in page.tags
@@ -198,8 +226,8 @@ def buttons(page: Any) -> dict[tuple[int, int], dict[str, str]]:
     }
 
 
-def test_each_kind_of_error_and_each_class_is_a_button(parse: type[Any]) -> None:
-    found = buttons(parse(matrix(COUNTS, NAMES)))
+def test_each_kind_of_error_and_each_class_is_a_button() -> None:
+    found = buttons(Page(matrix(COUNTS, NAMES)))
     heads = {(-1, k) for k in range(3)} | {(k, -1) for k in range(3)}
     assert set(found) == heads | {(0, 1), (1, 0), (1, 2), (2, 1)}
     assert found[1, 2]["aria-label"] == f"dog predicted as {HOSTILE}: 3"
@@ -212,9 +240,9 @@ def test_each_kind_of_error_and_each_class_is_a_button(parse: type[Any]) -> None
     ("true", "predicted", "key"), [("dog", "cat", (1, 0)), (ANY, "dog", (-1, 1)), ("cat", ANY, (0, -1))]
 )
 def test_the_chosen_cell_is_marked_and_first_in_reach(
-    parse: type[Any], true: str, predicted: str, key: tuple[int, int]
+    true: str, predicted: str, key: tuple[int, int]
 ) -> None:
-    found = buttons(parse(matrix(COUNTS, NAMES, true=true, predicted=predicted)))
+    found = buttons(Page(matrix(COUNTS, NAMES, true=true, predicted=predicted)))
     assert [cell for cell, attributes in found.items() if attributes["aria-pressed"] == "true"] == [key]
     assert [cell for cell, attributes in found.items() if attributes["tabindex"] == "0"] == [key]
 
@@ -231,8 +259,8 @@ def test_one_button_is_always_in_reach(counts: list[int], true: str, predicted: 
     assert all(0 <= share <= 1 for share in shares)
 
 
-def test_a_tile_shows_its_numbers_and_maps(parse: type[Any]) -> None:
-    page = parse(tiles(page_of(IMAGE, layer="layer1")))
+def test_a_tile_shows_its_numbers_and_maps() -> None:
+    page = Page(tiles(page_of(IMAGE, layer="layer1")))
     text = page.text.replace("\u00a0", " ")
     for part in ("no. 42", "75.0 %", "12.5 %", "2.08", "1 of 5 people saw only cat", "label doubtful"):
         assert part in text
@@ -245,49 +273,47 @@ def test_a_tile_shows_its_numbers_and_maps(parse: type[Any]) -> None:
     assert len(page.images("photo")) == 3
 
 
-def test_a_tile_leaves_out_what_is_unknown(parse: type[Any]) -> None:
-    plain = parse(tiles(page_of(dataclasses.replace(IMAGE, maps=None))))
+def test_a_tile_leaves_out_what_is_unknown() -> None:
+    plain = Page(tiles(page_of(dataclasses.replace(IMAGE, maps=None))))
     assert (len(plain.images("photo")), plain.images("heat")) == (1, [])
     bare = dataclasses.replace(IMAGE, seen=None, votes=None, verdict=None, recheck=None, maps=None)
-    page = parse(tiles(page_of(bare)))
+    page = Page(tiles(page_of(bare)))
     assert "no. 42" in page.text
     assert not any(tag == "img" for tag, _ in page.tags)
     assert not [word for word in ("People", "re-checked", "doubtful") if word in page.text]
     assert (
         "the model's own error"
-        in parse(tiles(page_of(dataclasses.replace(bare, verdict="the model's own")))).text
+        in Page(tiles(page_of(dataclasses.replace(bare, verdict="the model's own")))).text
     )
 
 
-def test_pages_of_errors_are_counted(run_service: Service, parse: type[Any]) -> None:
+def test_pages_of_errors_are_counted(run_service: Service) -> None:
     total = len(run_service.misclassified.errors)
     last = run_service.misclassified_page(MisclassifiedOptions(count=30, page=2))
-    text = parse(tiles(last)).text
+    text = Page(tiles(last)).text
     assert f"25 to 30 of {total} errors" in text
     assert f"{total} errors of" not in text
     ships = run_service.misclassified_page(MisclassifiedOptions(true="ship", predicted="cat"))
-    assert "of ship predicted as cat" in parse(tiles(ships, true="ship", predicted="cat")).text
+    assert "of ship predicted as cat" in Page(tiles(ships, true="ship", predicted="cat")).text
     none = run_service.misclassified_page(MisclassifiedOptions(true="cat", predicted="cat"))
     assert tiles(none) == '<p class="notice">There are no errors of this kind.</p>'
     assert "every image is classified correctly" in tiles(dataclasses.replace(none, total=0))
 
 
-def test_the_models_page_shows_what_is_known(
-    run_service: Service, service: Service, parse: type[Any]
-) -> None:
-    page = parse(model_page(run_service.facts, run_service.report))
+def test_the_models_page_shows_what_is_known(run_service: Service, service: Service) -> None:
+    page = Page(model_page(run_service.facts, run_service.report))
     sha256, command = run_service.weights.sha256, "uv run cifar-train --seed 1"
     for part in (sha256, "87.5 %", "12ab", command, *USE.split("\n")):
         assert part in page.text
-    bare = parse(model_page(service.facts)).text
+    bare = Page(model_page(service.facts)).text
     assert "Neither the command nor the recipe is known" in bare
     for title in ("Each class", "Calibration", "Out-of-distribution detection"):
         assert title in page.text
         assert title not in bare
 
 
-def test_figures_come_in_both_themes(run_service: Service, parse: type[Any]) -> None:
-    tags = parse(model_page(run_service.facts, run_service.report)).tags
+def test_figures_come_in_both_themes(run_service: Service) -> None:
+    tags = Page(model_page(run_service.facts, run_service.report)).tags
     images = [attributes for tag, attributes in tags if tag == "img"]
     sources = {image["class"]: Path(image["src"].removeprefix("gradio_api/file=")) for image in images}
     assert {kind: path.name for kind, path in sources.items()} == {
@@ -298,10 +324,10 @@ def test_figures_come_in_both_themes(run_service: Service, parse: type[Any]) -> 
     assert {image["loading"] for image in images} == {"lazy"}
 
 
-def test_dots_of_the_reliability_diagram_lie_on_the_curve(run_service: Service, parse: type[Any]) -> None:
+def test_dots_of_the_reliability_diagram_lie_on_the_curve(run_service: Service) -> None:
     curve = ReliabilityCurve(np.array([0.0, 0.5, 1.0]), np.array([1.0, 0.25, 0.0]), np.array([1, 2, 1]))
     facts = dataclasses.replace(run_service.facts, calibration=Calibration(curve, curve))
-    page = parse(model_page(facts))
+    page = Page(model_page(facts))
     dots = [(float(one["cx"]), float(one["cy"])) for tag, one in page.tags if tag == "circle"]
     (ideal,) = [one for tag, one in page.tags if tag == "line" and one["class"] == "ideal"]
     left, bottom, right, top = (float(ideal[name]) for name in ("x1", "y1", "x2", "y2"))
@@ -328,8 +354,8 @@ def test_a_missing_gallery_is_made_from_the_models_own_images(own: bool) -> None
     assert "makes" not in missing("gallery", None, None, classes)
 
 
-def test_missing_images_are_replaced_by_the_reports_figure(run_service: Service, parse: type[Any]) -> None:
-    page = parse(missing("images", "uv run it", run_service.report, CIFAR10.classes))
+def test_missing_images_are_replaced_by_the_reports_figure(run_service: Service) -> None:
+    page = Page(missing("images", "uv run it", run_service.report, CIFAR10.classes))
     assert "uv run it" in page.text
     assert [Path(attributes["src"]).name for tag, attributes in page.tags if tag == "img"] == [
         "misclassified.png"

@@ -2,8 +2,8 @@
 
 import dataclasses
 import json
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import cifar_space.service.requests
 from cifar_explain import METHODS, apply_temperature, explain, overlay, predict_logits, predict_probabilities
 from cifar_models import load_weights
 from cifar_space import (
+    Answer,
     Limits,
     Options,
     RejectedFile,
@@ -36,12 +37,17 @@ def explained(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The layers of each call of `explain` that the service makes."""
     calls: list[list[str]] = []
 
-    def counted(*args: object, **kwargs: object) -> object:
-        calls.append(kwargs["layers"])
-        return explain(*args, **kwargs)
+    def counted(*args: object, layers: list[str], **kwargs: object) -> object:
+        calls.append(layers)
+        return explain(*args, layers=layers, **kwargs)
 
     monkeypatch.setattr(cifar_space.service.engine, "explain", counted)
     return calls
+
+
+def same(one: Answer, other: Answer) -> None:
+    assert one.predictions == other.predictions
+    assert all(np.array_equal(one.maps[layer], heat) for layer, heat in other.maps.items())
 
 
 def oracle_inputs(service: Service, path: Path) -> torch.Tensor:
@@ -130,28 +136,15 @@ def test_answers_do_not_depend_on_companions_or_memory(service: Service, weights
     together = service.answer(EXAMPLES, Options(explained=10))
     alone = load_service(weights_file)
     for path, answer in zip(reversed(EXAMPLES), reversed(together), strict=True):
-        (other,) = alone.answer([path], Options())
-        assert other.predictions == answer.predictions
-        assert all(np.array_equal(other.maps[layer], answer.maps[layer]) for layer in answer.maps)
+        same(alone.answer([path], Options())[0], answer)
 
 
 def test_threads_get_their_own_answers(service: Service) -> None:
-    expected = {path: service.answer([path], Options())[0] for path in EXAMPLES}
-    fresh = Service(service.weights)
-    wrong: list[object] = []
-
-    def ask(path: Path) -> None:
-        (answer,) = fresh.answer([path], Options())
-        same = all(np.array_equal(answer.maps[name], heat) for name, heat in expected[path].maps.items())
-        if answer.predictions != expected[path].predictions or not same:
-            wrong.append(path)
-
-    threads = [threading.Thread(target=ask, args=[path]) for path in EXAMPLES * 2]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
+    fresh, paths = Service(service.weights), EXAMPLES * 2
+    with ThreadPoolExecutor(len(paths)) as pool:
+        answers = pool.map(lambda path: fresh.answer([path], Options())[0], paths)
+    for path, answer in zip(paths, answers, strict=True):
+        same(answer, service.answer([path], Options())[0])
 
 
 @pytest.mark.parametrize("count", [0, 17, 200])

@@ -47,8 +47,6 @@ def test_an_example_is_classified_and_explained(page: Any) -> None:
     take_example(page)
     expect(page.locator("#results .bars li")).to_have_count(3)
     expect(page.locator("#results .heat")).to_have_count(layers(page).count())
-    expect(page.locator("#results figcaption").first).to_have_text("input 32x32")
-    expect(page.locator("#results .card")).to_contain_text("before calibration")
     # Another example takes the place of the first.
     before = page.locator("#results h2").inner_text()
     page.locator("#examples .grid-container button").nth(1).click()
@@ -177,24 +175,18 @@ def test_pictures_are_dropped_onto_the_page(page: Any, pictures: list[Path]) -> 
 def test_bad_files_get_a_message_and_the_next_request_is_right(
     page: Any, pictures: list[Path], tmp_path: Path
 ) -> None:
-    bad = tmp_path / "notes.png"
+    bad = tmp_path / "<img src=x onerror=document.title='taken'>{{7*7}}${7*7}.png"
     bad.write_text("no picture")
     upload(page, bad, pictures[0])
     alert = page.locator("#results .card.refused [role=alert]")
     expect(alert).to_contain_text("not a readable image")
     expect(page.locator("#results .bars")).to_have_count(1)
+    # Gradio leaves out some characters of a name; what is left is shown as it is.
+    expect(page.locator("#results h2").first).to_contain_text("onerror=document.title=")
+    assert page.locator("#results img[src=x]").count() == 0
+    assert page.title() != "taken"
     take_example(page)
     expect(alert).to_have_count(0)
-
-
-def test_names_of_files_are_only_text(page: Any, tmp_path: Path) -> None:
-    name = "<img src=x onerror=document.title='taken'>{{7*7}}${7*7}.png"
-    (tmp_path / name).write_text("no picture")
-    upload(page, tmp_path / name)
-    # Gradio leaves out some characters of a name; what is left is shown as it is.
-    expect(page.locator("#results h2")).to_contain_text("onerror=document.title=")
-    assert page.locator("#results img").count() == 0
-    assert page.title() != "taken"
 
 
 def test_clipboard_and_webcam(page: Any) -> None:
@@ -235,13 +227,13 @@ def test_controls_have_names_and_can_be_reached(page: Any, run_service: Service)
         )
         page.keyboard.press("Tab")
     told = "\n".join(reached)
-    for name in (
+    controls = (
         "Classify",
         "Top classes",
         "Show class activation maps",
-        *run_service.layers,
         "Method",
         "Class to explain",
         "Opacity",
-    ):
+    )
+    for name in (*controls, *run_service.layers):
         assert re.search(name, told), f"{name} cannot be reached: {sorted(reached)}"
