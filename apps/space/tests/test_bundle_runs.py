@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import pytest
 from gradio_client import Client, handle_file
@@ -63,16 +63,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, python: Path) -> Path:
     return folder
 
 
-def run(python: Path, code: str, *, cwd: Path) -> Any:
-    """Run code where no path but the bundle's leads to our sources, and return the JSON that it prints."""
-    done = subprocess.run(
-        [python, "-c", code], cwd=cwd, env=environment(), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def environment() -> dict[str, str]:
+    """Variables with which no path but the bundle's leads to our sources."""
     return {
         name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))
     }
@@ -88,9 +80,10 @@ from cifar_space import built_in, load_service
 load_service(built_in())
 print(json.dumps([installed, sorted(set(sys.modules) & set({TRAINING!r})), cifar_space.__file__]))
 """
-    installed, imported, place = run(python, code, cwd=bundle)
-    assert (installed, imported) == ([], [])
-    assert Path(place) == bundle / "cifar_space" / "__init__.py"
+    done = subprocess.run([python, "-c", code], cwd=bundle, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    expected = [[], [], str(bundle / "cifar_space" / "__init__.py")]
+    assert json.loads(done.stdout.splitlines()[-1]) == expected
 
 
 def test_the_app_answers_as_here(bundle: Path, python: Path, tmp_path: Path) -> None:

@@ -56,22 +56,14 @@ def classify(client: Client, *paths: str, **changes: Any) -> list[dict[str, Any]
 
 @pytest.mark.parametrize("host", ["::1", "[::]"])
 def test_serves_at_addresses_of_ipv6(run_service: Service, serve: Serve, host: str) -> None:
-    if not has_ipv6():
-        pytest.skip("this machine has no IPv6")
-    with (
-        serve(run_service, host=host) as page,
-        urllib.request.urlopen(page.local_url, timeout=60) as response,
-    ):
-        assert response.status == 200
-        assert f"[{host.strip('[]')}]" in page.local_url
-
-
-def has_ipv6() -> bool:
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
-        return False
-    return True
+        pytest.skip("this machine has no IPv6")
+    with serve(run_service, host=host) as page:
+        assert f"[{host.strip('[]')}]" in page.local_url
+        with urllib.request.urlopen(page.local_url, timeout=60) as response:
+            assert response.status == 200
 
 
 def test_answers_as_the_service_does(client: Client, run_service: Service) -> None:

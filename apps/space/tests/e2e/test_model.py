@@ -1,6 +1,7 @@
 """The third tab; the page for a stranger's model; and pictures of all of it, on demand."""
 
 import dataclasses
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -30,6 +31,16 @@ def test_the_model_is_told_in_full(page: Any, run_service: Service) -> None:
     expect(settings).to_be_hidden()
     model.get_by_text("All settings").click()
     expect(settings).to_contain_text("max_epochs")
+
+
+def test_headings_are_in_order_and_every_image_has_a_text(page: Any) -> None:
+    for tab in ("Classify", "Misclassified", "Model"):
+        page.get_by_role("tab", name=tab).click()
+        shown = "elements => elements.filter(one => one.offsetParent).map(one => +one.tagName[1])"
+        levels = page.eval_on_selector_all("h1, h2, h3, h4", shown)
+        assert levels[0] == 1
+        assert all(later - level <= 1 for level, later in itertools.pairwise(levels))
+        assert page.locator("img:not([alt])").count() == 0
 
 
 @pytest.mark.parametrize(("theme", "shown", "hidden"), [("light", "day", "night"), ("dark", "night", "day")])
