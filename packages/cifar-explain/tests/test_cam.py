@@ -50,7 +50,7 @@ def test_constant_added_to_a_logit_changes_no_map(method, model, images, assert_
 
 
 def test_eigencam_takes_memory_by_the_pixels_not_by_their_square():
-    activations = np.random.default_rng(0).random((1, 4, 64, 64), np.float32)
+    activations = torch.rand(1, 4, 64, 64, generator=torch.Generator().manual_seed(0))
     layer_maps("eigencam", activations, None, size=(64, 64))  # imports
     tracemalloc.start()
     layer_maps("eigencam", activations, None, size=(64, 64))

@@ -189,7 +189,7 @@ GOOD = [[0.9, 0.1], [0.2, 0.8]]
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: find_errors([[0.9, 0.2]], [0]), "sum to 1 in each row, but row 0"),
+        (lambda: find_errors([[0.9, 0.2]], [0]), "sum to 1, but row 0"),
         (lambda: find_errors([[np.nan, 1]], [0]), "row 0 is"),
         (lambda: find_errors(GOOD, [0, 1], class_names="ab"), "2 different names, got 'ab'"),
         (lambda: find_errors(np.zeros((0, 2)), []), "at least one of each"),

@@ -133,31 +133,35 @@ def write_gallery(gallery: Gallery, folder: str | Path) -> None:
         raise ValueError("gallery has no images to write, since it was read without them")
     count, height, width, _ = gallery.images.shape
     rows, columns = _grid(count)
-    sprite = np.zeros((rows * columns, height, width, 3), np.uint8)
-    sprite[:count] = gallery.images
-    tiles = sprite.reshape(rows, columns, height, width, 3).swapaxes(1, 2)
-    picture, data, human = io.BytesIO(), io.BytesIO(), dict[str, Any]()
-    Image.fromarray(tiles.reshape(rows * height, columns * width, 3)).save(picture, "PNG")
-    if gallery.human is not None:
-        numbers = [astuple(recheck) if recheck else _NO_RECHECK for recheck in gallery.human.rechecks]
-        human["verdicts"] = np.array(gallery.human.verdicts, str)
-        human["rechecks"] = np.array(numbers, np.int64).reshape(-1, 6)
-        human |= {} if gallery.human.votes is None else {"votes": gallery.human.votes}
-    np.savez_compressed(
-        data,
-        version=VERSION,
-        weights_sha256=gallery.weights_sha256,
-        sprite_sha256=hashlib.sha256(picture.getvalue()).hexdigest(),
-        split=gallery.split,
-        class_names=gallery.class_names,
-        labels=gallery.labels,
-        probabilities=gallery.probabilities,
-        **human,
-    )
+    tiles = np.zeros((rows * columns, height, width, 3), np.uint8)
+    tiles[:count] = gallery.images
+    pixels = tiles.reshape(rows, columns, height, width, 3).swapaxes(1, 2)
+    sprite, data = io.BytesIO(), io.BytesIO()
+    Image.fromarray(pixels.reshape(rows * height, columns * width, 3)).save(sprite, "PNG")
+    fields: dict[str, Any] = {
+        "version": VERSION,
+        "weights_sha256": gallery.weights_sha256,
+        "sprite_sha256": hashlib.sha256(sprite.getvalue()).hexdigest(),
+        "split": gallery.split,
+        "class_names": gallery.class_names,
+        "labels": gallery.labels,
+        "probabilities": gallery.probabilities,
+    }
+    if human := gallery.human:
+        numbers = [astuple(recheck) if recheck else _NO_RECHECK for recheck in human.rechecks]
+        fields["verdicts"] = np.array(human.verdicts, str)
+        fields["rechecks"] = np.array(numbers, np.int64).reshape(-1, 6)
+        fields |= {} if human.votes is None else {"votes": human.votes}
+    np.savez_compressed(data, **fields)
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    _write(target / _SPRITE, picture.getvalue())
-    _write(target / _DATA, data.getvalue())
+    for path, content in ((target / _SPRITE, sprite), (target / _DATA, data)):
+        temporary = path.with_name(f".{path.name}-{os.getpid()}")
+        try:
+            temporary.write_bytes(content.getvalue())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def read_gallery(folder: str | Path, *, weights_sha256: str | None = None) -> Gallery:
@@ -183,15 +187,12 @@ def read_gallery(folder: str | Path, *, weights_sha256: str | None = None) -> Ga
             _read_sprite(sprite, fields) if sprite.is_file() else None,
             _read_human(fields) if "verdicts" in fields else None,
         )
-    except KeyError as error:
-        raise ValueError(f"{path} is no gallery: it has no {error}") from error
-    except (ValueError, TypeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path} is no gallery: {error}") from error
+    except (KeyError, ValueError, TypeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{path} is no gallery: {reason}") from error
     if weights_sha256 is not None and gallery.weights_sha256 != _as_sha256(weights_sha256):
-        raise ValueError(
-            f"{path} is the gallery of another model: of weights {gallery.weights_sha256[:12]}..., "
-            f"not {weights_sha256[:12]}..."
-        )
+        ours, theirs = gallery.weights_sha256[:12], weights_sha256[:12]
+        raise ValueError(f"{path} is the gallery of another model: of weights {ours}..., not {theirs}...")
     return gallery
 
 
@@ -204,16 +205,14 @@ def _read_sprite(path: Path, fields: Mapping[str, NDArray[Any]]) -> NDArray[np.u
     try:
         # Only the header is read here: an image of another size is rejected before it is decoded.
         sprite = Image.open(io.BytesIO(content), formats=["PNG"])
-        fits = sprite.mode == "RGB" and sprite.width % columns == 0 == sprite.height % rows
-        pixels = np.asarray(sprite) if fits else None
+        (height, uneven), (width, odd) = divmod(sprite.height, rows), divmod(sprite.width, columns)
+        if sprite.mode != "RGB" or uneven or odd:
+            size = f"{sprite.mode} {sprite.width}x{sprite.height}"
+            raise ValueError(f"{_SPRITE} must be RGB with {columns} x {rows} tiles, got {size}")
+        pixels = np.asarray(sprite).reshape(rows, height, columns, width, 3)
     except (OSError, SyntaxError) as error:
         raise ValueError(f"{_SPRITE} cannot be decoded: {error}") from error
-    if pixels is None:
-        size = f"{sprite.mode} {sprite.width}x{sprite.height}"
-        raise ValueError(f"{_SPRITE} must be RGB with {columns} x {rows} tiles, got {size}")
-    height, width = sprite.height // rows, sprite.width // columns
-    tiles = pixels.reshape(rows, height, columns, width, 3).swapaxes(1, 2)
-    return tiles.reshape(rows * columns, height, width, 3)[:count]
+    return pixels.swapaxes(1, 2).reshape(rows * columns, height, width, 3)[:count]
 
 
 def _read_human(fields: Mapping[str, NDArray[Any]]) -> HumanView:
@@ -226,15 +225,6 @@ def _read_human(fields: Mapping[str, NDArray[Any]]) -> HumanView:
 def _grid(count: int) -> tuple[int, int]:
     columns = max(1, math.isqrt(count))
     return max(1, -(-count // columns)), columns
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _as_sha256(value: Any) -> str:

@@ -50,22 +50,19 @@ class HumanView:
         count, classes = len(errors), len(errors.class_names)
         votes = (count, classes) if self.votes is None else np.shape(self.votes)
         if (len(self.verdicts), len(self.rechecks), votes) != (count, count, (count, classes)):
-            raise ValueError(
-                f"human must be about {count} errors and {classes} classes, got {len(self.verdicts)} verdicts, "
-                f"{len(self.rechecks)} rechecks and votes of the shape {votes}"
+            got = (
+                f"{len(self.verdicts)} verdicts, {len(self.rechecks)} rechecks and votes of the shape {votes}"
             )
+            raise ValueError(f"human must be about {count} errors and {classes} classes, got {got}")
         for index, label, recheck in zip(errors.indices, errors.labels, self.rechecks, strict=True):
-            if recheck is not None and (recheck.given != label or not 0 <= recheck.guessed < classes):
+            if recheck and (recheck.given != label or not 0 <= recheck.guessed < classes):
                 raise ValueError(
-                    f"image {index} has label {label}, but {recheck}; the images are numbered otherwise"
+                    f"image {index} has label {label}, but {recheck}; images are numbered otherwise"
                 )
 
 
 def judge_errors(
-    errors: Errors,
-    *,
-    counts: NDArray[np.number] | None = None,
-    rechecks: Mapping[int, Recheck] | None = None,
+    errors: Errors, *, counts: NDArray[np.number] | None = None, rechecks: Mapping[int, Recheck] | None = None
 ) -> HumanView:
     """Returns the cause of each error, by annotators' votes, by re-checked labels, or by both.
 
@@ -82,7 +79,7 @@ def judge_errors(
         raise ValueError("counts or rechecks must be given, got neither")
     found = tuple((rechecks or {}).get(int(index)) for index in errors.indices)
     doubtful = np.array([recheck is not None and recheck.doubtful for recheck in found], bool)
-    disputed, votes = np.zeros(len(errors), bool), None
+    disputed, votes = np.False_, None
     if counts is not None:
         given = _as_counts(np.asarray(counts), len(counts), len(errors.class_names), "counts")
         if len(errors) and errors.indices.max() >= len(given):
@@ -139,6 +136,6 @@ def _as_counts(array: NDArray[Any], images: int, classes: int, source: str) -> N
     if not valid.all():
         row = int(valid.argmin())
         raise ValueError(
-            f"{source} must hold votes of at least 0, some for each image; row {row} is {array[row]}"
+            f"{source} must have votes of at least 0, some for each image; row {row} is {array[row]}"
         )
     return array.astype(np.float64)

@@ -1,10 +1,9 @@
 """A private view of a model: the same weights, but hooks, modes and graphs of its own."""
 
 import copy
-import threading
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, TypeAlias
@@ -19,21 +18,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 #: Images per forward pass: enough to keep a few cores busy, few enough for activations to stay in their cache.
 BATCH_SIZE = 100
 
-# torch numbers hooks with one counter for the process, whose increment is not atomic; two hooks with the same
-# number on one layer would replace each other.
-_HOOK_NUMBERS = threading.Lock()
-
 _CONTAINERS = (dict, OrderedDict, defaultdict, list, deque, tuple, set, frozenset)
-
-
-@contextmanager
-def hooked(hooks: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]:
-    """Runs forward hooks on modules of a private view while the context lasts."""
-    with ExitStack() as stack:
-        with _HOOK_NUMBERS:
-            for module, hook in hooks.items():
-                stack.callback(module.register_forward_hook(hook).remove)
-        yield
 
 
 def private_view(model: nn.Module) -> tuple[nn.Module, dict[int, Any]]:

@@ -45,13 +45,8 @@ def check_number(argument: str, value: Any, words: str, fits: Callable[[float], 
 
 def as_images(images: Any) -> torch.Tensor:
     """Returns finite floating-point images `(N, C, H, W)` as a tensor without a graph."""
-    got = type(images).__name__
-    if isinstance(images, torch.Tensor):
-        dense = images.layout == torch.strided and not images.is_meta and not images.is_nested
-        got = f"{images.layout} on {images.device}"
-    else:
-        dense = isinstance(images, np.ndarray) and not isinstance(images, np.ma.MaskedArray)
-    if not dense:
+    got = images.layout if isinstance(images, torch.Tensor) else type(images).__name__
+    if got != torch.strided and (not isinstance(images, np.ndarray) or isinstance(images, np.ma.MaskedArray)):
         raise ValueError(f"images must be a dense tensor or array (N, C, H, W), got {got}")
     if len(images.shape) != 4 or 0 in images.shape:
         raise ValueError(f"images must be (N, C, H, W) with at least one of each, got {tuple(images.shape)}")
@@ -59,14 +54,11 @@ def as_images(images: Any) -> torch.Tensor:
         # A copy as torch takes it: in native byte order, in a type that it has, with no negative strides.
         images = torch.from_numpy(np.array(images, f"f{min(max(images.itemsize, 4), 8)}", order="C"))
     if not isinstance(images, torch.Tensor) or not images.is_floating_point():
-        raise ValueError(
-            f"images must be floating point and normalised as the model expects, got {images.dtype}"
-        )
-    tensor = images.detach()
-    finite = tensor.isfinite().flatten(1).all(dim=1)
+        raise ValueError(f"images must be floating point, normalised for the model, got {images.dtype}")
+    finite = images.isfinite().flatten(1).all(dim=1)
     if not finite.all():
         raise ValueError(f"images must be finite, but image {int(finite.int().argmin())} has NaN or infinity")
-    return tensor
+    return images.detach()
 
 
 def check_photos(photos: Any, count: int) -> None:
@@ -88,34 +80,30 @@ def as_logits(logits: Any, count: int) -> torch.Tensor:
 
 def as_labels(labels: Any, *, count: int, classes: int, argument: str = "labels") -> NDArray[np.int64]:
     """Returns `count` class indices below `classes` as an int64 array."""
-    array = _as_array(labels)
+    array = np.asarray(labels.cpu() if isinstance(labels, torch.Tensor) else labels)
     if array.shape != (count,):
         raise ValueError(f"{argument} must be {count} class indices, got the shape {array.shape}")
     if array.dtype.kind not in "iu":
         raise ValueError(f"{argument} must be whole numbers, got {array.dtype}")
-    wrong = np.flatnonzero((array < 0) | (array >= classes))
-    if wrong.size:
-        raise ValueError(
-            f"{argument} must be from 0 to {classes - 1}, but number {wrong[0]} is {array[wrong[0]]}"
-        )
+    valid = (array >= 0) & (array < classes)
+    if not valid.all():
+        place = int(valid.argmin())
+        raise ValueError(f"{argument} must be from 0 to {classes - 1}, but number {place} is {array[place]}")
     return array.astype(np.int64)
 
 
 def as_probabilities(probabilities: Any) -> NDArray[np.float64]:
     """Returns class probabilities `(N, K)` as float64, each row a distribution within 1e-3."""
-    array = _as_array(probabilities)
+    array = np.asarray(probabilities)
     if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "fiu":
-        raise ValueError(
-            f"probabilities must be numbers (N, K), at least one of each, got {array.dtype} {array.shape}"
-        )
+        got = f"{array.dtype} {array.shape}"
+        raise ValueError(f"probabilities must be numbers (N, K), at least one of each, got {got}")
     array = array.astype(np.float64)
     # NaN fails both comparisons, so it is caught too.
     valid = (array >= 0).all(axis=1) & (np.abs(array.sum(axis=1) - 1) <= 1e-3)
     if not valid.all():
         row = int(valid.argmin())
-        raise ValueError(
-            f"probabilities must be at least 0 and sum to 1 in each row, but row {row} is {array[row]}"
-        )
+        raise ValueError(f"probabilities must be at least 0 and sum to 1, but row {row} is {array[row]}")
     return array
 
 
@@ -147,7 +135,3 @@ def as_class_index(
     if isinstance(key, bool) or not isinstance(key, int | np.integer) or not 0 <= key < classes:
         raise ValueError(f"{argument} must be a class name or an index from 0 to {classes - 1}, got {key!r}")
     return int(key)
-
-
-def _as_array(values: Any) -> NDArray[Any]:
-    return np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values)

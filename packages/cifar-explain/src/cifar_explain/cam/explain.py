@@ -1,6 +1,8 @@
 """Class activation maps of several layers from one forward and one backward pass."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -8,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cifar_explain.cam.targets import Classes, Layer, Score, Versus, find_layers, resolve_target
-from cifar_explain.inference import as_inputs_of, hooked, private_view, run
+from cifar_explain.cam.targets import Classes, Layer, Versus, find_layers, resolve_target, score
+from cifar_explain.inference import as_inputs_of, private_view, run
 from cifar_explain.validation import as_images, as_logits, check_choice
 
 # The names of the methods, and the classes of pytorch_grad_cam that compute them.
@@ -24,6 +26,10 @@ _CLASSES = {
 
 #: Methods that `explain` knows.
 METHODS: tuple[str, ...] = tuple(_CLASSES)
+
+# torch numbers hooks with one counter for the process, whose increment is not atomic; two hooks with the same
+# number on one layer would replace each other.
+_HOOK_NUMBERS = threading.Lock()
 
 
 def explain(
@@ -69,20 +75,23 @@ def explain(
         inputs = as_inputs_of(view, as_images(images))
         viewed = {name: copies[id(layer)] for name, layer in originals.items()}
         logits, outputs = run_layers(view, inputs, viewed, with_graph=differentiated)
-        scores = resolve_target(target, logits.detach(), class_names=class_names)
-        gradients = _gradients(logits, scores, outputs) if differentiated else {}
+        total = score(logits, resolve_target(target, logits.detach(), class_names)).sum()
+        gradients: Sequence[Tensor | None] = [None] * len(outputs)
+        if differentiated and total.requires_grad:
+            gradients = torch.autograd.grad(total, list(outputs.values()), allow_unused=True)
     height, width = inputs.shape[2:]
     maps = np.empty((len(inputs), len(outputs), height, width), np.float32)
-    for number, (name, output) in enumerate(outputs.items()):
-        gradient = _as_array(gradients[name]) if name in gradients else None
-        maps[:, number] = layer_maps(method, _as_array(output), gradient, size=(height, width))
+    for number, (name, gradient) in enumerate(zip(outputs, gradients, strict=True)):
+        if differentiated and gradient is None:
+            raise ValueError(f"the model's output does not depend on layer {name!r} in a differentiable way")
+        maps[:, number] = layer_maps(method, outputs[name], gradient, size=(height, width))
         if not np.isfinite(maps[:, number]).all():
             raise ValueError(f"method {method!r} gives no finite map of layer {name!r} for these images")
     return maps
 
 
 def run_layers(
-    view: nn.Module, images: Tensor, layers: dict[str, nn.Module], *, with_graph: bool = False
+    view: nn.Module, images: Tensor, layers: Mapping[str, nn.Module], *, with_graph: bool = False
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Returns the logits `(N, K)` and each layer's output `(N, channels, h, w)` from one forward pass of a view.
 
@@ -98,7 +107,10 @@ def run_layers(
         # What runs next may change its input in place; the record keeps what the layer returned.
         return output.clone() if is_tensor else output
 
-    with torch.set_grad_enabled(with_graph), hooked(dict.fromkeys(runs, record)):
+    with torch.set_grad_enabled(with_graph), ExitStack() as hooks:
+        with _HOOK_NUMBERS:
+            for layer in runs:
+                hooks.callback(layer.register_forward_hook(record).remove)
         logits = run(view, images)
     outputs = {name: _spatial(name, runs[layer], len(images)) for name, layer in layers.items()}
     return as_logits(logits, len(images)), outputs
@@ -106,28 +118,20 @@ def run_layers(
 
 def _spatial(name: str, outputs: list[Any], count: int) -> Tensor:
     if len(outputs) != 1:
-        raise ValueError(
-            f"layer {name!r} runs {len(outputs)} times in one forward pass; "
-            "choose one that runs once, such as the block around it"
-        )
+        advice = "choose one that runs once, such as the block around it"
+        raise ValueError(f"layer {name!r} runs {len(outputs)} times in one forward pass; {advice}")
     (output,) = outputs
     shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
     if not isinstance(output, Tensor) or output.ndim != 4 or len(output) != count:
         raise ValueError(f"layer {name!r} must return ({count}, channels, h, w), but returns {shape}")
     if output.shape[2] * output.shape[3] == 1 or 0 in output.shape:
-        raise ValueError(
-            f"layer {name!r} has no spatial extent for these images: it returns {shape}; "
-            "choose an earlier layer or larger images"
-        )
+        advice = "choose an earlier layer or larger images"
+        raise ValueError(f"layer {name!r} has no spatial extent: it returns {shape}; {advice}")
     return output
 
 
 def layer_maps(
-    method: str,
-    activations: NDArray[np.float32],
-    gradients: NDArray[np.float32] | None,
-    *,
-    size: tuple[int, int],
+    method: str, activations: Tensor, gradients: Tensor | None, *, size: tuple[int, int]
 ) -> NDArray[np.float32]:
     """Returns one layer's maps `(N, *size)` in [0, 1], from its output `(N, channels, h, w)`.
 
@@ -137,13 +141,15 @@ def layer_maps(
     import pytorch_grad_cam
     from pytorch_grad_cam.utils.image import scale_cam_image as scale
 
+    # float32, since NumPy has no bfloat16.
+    values = activations.detach().float().cpu().numpy()
     with np.errstate(all="ignore"):
-        if method == "eigencam":
-            maps = _principal_maps(activations)
+        if gradients is None:
+            maps = _principal_maps(values)
         else:
             # The library asks its model for the device of a parameter, and for nothing else.
             cam = getattr(pytorch_grad_cam, _CLASSES[method])(nn.PReLU(), [])
-            maps = cam.get_cam_image(None, None, None, activations, gradients, False)
+            maps = cam.get_cam_image(None, None, None, values, gradients.float().cpu().numpy(), False)
         # Scaled, resized and scaled again, since interpolation flattens peaks.
         scaled: NDArray[np.float32] = scale(scale(np.maximum(maps, 0), size[::-1]))
     return scaled
@@ -158,21 +164,3 @@ def _principal_maps(activations: NDArray[np.float32]) -> NDArray[np.float32]:
     points = points - points.mean(axis=1, keepdims=True)
     axes = np.linalg.svd(points, full_matrices=False)[2][:, 0]
     return (points @ axes[:, :, None]).reshape(count, height, width)
-
-
-def _gradients(logits: Tensor, scores: Sequence[Score], outputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    total = torch.stack([score(row) for score, row in zip(scores, logits, strict=True)]).sum()
-    found: Sequence[Tensor | None] = [None] * len(outputs)
-    if total.requires_grad:
-        found = torch.autograd.grad(total, list(outputs.values()), allow_unused=True)
-    gradients = {
-        name: gradient for name, gradient in zip(outputs, found, strict=True) if gradient is not None
-    }
-    for name in outputs.keys() - gradients.keys():
-        raise ValueError(f"the model's output does not depend on layer {name!r} in a differentiable way")
-    return gradients
-
-
-def _as_array(tensor: Tensor) -> NDArray[np.float32]:
-    # float32, since NumPy has no bfloat16.
-    return tensor.detach().float().cpu().numpy()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cifar_explain.cam.explain import METHODS, explain, run_layers
 from cifar_explain.cam.overlay import upsample_map
-from cifar_explain.cam.targets import Classes, Layer, Score, Versus, find_layers, resolve_target
+from cifar_explain.cam.targets import Classes, Layer, Versus, find_layers, resolve_target, score
 from cifar_explain.inference import BATCH_SIZE, as_inputs_of, private_view
 from cifar_explain.validation import as_images, check_choice, check_count
 
@@ -95,7 +95,7 @@ def measure_faithfulness(
         raise ValueError(f"percentiles must be at least one, between 0 and 100, got {percentiles}")
     check_count("seed", seed, minimum=0)
     found = find_layers(model, layers)
-    results: dict[tuple[str, str], list[NDArray[np.float64]]] = {
+    parts: dict[tuple[str, str], list[NDArray[np.float64]]] = {
         (layer, method): [] for layer in found for method in (RANDOM, *methods)
     }
     with torch.inference_mode(False), torch.no_grad():
@@ -105,36 +105,30 @@ def measure_faithfulness(
         outputs = run_layers(view, batches[0][:1], viewed)[1]
         sizes = {name: (output.shape[2], output.shape[3]) for name, output in outputs.items()}
         logits = torch.cat([run_layers(view, batch, {})[0] for batch in batches])
-        scores = resolve_target(target, logits, class_names=class_names)
-        for number, batch in enumerate(batches):
-            start = number * BATCH_SIZE
-            own = scores[start : start + len(batch)]
+        classes = torch.split(resolve_target(target, logits, class_names), BATCH_SIZE)
+        for number, (batch, own) in enumerate(zip(batches, classes, strict=True)):
+            full = (batch.shape[2], batch.shape[3])
             for method in (RANDOM, *methods):
-                generator = np.random.default_rng([seed, start])
+                generator = np.random.default_rng([seed, number * BATCH_SIZE])
                 if method == RANDOM:
                     # As coarse as the layer's own maps, since coarse maps score with a wider spread.
-                    drawn = [[generator.random(size) for size in sizes.values()] for _ in batch]
-                    full = (batch.shape[2], batch.shape[3])
-                    maps = np.array([[upsample_map(heat, full) for heat in row] for row in drawn])
+                    maps = np.array(
+                        [[upsample_map(generator.random(s), full) for s in sizes.values()] for _ in batch]
+                    )
                 else:
-                    against = [score.against for score in own if score.against is not None]
-                    target = [score.target for score in own]
-                    both = Versus(target, against) if against else target
-                    maps = explain(view, batch, layers=list(viewed.values()), method=method, target=both)
+                    asked = Versus(own[:, 0], own[:, 1]) if own.shape[1] == 2 else own[:, 0]
+                    maps = explain(view, batch, layers=list(viewed.values()), method=method, target=asked)
                 for column, layer in enumerate(found):
                     gains = road_scores(view, batch, maps[:, column], own, percentiles, generator)
-                    results[layer, method].append(gains)
-    return tuple(
-        Faithfulness(method, layer, sizes[layer], np.concatenate(parts))
-        for (layer, method), parts in results.items()
-    )
+                    parts[layer, method].append(gains)
+    return tuple(Faithfulness(key[1], key[0], sizes[key[0]], np.concatenate(parts[key])) for key in parts)
 
 
 def road_scores(
     view: nn.Module,
     images: Tensor,
     maps: NDArray[np.float32],
-    scores: Sequence[Score],
+    classes: Tensor,
     percentiles: Sequence[float],
     generator: np.random.Generator,
 ) -> NDArray[np.float64]:
@@ -143,7 +137,7 @@ def road_scores(
     from pytorch_grad_cam.metrics import perturbation_confidence as metrics
 
     ranks = np.stack([ranked_map(heat, generator) for heat in maps])
-    targets = [lambda logits, score=score: score(logits.float().softmax(dim=-1)) for score in scores]
+    targets = [lambda logits, own=own: score(logits.float().softmax(dim=-1), own) for own in classes]
     gains = []
     for percentile in percentiles:
         least, most = (

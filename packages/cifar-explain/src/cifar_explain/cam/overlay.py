@@ -1,6 +1,5 @@
 """Heat maps over images."""
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -57,7 +56,13 @@ def upsample_map(heat: NDArray[np.floating], size: tuple[int, int]) -> NDArray[n
 
 def heat_colours(heat: NDArray[np.floating], colormap: str = "inferno") -> NDArray[np.uint8]:
     """Returns the colours `(h, w, 3)`, uint8, of a map `(h, w)` in [0, 1]."""
-    return _colour_table(colormap)[np.rint(_as_heat(heat) * 255).astype(np.intp)]
+    # Imported when first needed, so that importing the package stays quick.
+    import matplotlib
+
+    colormaps: Any = matplotlib.colormaps
+    check_choice("colormap", colormap, colormaps)
+    colours: NDArray[np.uint8] = colormaps[colormap](_as_heat(heat), bytes=True)
+    return colours[..., :3]
 
 
 def _as_heat(heat: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -67,15 +72,3 @@ def _as_heat(heat: NDArray[np.floating]) -> NDArray[np.float32]:
     if not ((array >= 0) & (array <= 1)).all():
         raise ValueError(f"heat must be in [0, 1], got values from {array.min()} to {array.max()}")
     return array.astype(np.float32)
-
-
-@functools.cache
-def _colour_table(colormap: str) -> NDArray[np.uint8]:
-    # Imported when first needed, so that importing the package stays quick.
-    import matplotlib
-
-    colormaps: Any = matplotlib.colormaps
-    check_choice("colormap", colormap, colormaps)
-    table: NDArray[np.uint8] = colormaps[colormap](np.linspace(0, 1, 256), bytes=True)[:, :3]
-    table.flags.writeable = False
-    return table

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -16,6 +17,17 @@ Layer: TypeAlias = str | nn.Module
 
 #: One class for all images, one for each image (such as the true classes), or "predicted".
 Classes: TypeAlias = ClassKey | Sequence[ClassKey] | NDArray[np.integer] | Tensor
+
+
+@dataclass(frozen=True)
+class Versus:
+    """One class against another: the difference of their logits, "why `target` and not `against`?".
+
+    Both are classes in any form that `explain` takes: "predicted", one class, or one for each image.
+    """
+
+    target: Classes
+    against: Classes
 
 
 def find_layers(model: nn.Module, layers: Layer | Sequence[Layer] | None = None) -> dict[str, nn.Module]:
@@ -38,14 +50,13 @@ def find_layers(model: nn.Module, layers: Layer | Sequence[Layer] | None = None)
     # nn.ModuleDict is no Mapping, but serves as one.
     offered = dict(offered.items()) if isinstance(offered, Mapping | nn.ModuleDict) else {}
     # Tied modules have several names.
-    modules = {**offered, **dict(model.named_modules(remove_duplicate=False)), **offered}
+    modules = offered | dict(model.named_modules(remove_duplicate=False)) | offered
     modules.pop("", None)
     if layers is None and not offered:
         raise ValueError(
             f"layers must be given, since the model has no cam_layers; {known_names('', modules)}"
         )
-    layers = list(offered) if layers is None else layers
-    wanted = [layers] if isinstance(layers, str | nn.Module) else list(layers)
+    wanted = [layers] if isinstance(layers, str | nn.Module) else list(offered if layers is None else layers)
     if not wanted:
         raise ValueError("layers is empty; at least one layer is needed")
     found: dict[str, nn.Module] = {}
@@ -64,57 +75,33 @@ def find_layers(model: nn.Module, layers: Layer | Sequence[Layer] | None = None)
     return found
 
 
-@dataclass(frozen=True)
-class Versus:
-    """One class against another: the difference of their logits, "why `target` and not `against`?".
-
-    Both are classes in any form that `explain` takes: "predicted", one class, or one for each image.
-    """
-
-    target: Classes
-    against: Classes
-
-
-@dataclass(frozen=True)
-class Score:
-    """The score of one image: a logit, or a difference of two."""
-
-    target: int
-    against: int | None = None
-
-    def __call__(self, logits: Tensor) -> Tensor:
-        """Returns the score of one image's logits `(K,)`."""
-        score = logits[..., self.target]
-        return score if self.against is None else score - logits[..., self.against]
+def resolve_target(target: Classes | Versus, logits: Tensor, class_names: Sequence[str] | None) -> Tensor:
+    """Returns the classes in each image's score, `(N, 1)`, or `(N, 2)` for a `Versus`, given logits `(N, K)`."""
+    asked = vars(target) if isinstance(target, Versus) else {"target": target}
+    columns = [_indices(argument, classes, logits, class_names) for argument, classes in asked.items()]
+    for number, (own, *others) in enumerate(zip(*columns, strict=True)):
+        if own in others:
+            raise ValueError(f"target and against are both class {own} for image {number}")
+    return torch.tensor(columns, device=logits.device).T
 
 
-def resolve_target(
-    target: Classes | Versus, logits: Tensor, *, class_names: Sequence[str] | None = None
-) -> list[Score]:
-    """Returns the score to explain of each image, given the logits `(N, K)`."""
-    if not isinstance(target, Versus):
-        return [Score(index) for index in _indices("target", target, logits, class_names)]
-    ours = _indices("target", target.target, logits, class_names)
-    theirs = _indices("against", target.against, logits, class_names)
-    scores = [Score(one, other) for one, other in zip(ours, theirs, strict=True)]
-    for number, score in enumerate(scores):
-        if score.target == score.against:
-            raise ValueError(f"target and against are both class {score.target} for image {number}")
-    return scores
+def score(logits: Tensor, classes: Tensor) -> Tensor:
+    """Returns the logit `(N,)` of each image's class, less that of the class it is compared with, if any."""
+    chosen = logits.gather(-1, classes)
+    return chosen[..., 0] - chosen[..., 1:].sum(dim=-1)
 
 
 def _indices(argument: str, classes: Any, logits: Tensor, class_names: Sequence[str] | None) -> list[int]:
     count, width = logits.shape
     if isinstance(classes, str) and classes == "predicted":
-        return as_labels(logits.argmax(dim=1), count=count, classes=width).tolist()
-    if isinstance(classes, str | int | np.integer):
-        return [as_class_index(classes, classes=width, class_names=class_names, argument=argument)] * count
+        return logits.argmax(dim=1).tolist()
     if isinstance(classes, np.ndarray | Tensor):
         return as_labels(classes, count=count, classes=width, argument=argument).tolist()
+    if isinstance(classes, str | int | np.integer):
+        return [as_class_index(classes, classes=width, class_names=class_names, argument=argument)] * count
     if not isinstance(classes, Sequence) or len(classes) != count:
-        raise ValueError(
-            f"{argument} must be 'predicted', a class, or one for each of {count} images, got {classes!r}"
-        )
+        allowed = f"'predicted', a class, or one for each of {count} images"
+        raise ValueError(f"{argument} must be {allowed}, got {classes!r}")
     return [
         as_class_index(key, classes=width, class_names=class_names, argument=f"{argument}[{number}]")
         for number, key in enumerate(classes)

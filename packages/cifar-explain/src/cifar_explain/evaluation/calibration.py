@@ -16,10 +16,7 @@ TEMPERATURES = (0.01, 100.0)
 class ReliabilityCurve:
     """Accuracy by confidence; one entry per bin that holds images, by increasing confidence.
 
-    Args:
-        confidences: Mean probability of the predicted class, `(B,)`, in [0, 1].
-        accuracies: Share of right predictions, `(B,)`, in [0, 1].
-        counts: Images in the bin, `(B,)`.
+    Confidences are mean probabilities of the predicted class, in [0, 1], accuracies shares of right predictions.
     """
 
     confidences: NDArray[np.float64]
@@ -54,7 +51,6 @@ def reliability_curve(
     if adaptive:
         starts = -(-np.arange(1, bins) * len(rows) // bins)
         edges = np.unique(np.sort(confidences)[starts[starts < len(rows)]])
-        # An image exactly on an edge begins the upper bin.
         numbers = np.searchsorted(edges, confidences, side="right")
     else:
         # Bins are open below and closed above, as Guo et al. define them.

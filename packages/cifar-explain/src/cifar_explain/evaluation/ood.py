@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +12,6 @@ from numpy.typing import NDArray
 
 from cifar_explain.evaluation.calibration import fit_temperature, softmax
 from cifar_explain.validation import check_count, check_number
-
-# The allowed values of each number, in words and as a test.
-_RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
-    "temperature": ("greater than 0 and finite", lambda value: 0 < value < math.inf),
-    "lowest_confidence": ("from 0 to 1", lambda value: 0 <= value <= 1),
-    "highest_energy": ("that is finite", math.isfinite),
-    "false_positive_rate": ("at least 0 and less than 1", lambda value: 0 <= value < 1),
-}
 
 # In weights files since version 1.
 _STORED = {"false_positive_rate": "false_alarm_rate"}
@@ -47,8 +39,13 @@ class OODDetector:
     images: int
 
     def __post_init__(self) -> None:
-        for name, allowed in _RANGES.items():
-            object.__setattr__(self, name, check_number(name, getattr(self, name), *allowed))
+        for name, words, fits in (
+            ("temperature", "greater than 0 and finite", lambda value: 0 < value < math.inf),
+            ("lowest_confidence", "from 0 to 1", lambda value: 0 <= value <= 1),
+            ("highest_energy", "that is finite", math.isfinite),
+        ):
+            object.__setattr__(self, name, check_number(name, getattr(self, name), words, fits))
+        object.__setattr__(self, "false_positive_rate", _as_rate(self.false_positive_rate))
         object.__setattr__(self, "images", check_count("images", self.images))
 
     def is_ood(self, logits: Any) -> NDArray[np.bool_]:
@@ -67,9 +64,8 @@ class OODDetector:
             raise ValueError(f"familiarity must be a mapping, got {type(fields).__name__}")  # noqa: TRY004
         names = {_STORED.get(field.name, field.name): field.name for field in dataclasses.fields(cls)}
         if set(fields) != set(names):
-            raise ValueError(
-                f"familiarity must have {', '.join(names)}, got {', '.join(map(str, fields)):.100}"
-            )
+            got = ", ".join(map(str, fields))
+            raise ValueError(f"familiarity must have {', '.join(names)}, got {got:.100}")
         return cls(**{names[name]: value for name, value in fields.items()})
 
 
@@ -102,33 +98,36 @@ def fit_ood_detector(logits: Any, labels: Any, *, false_positive_rate: float = 0
         Examples", 2017; its calibration: C. Guo et al., 2017. Energy: W. Liu et al., 2020.
     """
     rows = _as_logit_rows(logits)
-    rate = check_number("false_positive_rate", false_positive_rate, *_RANGES["false_positive_rate"])
+    rate = _as_rate(false_positive_rate)
     temperature = fit_temperature(softmax(rows), labels)
     confidences, energies = _measures(rows, temperature)
     # The most doubtful image first, by each measure.
     doubts = np.stack([-confidences, energies])
     ordered = -np.sort(-doubts, axis=1)
-    # Where each measure flags at most its `k` most doubtful images (of equals all or none), image `i` is
-    # flagged from `k = reached[i]` on.
-    reached = np.min(
-        [np.searchsorted(-row, -doubt, "right") for row, doubt in zip(ordered, doubts, strict=True)], axis=0
-    )
+    # Where each measure flags at most its `k` most doubtful images (of equals all or none), an image is flagged
+    # from the least `k` of its two ranks on.
+    ranks = [np.searchsorted(-row, -doubt, "right") for row, doubt in zip(ordered, doubts, strict=True)]
     # The small number makes 0.29 of 100 images 29, which floating point would make 28.
     allowed = min(math.floor(rate * len(rows) + 1e-9), len(rows) - 1)
-    k = int(np.sort(reached)[allowed]) - 1
+    k = int(np.sort(np.min(ranks, axis=0))[allowed]) - 1
     # Halfway to the next image, so that rounding in another batch changes nothing.
     least_confident, highest = ((row[max(k - 1, 0)] + row[k]) / 2 for row in ordered)
     fitted = OODDetector(temperature, -least_confident, highest, 0.0, len(rows))
     return dataclasses.replace(fitted, false_positive_rate=float(fitted.is_ood(rows).mean()))
 
 
+def _as_rate(value: Any) -> float:
+    return check_number(
+        "false_positive_rate", value, "at least 0 and less than 1", lambda rate: 0 <= rate < 1
+    )
+
+
 def _as_logit_rows(logits: Any) -> NDArray[np.float64]:
     # NumPy knows no bfloat16.
     array = np.asarray(logits.detach().cpu().double() if isinstance(logits, torch.Tensor) else logits)
     if array.ndim != 2 or not len(array) or array.shape[1] < 2 or array.dtype.kind not in "fiu":
-        raise ValueError(
-            f"logits must be numbers (N, K), N at least 1 and K at least 2, got {array.dtype} {array.shape}"
-        )
+        got = f"{array.dtype} {array.shape}"
+        raise ValueError(f"logits must be numbers (N, K), N at least 1 and K at least 2, got {got}")
     finite = np.isfinite(array).all(axis=1)
     if not finite.all():
         raise ValueError(f"logits must be finite, but row {int(finite.argmin())} has NaN or infinity")
