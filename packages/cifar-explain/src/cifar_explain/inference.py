@@ -30,16 +30,7 @@ def private_view(model: nn.Module) -> tuple[nn.Module, dict[int, Any]]:
     module it wraps.
     """
     copier = _Copier()
-    view = copier.copy(check_module(model))
-    for original, module in copier.modules:  # which grows meanwhile
-        module.__dict__.update(copier.state(original))
-    return view, copier.copies
-
-
-def run(view: nn.Module, images: torch.Tensor) -> Any:
-    """Returns a view's output, if no dropout or batch normalisation runs in training mode meanwhile."""
-    with _EvaluationMode():
-        return view(images)
+    return copier.copy(check_module(model)), copier.copies
 
 
 def check_module(model: Any) -> nn.Module:
@@ -58,18 +49,16 @@ def as_inputs_of(view: nn.Module, images: torch.Tensor) -> torch.Tensor:
     return _ordinary(images if weight is None else images.to(weight.device, weight.dtype))
 
 
-class _EvaluationMode(TorchFunctionMode):
-    """Ends a pass that reaches a module in training mode, held by what `_Copier` cannot copy."""
+class EvaluationMode(TorchFunctionMode):
+    """Ends a view's pass that reaches dropout or batch norm in training mode, held by what cannot be copied."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         options = kwargs or {}
         # Batch normalisation without running statistics is the same in both modes, as is dropout of nothing.
         same = args[1] is None if func is nn.functional.batch_norm else options.get("p") == 0
         if options.get("training") and not same:
-            raise ValueError(
-                f"{func.__name__} runs in training mode although the model is in evaluation mode; call eval() on "
-                "the module that runs it, or pass training=self.training"
-            )
+            advice = "call eval() on the module that runs it, or pass training=self.training"
+            raise ValueError(f"{func.__name__} runs in training mode in a model in evaluation mode; {advice}")
         return func(*args, **options)
 
 
@@ -78,18 +67,18 @@ class _Copier:
 
     def __init__(self) -> None:
         self.copies: dict[int, Any] = {}
-        self.modules: list[tuple[nn.Module, Any]] = []
 
     def copy(self, value: Any) -> Any:
         """Returns the copy of a module, or of what holds one; any other value as it is."""
         if id(value) in self.copies:
             return self.copies[id(value)]
         if isinstance(value, nn.Module):
-            wrapped = value._modules.get("_orig_mod")
-            other = object.__new__(type(value)) if wrapped is None else self.copy(wrapped)
-            self.copies[id(value)] = other
-            if wrapped is None:
-                self.modules.append((value, other))
+            if (wrapped := value._modules.get("_orig_mod")) is not None:
+                self.copies[id(value)] = self.copy(wrapped)
+                return self.copies[id(value)]
+            # Noted before its parts are copied, since they may hold it; so are functions and objects below.
+            other = self.copies[id(value)] = object.__new__(type(value))
+            other.__dict__.update(self._state(value))
             return other
         if not _holds_module(value, set()):
             return value
@@ -101,7 +90,6 @@ class _Copier:
             return type(value)(map(self.copy, value))
         if isinstance(value, FunctionType):
             return self._function(value)
-        # Noted before its parts are copied, since it may hold itself.
         other = self.copies[id(value)] = copy.copy(value)
         if other is value:  # It cannot be copied, such as a `functools.cache`.
             return value
@@ -112,7 +100,7 @@ class _Copier:
             vars(other).update(parts)
         return other
 
-    def state(self, module: nn.Module) -> dict[str, Any]:
+    def _state(self, module: nn.Module) -> dict[str, Any]:
         """Returns a module's attributes for its copy: containers of its own, shared weights, evaluation mode."""
         # Dictionaries are copied at once, so that another thread may set attributes or hooks meanwhile.
         state = dict(vars(module))

@@ -123,9 +123,7 @@ def as_class_names(class_names: Sequence[str] | None, *, classes: int) -> tuple[
     return names
 
 
-def as_class_index(
-    key: Any, *, classes: int, class_names: Sequence[str] | None, argument: str = "class"
-) -> int:
+def as_class_index(key: Any, *, classes: int, class_names: Sequence[str] | None, argument: str) -> int:
     """Returns the index of a class given by index or, if there are class names, by name."""
     if isinstance(key, str):
         if class_names is None:

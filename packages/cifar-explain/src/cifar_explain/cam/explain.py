@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cifar_explain.cam.targets import Classes, Layer, Versus, find_layers, resolve_target, score
-from cifar_explain.inference import as_inputs_of, private_view, run
+from cifar_explain.inference import EvaluationMode, as_inputs_of, private_view
 from cifar_explain.validation import as_images, as_logits, check_choice
 
 # The names of the methods, and the classes of pytorch_grad_cam that compute them.
@@ -107,11 +107,11 @@ def run_layers(
         # What runs next may change its input in place; the record keeps what the layer returned.
         return output.clone() if is_tensor else output
 
-    with torch.set_grad_enabled(with_graph), ExitStack() as hooks:
+    with torch.set_grad_enabled(with_graph), EvaluationMode(), ExitStack() as hooks:
         with _HOOK_NUMBERS:
             for layer in runs:
                 hooks.callback(layer.register_forward_hook(record).remove)
-        logits = run(view, images)
+        logits = view(images)
     outputs = {name: _spatial(name, runs[layer], len(images)) for name, layer in layers.items()}
     return as_logits(logits, len(images)), outputs
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cifar_explain.evaluation.calibration import softmax
 from cifar_explain.evaluation.metrics import label_losses
-from cifar_explain.inference import BATCH_SIZE, Progress, as_inputs_of, private_view, run
+from cifar_explain.inference import BATCH_SIZE, EvaluationMode, Progress, as_inputs_of, private_view
 from cifar_explain.validation import as_class_names, as_images, as_logits, as_predictions, check_count
 
 
@@ -79,7 +79,8 @@ def predict_logits(
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
             inputs = as_inputs_of(view, as_images(batch if preprocess is None else preprocess(batch)))
-            logits = as_logits(run(view, inputs), len(batch))
+            with EvaluationMode():
+                logits = as_logits(view(inputs), len(batch))
             parts.append(logits.double().cpu().numpy())
             if progress is not None:
                 progress(min(start + batch_size, len(images)), len(images))

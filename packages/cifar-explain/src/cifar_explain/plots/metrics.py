@@ -71,8 +71,7 @@ def plot_confusion(
     if max(map(len, names)) * 0.08 * (size - 1) / 10 > 7.6 / classes:
         for label in axes.get_xticklabels():
             label.set(rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class")
+    axes.set(xlabel="predicted class", ylabel="true class")
     return figure
 
 
@@ -97,10 +96,9 @@ def plot_classes(reports: Sequence[ClassReport], *, theme: str | Theme = "light"
             text = "-" if np.isnan(value) else percent(value)
             coordinates = axes.get_yaxis_transform()
             axes.annotate(text, (1, row), xytext=(place, 0), xycoords=coordinates, va="center", **beside)
-    least = 0.0 if np.isnan(values).all() else float(np.nanmin(values))
-    axes.set_xlim(max(0.0, np.floor(least * 20 - 0.5) / 20), 1.005)
+    least = np.nan_to_num(values, nan=1).min() if np.isfinite(values).any() else 0.0
+    axes.set(xlim=(max(0.0, np.floor(least * 20 - 0.5) / 20), 1.005), ylim=(len(reports) - 0.5, -0.5))
     _percent(axes.xaxis)
-    axes.set_ylim(len(reports) - 0.5, -0.5)
     axes.set_yticks(rows, [shorten(report.name, NAME_LENGTH) for report in reports])
     axes.tick_params(axis="y", labelcolor=colours.ink, labelsize=TEXT_SIZE)
     axes.spines["left"].set_visible(False)
@@ -114,19 +112,20 @@ def plot_reliability(
     colours = find_theme(theme)
     shown = [("the model", curve, colours.accent, "o")]
     if calibrated is not None:
-        shown = [
-            ("before calibration", curve, colours.second, "D"),
-            ("after calibration", calibrated, colours.accent, "o"),
-        ]
+        before = ("before calibration", curve, colours.second, "D")
+        shown = [before, ("after calibration", calibrated, colours.accent, "o")]
     counts = np.concatenate([points.counts for _, points, _, _ in shown])
     least, most = counts.min(), counts.max()
-    # Adaptive bins hold equally many images, but for what does not divide evenly.
-    marks = f"Larger marks: more images, from {least:,} to {most:,}"
     subtitle = (
         "Dashed: confidence equals accuracy. Below it the model is overconfident, above it underconfident\n"
-        + (f"Each mark: {most:,} images" if most - least <= 1 else marks)
     )
-    figure, axes, _ = titled_axes(5.2, "Reliability diagram", subtitle, theme=colours, grid="both")
+    # Adaptive bins hold equally many images, but for what does not divide evenly.
+    marks = (
+        f"Each mark: {most:,} images"
+        if most - least <= 1
+        else f"Larger marks: more images, from {least:,} to {most:,}"
+    )
+    figure, axes, _ = titled_axes(5.2, "Reliability diagram", subtitle + marks, theme=colours, grid="both")
     axes.plot([0, 1], [0, 1], color=colours.muted, linewidth=1.2, linestyle=(0, (4, 3)))
     for name, points, colour, marker in shown:
         label = f"{name}: calibration error {percent(points.calibration_error)}"
@@ -137,16 +136,12 @@ def plot_reliability(
         )  # fmt: skip
         sizes = 50 * points.counts / most
         axes.scatter(points.confidences, points.accuracies, s=sizes, color=colour, marker=marker, zorder=3)
-    lowest = min(
-        value.min() for _, points, _, _ in shown for value in (points.confidences, points.accuracies)
-    )
+    lowest = min(np.min([points.confidences, points.accuracies]) for _, points, _, _ in shown)
     start = max(0.0, np.floor(lowest * 10 - 0.2) / 10)
-    axes.set_xlim(start, 1.01)
-    axes.set_ylim(start, 1.02)
+    axes.set(xlim=(start, 1.01), ylim=(start, 1.02))
+    axes.set(xlabel="confidence: probability of the predicted class", ylabel="accuracy")
     add_legend(figure, theme=colours, loc="outside lower center", ncols=2)
     _percent(axes.xaxis, axes.yaxis)
-    axes.set_ylabel("accuracy")
-    axes.set_xlabel("confidence: probability of the predicted class")
     return figure
 
 
@@ -180,10 +175,8 @@ def plot_faithfulness(rows: Sequence[Faithfulness], *, theme: str | Theme = "lig
         baselines = [row for row in group if row.method == RANDOM]
         methods = [row for row in group if row.method != RANDOM]
         if len(baselines) != 1 or not methods:
-            got = [row.method for row in group]
-            raise ValueError(
-                f"rows must have random maps once and at least one method for layer {layer!r}, got {got}"
-            )
+            got = f"layer {layer!r}, got {[row.method for row in group]}"
+            raise ValueError(f"rows must have random maps once and at least one method for {got}")
         # The layer's own line takes the place of its random maps.
         headings.add(len(labels))
         labels.append(f"{shorten(layer, NAME_LENGTH)}  {group[0].map_size[0]} x {group[0].map_size[1]}")

@@ -62,31 +62,31 @@ class Theme:
         return replace(self, sequential=self.sequential_second).colormap
 
 
-_LIGHT = Theme(
-    name="light",
-    surface="#ffffff",
-    ink="#1b2430",
-    muted="#5a6675",
-    grid="#e3e8ee",
-    accent="#0f766e",
-    second="#c2500a",
-    sequential=("#f3f8f8", "#b5dcd7", "#5cb3a9", "#0f766e", "#0a4f4a"),
-    sequential_second=("#fdf7f1", "#fbd3ac", "#f19a52", "#c2500a", "#7f3306"),
-)
-_DARK = Theme(
-    name="dark",
-    surface="#10161d",
-    ink="#e8edf2",
-    muted="#9aa8b6",
-    grid="#28323d",
-    accent="#2dd4bf",
-    second="#fb923c",
-    sequential=("#18212b", "#124a4a", "#127c74", "#2dd4bf", "#b9f7ec"),
-    sequential_second=("#1b212a", "#573012", "#a35314", "#fb923c", "#fedcb8"),
-)
-
 #: The themes by name.
-THEMES: Mapping[str, Theme] = MappingProxyType({"light": _LIGHT, "dark": _DARK})
+THEMES: Mapping[str, Theme] = MappingProxyType({
+    "light": Theme(
+        name="light",
+        surface="#ffffff",
+        ink="#1b2430",
+        muted="#5a6675",
+        grid="#e3e8ee",
+        accent="#0f766e",
+        second="#c2500a",
+        sequential=("#f3f8f8", "#b5dcd7", "#5cb3a9", "#0f766e", "#0a4f4a"),
+        sequential_second=("#fdf7f1", "#fbd3ac", "#f19a52", "#c2500a", "#7f3306"),
+    ),
+    "dark": Theme(
+        name="dark",
+        surface="#10161d",
+        ink="#e8edf2",
+        muted="#9aa8b6",
+        grid="#28323d",
+        accent="#2dd4bf",
+        second="#fb923c",
+        sequential=("#18212b", "#124a4a", "#127c74", "#2dd4bf", "#b9f7ec"),
+        sequential_second=("#1b212a", "#573012", "#a35314", "#fb923c", "#fedcb8"),
+    ),
+})  # fmt: skip
 
 
 def find_theme(name: str | Theme) -> Theme:
