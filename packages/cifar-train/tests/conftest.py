@@ -1,9 +1,11 @@
-import json
+import contextlib
 import os
 import shutil
 
 import pytest
 from filelock import FileLock
+
+from cifar_train.cli import main
 
 #: A network and a data set so small that a run takes about a second.
 SMALL = [
@@ -25,12 +27,6 @@ def small():
     return SMALL
 
 
-@pytest.fixture
-def small_run():
-    """Arguments of a training that is tested, without a report."""
-    return [*SMALL, "--report=false"]
-
-
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory):
     """A folder of all test processes of this session."""
@@ -40,23 +36,26 @@ def shared_folder(tmp_path_factory):
     return folder
 
 
+@contextlib.contextmanager
+def working_in(directory, shared_folder):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        patch.delenv("CIFAR_DATA_DIR", raising=False)
+        patch.delenv("CIFAR_DEBUG", raising=False)
+        patch.setenv("CIFAR_CACHE_DIR", str(shared_folder / "cache"))
+        yield patch
+
+
 @pytest.fixture
-def cifar_train(monkeypatch, tmp_path, capsys, shared_folder):
+def cifar_train(tmp_path, capsys, shared_folder):
     """Call the command in an empty directory; returns exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CIFAR_DATA_DIR", raising=False)
-    monkeypatch.delenv("CIFAR_DEBUG", raising=False)
-    monkeypatch.setenv("CIFAR_CACHE_DIR", str(shared_folder / "cache"))
 
     def call(*args):
-        from cifar_train.cli import main
-
         capsys.readouterr()
-        code = main(list(args))
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
+        return main(list(args)), *capsys.readouterr()
 
-    return call
+    with working_in(tmp_path, shared_folder):
+        yield call
 
 
 @pytest.fixture
@@ -73,11 +72,12 @@ def succeed(cifar_train):
 
 @pytest.fixture
 def refuse(cifar_train):
-    """Call the command, which must fail with one line; returns it."""
+    """Call the command, which must fail with one line as its last; returns stderr."""
 
     def call(*args):
         code, out, err = cifar_train(*args)
-        assert (code, out, len(err.strip().splitlines())) == (2, "", 1), err
+        assert (code, out) == (2, ""), err
+        assert err.splitlines()[-1].startswith("cifar-train: "), err
         return err
 
     return call
@@ -89,13 +89,8 @@ def trained_run(shared_folder):
     folder = shared_folder / "trained"
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
-            from cifar_train.cli import main
-
             folder.mkdir()
-            with pytest.MonkeyPatch.context() as patch:
-                patch.chdir(folder)
-                patch.delenv("CIFAR_DATA_DIR", raising=False)
-                patch.setenv("CIFAR_CACHE_DIR", str(shared_folder / "cache"))
+            with working_in(folder, shared_folder) as patch:
                 patch.setattr("cifar_train.report.analysis.TESTED_IMAGES", 4)
                 assert main(SMALL) == 0
     return (folder / "runs" / "latest").resolve()
@@ -117,9 +112,3 @@ def quick_report(monkeypatch):
 
     monkeypatch.setattr("cifar_train.report.report.write_figures", no_figures)
     monkeypatch.setattr("cifar_train.report.analysis.TESTED_IMAGES", 2)
-
-
-@pytest.fixture
-def summary_of():
-    """Read a run's summary.json as plain types."""
-    return lambda run: json.loads((run / "report" / "summary.json").read_text())

@@ -6,15 +6,15 @@ import errno
 import os
 import shutil
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 
 from cifar_models import load_weights, read_header
-from cifar_train.cli import evaluate as commands
 from cifar_train.runs.checkpoint import read_checkpoint, restore_model
-from cifar_train.runs.directory import RunDirectory, claim
+from cifar_train.runs.directory import RunDirectory, claim, create_run
 from cifar_train.runs.export import weights_are_current
 from cifar_train.runs.summary import read_summary
 from cifar_train.training.module import LitClassifier
@@ -26,18 +26,16 @@ class Killed(BaseException):
 
 @pytest.fixture
 def killed_at(monkeypatch):
-    """A block in which the training is killed at a step."""
-    original = LitClassifier.training_step
+    """A block in which the training is killed at a step; `small` has two steps an epoch."""
 
     @contextlib.contextmanager
     def block(step):
-        def training_step(self, batch, batch_idx):
+        def on_train_batch_start(self, *_):
             if self.trainer.global_step == step:
                 raise Killed
-            return original(self, batch, batch_idx)
 
         with monkeypatch.context() as patched:
-            patched.setattr(LitClassifier, "training_step", training_step)
+            patched.setattr(LitClassifier, "on_train_batch_start", on_train_batch_start)
             with pytest.raises(Killed):
                 yield
 
@@ -63,6 +61,9 @@ def raising(error):
     return function
 
 
+NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
+
+
 def latest():
     return RunDirectory(Path("runs/latest").resolve())
 
@@ -86,7 +87,7 @@ def test_run_killed_within_an_epoch_resumes_to_the_same_weights(cifar_train, suc
 
     succeed("fit", *small, "--trainer.max_epochs=3")
     whole = load_weights(latest().weights).model.state_dict()
-    with killed_at(3):  # two steps an epoch: in the middle of the second
+    with killed_at(3):
         cifar_train("fit", *small, "--trainer.max_epochs=3")
     killed = latest()
     assert read_checkpoint(killed.last)["epoch"] == 0
@@ -113,13 +114,12 @@ def test_run_killed_within_an_epoch_resumes_to_the_same_weights(cifar_train, suc
     ids=["tensor", "overfit", "albumentations"],
 )
 def test_run_cut_short_resumes_to_the_same_weights(succeed, small, monkeypatch, loader, steps):
-    arguments = ["fit", *small, *loader, "--data.batch_size=20", "--trainer.accumulate_grad_batches=2"]
-    succeed(*arguments)
-    whole = read_checkpoint(latest().last)["state_dict"]
-
     def stop(self, *_):
         self.trainer.should_stop = self.trainer.global_step == steps
 
+    arguments = ["fit", *small, *loader, "--data.batch_size=20", "--trainer.accumulate_grad_batches=2"]
+    succeed(*arguments)
+    whole = read_checkpoint(latest().last)["state_dict"]
     with monkeypatch.context() as patched:
         patched.setattr(LitClassifier, "on_train_batch_end", stop)
         succeed(*arguments)
@@ -132,10 +132,8 @@ def test_run_of_an_earlier_version_is_resumed(succeed, small):
     succeed("fit", *small, "--model.tta=none")
     config = latest().config
     former = config.read_text()
-    for now, before in (
-        ("cifar_train.Muon\n", "cifar_train.muon.Muon\n"),
-        ("tta: none", "test_views: plain"),
-    ):
+    renamed = {"cifar_train.Muon\n": "cifar_train.muon.Muon\n", "tta: none": "test_views: plain"}
+    for now, before in renamed.items():
         assert now in former
         former = former.replace(now, before)
     config.write_text(former)
@@ -145,40 +143,33 @@ def test_run_of_an_earlier_version_is_resumed(succeed, small):
     succeed("fit", "--config=former.yaml", "--trainer.max_epochs=1")
 
 
-def test_full_disk_at_a_checkpoint_leaves_the_previous_one(cifar_train, succeed, small, monkeypatch):
-    flush, finish = os.fsync, LitClassifier.on_train_epoch_end
-    full = False
+def test_full_disk_at_a_checkpoint_leaves_the_previous_one(refuse, succeed, small, monkeypatch):
+    flush = os.fsync
 
-    def fsync(descriptor):
-        if full:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        flush(descriptor)
-
-    def on_train_epoch_end(self):
-        nonlocal full
+    def fill_disk(self):
         full = self.current_epoch == 1
-        finish(self)
+        patched.setattr("cifar_models.atomic.os.fsync", raising(NO_SPACE) if full else flush)
 
     with monkeypatch.context() as patched:
-        patched.setattr("cifar_models.atomic.os.fsync", fsync)
-        patched.setattr(LitClassifier, "on_train_epoch_end", on_train_epoch_end)
-        code, _, err = cifar_train("fit", *small, "--trainer.max_epochs=3")
-    assert code == 2
+        patched.setattr(LitClassifier, "on_train_epoch_end", fill_disk)
+        err = refuse("fit", *small, "--trainer.max_epochs=3")
     assert "No space left" in err
     assert f"--ckpt_path {latest().last.relative_to(Path.cwd())}" in err
     assert read_checkpoint(latest().last)["epoch"] == 0
-    assert sorted(path.name for path in latest().checkpoints.iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert set(latest().checkpoints.iterdir()) == {latest().best, latest().last}
     succeed("fit", f"--ckpt_path={latest().last}")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_finished_run_that_is_resumed_and_killed_is_reported_as_it_is_now(
-    cifar_train, succeed, small_run, killed_at, monkeypatch, dtype
+def test_finished_run_that_is_resumed_and_killed_is_reported_anew(
+    cifar_train, succeed, small, killed_at, monkeypatch, dtype
 ):
     reported = []
-    monkeypatch.setattr(commands, "write_results", lambda *_, **kw: reported.append(kw["summary"]))
+    monkeypatch.setattr(
+        "cifar_train.cli.evaluate.write_results", lambda *_, **given: reported.append(given["summary"])
+    )
     # Without a validation split each epoch's checkpoint is the best one.
-    succeed(*small_run, "--data.val_size=0")
+    succeed(*small, "--report=false", "--data.val_size=0")
     run = latest()
     succeed("export", f"--out={run.weights}", f"--dtype={dtype}")
     finished = run.weights.read_bytes()
@@ -187,7 +178,7 @@ def test_finished_run_that_is_resumed_and_killed_is_reported_as_it_is_now(
     assert run.weights.read_bytes() == finished, "a file of the best checkpoint stays as it is"
     assert reported.pop() == read_summary(run.summary)
 
-    with killed_at(7):  # two steps an epoch: in the fourth
+    with killed_at(7):
         cifar_train("--ckpt_path=last", "--trainer.max_epochs=4")
     assert run.weights.read_bytes() == finished
     assert not weights_are_current(run)
@@ -197,47 +188,44 @@ def test_finished_run_that_is_resumed_and_killed_is_reported_as_it_is_now(
 
     _, err = succeed("report")
     assert "model.safetensors of the best checkpoint" in err
-    assert read_header(run.weights).dtype == dtype
-    assert "test_accuracy" not in read_header(run.weights).metrics
-    stored = load_weights(run.weights).model.state_dict()
-    for name, value in restore_model(read_checkpoint(run.best))[0].state_dict().items():
-        torch.testing.assert_close(stored[name], value, rtol=1e-3, atol=1e-6)
+    written = load_weights(run.weights)
+    assert written.dtype == dtype
+    assert "test_accuracy" not in written.metrics
+    expected = restore_model(read_checkpoint(run.best))[0].state_dict()
+    torch.testing.assert_close(written.model.state_dict(), expected, rtol=1e-3, atol=1e-6)
     (summary,) = reported
     assert (summary.epochs, summary.steps, summary.wall_seconds) == (3, 6, None)
     assert "test_accuracy" not in summary.metrics
 
 
 @pytest.mark.usefixtures("first_epoch_is_best")
-def test_last_checkpoint_is_of_the_last_epoch_and_header_and_summary_of_the_best(
-    cifar_train, succeed, refuse, small_run, killed_at
+def test_last_checkpoint_is_of_the_last_epoch_and_weights_of_the_best(
+    cifar_train, succeed, refuse, small, killed_at
 ):
     def epochs():
         return read_checkpoint(latest().best)["epoch"], read_checkpoint(latest().last)["epoch"]
 
-    with killed_at(5):  # two steps an epoch: in the third
-        cifar_train(*small_run, "--trainer.max_epochs=3", "--trainer.precision=32-true")
+    with killed_at(5):
+        cifar_train(*small, "--report=false", "--trainer.max_epochs=3", "--trainer.precision=32-true")
     assert epochs() == (0, 1)
-    before = [row for row in rows() if row["epoch"] in ("0", "1")]
-
     succeed("--ckpt_path=last")
-    columns = dict.fromkeys(rows()[0], "")
-    assert [row for row in rows() if row["epoch"] in ("0", "1")] == [{**columns, **row} for row in before]
     assert epochs() == (0, 2)
     first = next(row for row in rows() if row["val_accuracy"])
     header = read_header(latest().weights).metrics
     assert header["val_accuracy"] == pytest.approx(float(first["val_accuracy"]), abs=1.5 / 100)
     assert header["val_loss"] == pytest.approx(float(first["val_loss"]), rel=1e-4)
     assert read_summary(latest().summary).metrics["val_accuracy"] == header["val_accuracy"]
-    # The test set would be evaluated again.
-    assert "the run is finished" in refuse("--ckpt_path=last")
+    tested = latest().summary.read_bytes()
+    assert "the run is finished" in refuse("--ckpt_path=last"), "the test set would be evaluated again"
+    assert latest().summary.read_bytes() == tested
 
 
 @pytest.mark.usefixtures("first_epoch_is_best")
-def test_moved_run_keeps_its_best_checkpoint_and_a_copied_last_one_starts_with_its_own(
+def test_moved_run_keeps_its_best_checkpoint_and_a_copied_last_one_has_its_own(
     cifar_train, succeed, small, killed_at
 ):
     with killed_at(3):
-        cifar_train("fit", *small, "--trainer.max_epochs=2")
+        cifar_train("fit", *small)
     shutil.move("runs", "moved")
     best, last = (Path("moved/latest/checkpoints", name) for name in ("best.ckpt", "last.ckpt"))
     content = best.read_bytes()
@@ -290,39 +278,43 @@ def test_optimizer_option_that_adds_state_is_refused_on_resume(succeed, refuse, 
     name, *options = before
     chosen = [f"--model.optimizer=torch.optim.{name}", *(f"--model.optimizer.{o}" for o in options)]
     succeed("fit", *small, *chosen, "--trainer.max_epochs=1")
-    stored = files(latest().path)
     assert wanted in refuse("fit", "--ckpt_path=last", "--trainer.max_epochs=2", f"--model.optimizer.{after}")
-    assert files(latest().path) == stored
 
 
 def test_checkpoint_between_two_optimizer_steps_is_refused_with_the_one_to_resume(succeed, refuse, small):
     # Four batches an epoch, a step after every second.
-    succeed("fit", *small, "--report=false", "--trainer.max_epochs=1", "--trainer.val_check_interval=3")
-    before = files(latest().path)
+    succeed("fit", *small, "--trainer.max_epochs=1", "--trainer.val_check_interval=3")
     err = refuse("fit", "--ckpt_path=best", "--trainer.max_epochs=2")
     assert "best.ckpt was saved after batch 3 of an epoch, between two optimizer steps" in err
     assert err.endswith(f"; resume {latest().last}\n")
-    assert files(latest().path) == before
     succeed("fit", "--ckpt_path=last", "--trainer.max_epochs=2")
 
 
 def test_half_a_checkpoint_is_named_with_the_one_to_resume_instead(refuse, copied_run):
-    last, best = copied_run / "checkpoints" / "last.ckpt", copied_run / "checkpoints" / "best.ckpt"
-    last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
-    err = refuse("fit", f"--ckpt_path={last}", "--trainer.max_epochs=3")
-    assert f"{last} is not a checkpoint that can be read safely" in err
-    assert err.endswith(f"; resume {best}\n")
+    run = RunDirectory(copied_run)
+    os.truncate(run.last, run.last.stat().st_size // 2)
+    err = refuse("fit", f"--ckpt_path={run.last}", "--trainer.max_epochs=3")
+    assert f"{run.last} is not a checkpoint that can be read safely" in err
+    assert err.endswith(f"; resume {run.best}\n")
 
 
 def test_second_process_in_a_run_directory_is_rejected(refuse, succeed, copied_run):
     run = RunDirectory(copied_run)
     arguments = ("fit", f"--ckpt_path={run.last}", "--trainer.max_epochs=3")
+    stale = run.checkpoints / ".last.ckpt.0.tmp"
     with claim(run):
-        (run.checkpoints / ".last.ckpt.0.tmp").touch()
+        stale.touch()
         assert f"another process is training in {run.path}" in refuse(*arguments)
-        assert (run.checkpoints / ".last.ckpt.0.tmp").exists(), "it may be the other's"
+        assert stale.exists(), "it may be the other's"
     succeed(*arguments)
-    assert sorted(path.name for path in run.checkpoints.iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert set(run.checkpoints.iterdir()) == {run.best, run.last}
+
+
+def test_runs_of_one_second_get_directories_of_their_own(tmp_path):
+    with ThreadPoolExecutor(16) as pool:
+        made = list(pool.map(lambda _: create_run(tmp_path, "fast").path, range(16)))
+    assert set(made) == set(tmp_path.iterdir())
+    assert len(set(made)) == 16
 
 
 @pytest.mark.parametrize(
@@ -333,7 +325,7 @@ def test_file_system_without_locks_is_named_with_the_way_out(refuse, small, monk
     err = refuse("fit", *small)
     assert "cannot be locked" in err
     assert "--runs" in err
-    assert list(Path("runs").iterdir()) == []
+    assert not any(Path("runs").iterdir())
 
 
 def test_run_is_found_by_its_path_where_links_are_not_allowed(succeed, small, monkeypatch):
@@ -355,37 +347,33 @@ def test_interruption_ends_with_code_130(cifar_train, small, monkeypatch, stage)
     finally:
         signal.signal(signal.SIGINT, handler)  # Lightning ignores further ones
     assert code == 130
-    assert err.strip().splitlines()[-1] == "cifar-train: interrupted"
+    assert err.endswith("\ncifar-train: interrupted\n")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "epoch"),
-    [
-        (["--trainer.max_steps=3", "--trainer.check_val_every_n_epoch=2"], 1),
-        (["--trainer.enable_checkpointing=false"], None),
-    ],
-)
-def test_run_without_validation_has_the_last_weights_or_says_why_none(succeed, small, arguments, epoch):
-    _, err = succeed("fit", *small, *arguments)
-    assert latest().weights.exists() == (epoch is not None)
-    assert ("no weights file, since" in err) == (epoch is None)
-    if epoch is not None:
-        assert not latest().best.exists()
-        assert read_checkpoint(latest().last)["epoch"] == epoch
-        assert weights_are_current(latest())
+def test_run_without_validation_has_the_last_weights(succeed, small):
+    succeed("fit", *small, "--trainer.max_steps=3", "--trainer.check_val_every_n_epoch=2")
+    assert not latest().best.exists()
+    assert read_checkpoint(latest().last)["epoch"] == 1
+    assert weights_are_current(latest())
 
 
-def test_used_directory_is_refused(succeed, refuse, copied_run, small, monkeypatch):
+def test_run_without_checkpoints_says_why_it_has_no_weights(succeed, small):
+    _, err = succeed("fit", *small, "--trainer.enable_checkpointing=false")
+    assert "no weights file, since" in err
+    assert not latest().weights.exists()
+
+
+def test_used_directory_is_refused(refuse, copied_run, small, monkeypatch):
     monkeypatch.setenv("CIFAR_TRAIN_RUN", str(copied_run))
     before = files(copied_run)
     assert "has a run already" in refuse("fit", *small)
     assert files(copied_run) == before
 
 
-def test_output_that_cannot_be_written_loses_no_work(cifar_train, small_run, monkeypatch):
-    full = raising(OSError(errno.ENOSPC, "No space left on device"))
+def test_output_that_cannot_be_written_loses_no_work(cifar_train, small, monkeypatch):
+    full = raising(NO_SPACE)
     with monkeypatch.context() as patched:
         patched.setattr("sys.stdout", type("Full", (), {"write": full, "flush": full, "fileno": full})())
-        assert cifar_train(*small_run)[0] == 0
+        assert cifar_train(*small, "--report=false")[0] == 0
     assert latest().weights.is_file()
     assert latest().summary.is_file()

@@ -14,21 +14,6 @@ def path(tmp_path):
     return tmp_path / "metrics.csv"
 
 
-@pytest.fixture
-def metrics(path):
-    """Write a metrics.csv of the given rows; absent values are empty cells."""
-
-    def write(*rows):
-        names = ["epoch", "step", *sorted({name for row in rows for name in row} - {"epoch", "step"})]
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows(rows)
-        return path
-
-    return write
-
-
 def rows(path):
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
@@ -41,15 +26,15 @@ def log(path, *entries):
     logger.finalize("success")
 
 
-def test_steps_are_counted_in_epochs(metrics):
-    history = read_history(
-        metrics(
-            {"epoch": 0, "step": 4, "train_loss_step": 2.0},
-            {"epoch": 0, "step": 9, "train_loss_epoch": 1.5, "val_loss": 1.2},
-            {"epoch": 1, "step": 14, "train_loss_step": 1.0},
-            {"epoch": 1, "step": 19, "train_loss_epoch": 0.9, "val_loss": 0.8},
-        )
+def test_steps_are_counted_in_epochs(path):
+    log(
+        path,
+        (4, {"epoch": 0, "train_loss_step": 2.0}),
+        (9, {"epoch": 0, "train_loss_epoch": 1.5, "val_loss": 1.2}),
+        (14, {"epoch": 1, "train_loss_step": 1.0}),
+        (19, {"epoch": 1, "train_loss_epoch": 0.9, "val_loss": 0.8}),
     )
+    history = read_history(path)
     np.testing.assert_allclose(history.step_loss.epochs, [0.5, 1.5])
     np.testing.assert_allclose(history.step_loss.values, [2.0, 1.0])
     assert history.rows == [
@@ -58,14 +43,14 @@ def test_steps_are_counted_in_epochs(metrics):
     ]
 
 
-def test_parameter_groups_that_are_multiples_of_each_other_are_merged(metrics):
-    momenta = {"lr-SGD/pg1-momentum": 0.6, "lr-SGD/pg2-momentum": 0.9, "epoch": ""}
-    history = read_history(
-        metrics(
-            {"step": 9, "lr-SGD/pg1": 0.1, "lr-SGD/pg2": 0.3, "lr-SGD/pg3": 0.1, **momenta},
-            {"step": 19, "lr-SGD/pg1": 0.05, "lr-SGD/pg2": 0.15, "lr-SGD/pg3": 0.1, **momenta},
-        )
+def test_parameter_groups_that_are_multiples_of_each_other_are_merged(path):
+    rest = {"lr-SGD/pg3": 0.1, "lr-SGD/pg1-momentum": 0.6, "lr-SGD/pg2-momentum": 0.9, "epoch": ""}
+    log(
+        path,
+        (9, {"lr-SGD/pg1": 0.1, "lr-SGD/pg2": 0.3, **rest}),
+        (19, {"lr-SGD/pg1": 0.05, "lr-SGD/pg2": 0.15, **rest}),
     )
+    history = read_history(path)
     assert list(history.learning_rates) == ["SGD/pg1", "SGD/pg3"]
     np.testing.assert_allclose(history.learning_rates["SGD/pg1"].values, [0.1, 0.05])
     assert list(history.momenta) == ["SGD/pg1"]
@@ -86,11 +71,11 @@ def test_other_tables_and_values_are_rejected(path, content, named):
         read_history(path)
 
 
-def test_last_row_is_whole_or_left_out_wherever_it_was_cut(metrics):
-    path = metrics({"epoch": 0, "step": 4, "val_loss": 1.5}, {"epoch": 1, "step": 9, "val_loss": 1.25e-05})
+def test_last_row_is_whole_or_left_out_wherever_it_was_cut(path):
+    log(path, (4, {"epoch": 0, "val_loss": 1.5}), (9, {"epoch": 1, "val_loss": 1.25e-05}))
     content = path.read_bytes()
-    last = len(content.splitlines(keepends=True)[-1])
-    for cut in range(1, last + 1):
+    last = content.splitlines(keepends=True)[-1]
+    for cut in range(1, len(last) + 1):
         path.write_bytes(content[:-cut])
         assert read_history(path).rows == [{"epoch": 1, "val_loss": 1.5}]
 
@@ -119,26 +104,22 @@ def test_header_that_was_cut_short_leaves_no_column_behind(path, kept):
 
 
 @pytest.mark.parametrize("call", ["os.fsync", "Path.replace"])
-def test_second_logger_appends_and_a_full_disk_at_a_new_column_leaves_the_file_as_it_was(
-    path, monkeypatch, call
-):
+def test_second_logger_appends_and_a_full_disk_at_a_new_column_changes_nothing(path, monkeypatch, call):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     log(path, (0, {"a": 1.0}), (1, {"a": 2.0}))
     log(path)
-    logger = HistoryLogger(path)
-    before = path.read_bytes()
+    before, new = path.read_bytes(), (2, {"a": 3.0, "b": 4.0})
     with monkeypatch.context() as patched:
         patched.setattr(f"cifar_models.atomic.{call}", full)
         with pytest.raises(OSError, match="No space"):
-            logger.log_metrics({"a": 3.0, "b": 4.0}, 2)
+            log(path, new)
     assert path.read_bytes() == before
-    assert [file.name for file in path.parent.iterdir()] == ["metrics.csv"]
-    logger.log_metrics({"a": 3.0, "b": 4.0}, 2)
-    assert [(row["step"], row["a"], row["b"]) for row in rows(path)] == [
-        ("0", "1.0", ""), ("1", "2.0", ""), ("2", "3.0", "4.0"),
-    ]  # fmt: skip
+    assert list(path.parent.iterdir()) == [path]
+    log(path, new)
+    found = [(row["step"], row["a"], row["b"]) for row in rows(path)]
+    assert found == [("0", "1.0", ""), ("1", "2.0", ""), ("2", "3.0", "4.0")]
 
 
 def test_rows_from_a_step_on_are_dropped_and_the_others_kept_to_the_letter(path):

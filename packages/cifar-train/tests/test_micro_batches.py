@@ -14,21 +14,21 @@ from cifar_train.training.module import LitClassifier
 pytestmark = pytest.mark.numeric
 
 
-def make_batch(count, seed=0):
-    generator = torch.Generator().manual_seed(seed)
+def make_batch(count):
+    generator = torch.Generator().manual_seed(0)
     images = torch.randn(count, 3, 16, 16, generator=generator)
     return images, torch.randint(0, 10, (count,), generator=generator)
 
 
-def gradients(net):
-    return [p.grad for p in net.parameters() if p.requires_grad]
+def make_net(*norm):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), *norm, nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 10))
 
 
 @settings(deadline=None, max_examples=15)
 @given(st.integers(1, 9), st.integers(1, 10), st.floats(0.1, 4.0))
 def test_without_norms_the_result_is_that_of_the_whole_batch(assert_close, count, size, outer):
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 10))
+    net = make_net()
     images, labels = make_batch(count)
     expected = F.cross_entropy(net(images), labels)
     wanted = torch.autograd.grad(outer * expected, list(net.parameters()))
@@ -36,25 +36,19 @@ def test_without_norms_the_result_is_that_of_the_whole_batch(assert_close, count
     (outer * loss).backward()
     assert_close(loss.detach(), expected.detach())
     assert_close(logits, net(images).detach())
-    for gradient, other in zip(gradients(net), wanted, strict=True):
-        assert_close(gradient, other)
+    for parameter, gradient in zip(net.parameters(), wanted, strict=True):
+        assert_close(parameter.grad, gradient)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_each_micro_batch_has_its_own_statistics_whatever_the_number_of_threads(threads):
     torch.manual_seed(0)
     net = create_model("resnet9").double()
-    reference = copy.deepcopy(net)
+    copies = [copy.deepcopy(net) for _ in range(3)]
     images, labels = make_batch(10)
     images = images.double()
-    for position, part in enumerate(torch.arange(10).split(4)):
-        judged = reference if position == 0 else copy.deepcopy(reference)
-        judged.load_state_dict({**judged.state_dict(), **dict(reference.named_parameters())})
-        loss = F.cross_entropy(judged(images[part]), labels[part]) * len(part) / 10
-        for parameter, gradient in zip(
-            reference.parameters(), torch.autograd.grad(loss, list(judged.parameters())), strict=True
-        ):
-            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+    for judged, part in zip(copies, torch.arange(10).split(4), strict=True):
+        (F.cross_entropy(judged(images[part]), labels[part], reduction="sum") / 10).backward()
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -63,14 +57,15 @@ def test_each_micro_batch_has_its_own_statistics_whatever_the_number_of_threads(
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
-    torch.testing.assert_close(gradients(net), gradients(reference), atol=1e-10, rtol=1e-7)
+    for parameter, *parts in zip(*(model.parameters() for model in (net, *copies)), strict=True):
+        gradient = sum(part.grad for part in parts)
+        torch.testing.assert_close(parameter.grad, gradient, atol=1e-10, rtol=1e-7)
     # The running statistics are the first micro-batch's.
-    torch.testing.assert_close(dict(net.named_buffers()), dict(reference.named_buffers()))
+    torch.testing.assert_close(dict(net.named_buffers()), dict(copies[0].named_buffers()))
 
 
 def test_steps_of_the_optimizer_are_seen_by_every_micro_batch(assert_close):
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 14 * 14, 10))
+    net = make_net(nn.BatchNorm2d(4))
     work = MicroBatches(net, size=4, loss=F.cross_entropy)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
     images, labels = make_batch(8)
@@ -87,9 +82,9 @@ def test_autocast_reaches_the_threads():
     seen, net = [], nn.Linear(3, 2)
     net.register_forward_hook(lambda net, images, logits: seen.append(logits.dtype))
     work = MicroBatches(net, size=2, loss=F.cross_entropy)
-    with torch.autocast("cpu", torch.bfloat16):
-        work(torch.ones(4, 3), torch.tensor([0, 1, 0, 1]))
-    work(torch.ones(4, 3), torch.tensor([0, 1, 0, 1]))
+    for enabled in (True, False):
+        with torch.autocast("cpu", torch.bfloat16, enabled):
+            work(torch.ones(4, 3), torch.tensor([0, 1, 0, 1]))
     assert seen == [torch.bfloat16] * 2 + [torch.float32] * 2
 
 

@@ -6,7 +6,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from cifar_train.recipes import list_recipes, recipe_path
 from cifar_train.training.module import LitClassifier
 from cifar_train.training.tta import tta_logits
 
@@ -20,11 +19,11 @@ def batch(count=8):
 
 @pytest.fixture
 def model(monkeypatch):
-    """A small classifier whose logged values are in `logged`, and the forward passes of its network in `passes`."""
+    """A small classifier with its logged values in `logged`, and the number format of each forward pass in `passes`."""
     model = LitClassifier(architecture="whitenet", arguments={"widths": [8, 8, 8]}, label_smoothing=0.2)
     model.logged, model.passes = {}, []
     monkeypatch.setattr(model, "log", lambda name, value, **_: model.logged.__setitem__(name, float(value)))
-    model.net.register_forward_hook(lambda *_: model.passes.append(1))
+    model.net.register_forward_hook(lambda net, images, logits: model.passes.append(logits.dtype))
     return model
 
 
@@ -53,6 +52,20 @@ def test_test_metrics_are_those_of_tta_logits_by_default_in_two_passes_and_valid
         assert model.logged[f"test_accuracy{name}"] == pytest.approx(accuracy)
     loss = F.cross_entropy(logits["none"], labels).item()
     assert model.logged["test_loss"] == pytest.approx(loss, rel=1e-4)
+
+
+@torch.no_grad()
+def test_only_validation_and_shifted_copies_take_the_quicker_format(model):
+    model.eval()
+    model.tta = "flip_and_shift"
+    images, labels = batch()
+    with torch.autocast("cpu", torch.bfloat16):
+        model.validation_step((images, labels), 0)
+        model.test_step((images, labels), 0)
+    assert model.passes == [torch.bfloat16] + [torch.float32] * 2 + [torch.bfloat16] * 4
+    exact = F.cross_entropy(model.net(images), labels).item()
+    assert model.logged["test_loss"] == pytest.approx(exact, rel=1e-5)
+    assert model.logged["val_loss"] == pytest.approx(exact, rel=0.02)
 
 
 @torch.no_grad()
@@ -87,25 +100,3 @@ def test_other_number_of_classes_is_rejected(model):
     model._trainer = SimpleNamespace(datamodule=SimpleNamespace(classes=("a", "b")))
     with pytest.raises(ValueError, match=r"num_classes to 2"):
         model.setup("fit")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [
-        ({"architecture": "resnet8"}, "allowed are resnet"),
-        ({"lr": 0.0}, r"model\.lr"),
-        ({"lr": float("inf")}, r"model\.lr"),
-        ({"lr": float("nan")}, r"model\.lr"),
-        ({"label_smoothing": -0.1}, r"model\.label_smoothing"),
-        ({"micro_batch": 0}, r"model\.micro_batch"),
-    ],
-)
-def test_values_out_of_range_are_named_as_on_the_command_line(arguments, named):
-    with pytest.raises(ValueError, match=named):
-        LitClassifier(**arguments)
-
-
-def test_recipes_are_listed_and_misspelled_ones_answered():
-    assert list_recipes() == ["best", "era", "fast", "resnet9"]
-    with pytest.raises(ValueError, match="best, era, fast, resnet9"):
-        recipe_path("eras")

@@ -1,43 +1,33 @@
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from torch.nn import BatchNorm2d, Parameter
 
 from cifar_train.training.muon import Muon, orthogonalize
 
 pytestmark = pytest.mark.numeric
 
 
-def random_matrix(rows, columns, seed=0):
-    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
-
-
-@settings(deadline=None)
-@given(st.integers(2, 24), st.integers(2, 24), st.integers(0, 99))
-def test_singular_vectors_stay_and_singular_values_near_one(rows, columns, seed):
-    left, _, right = torch.linalg.svd(random_matrix(rows, columns, seed).double(), full_matrices=False)
-    # Singular values of at least a tenth of the largest, where five iterations suffice.
-    values = torch.linspace(0.1, 1.0, min(rows, columns)).double()
-    found = orthogonalize(left @ values.diag() @ right, steps=5)
-    core = left.T @ found @ right.T
-    torch.testing.assert_close(core, core.diag().diag(), atol=1e-6, rtol=0)
-    assert core.diag().min() > 0.6
-    assert core.diag().max() < 1.3
+def random(*shape, seed=0, dtype=torch.float32):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 @pytest.mark.parametrize("steps", [1, 3, 5])
-@pytest.mark.parametrize("shape", [(8, 72), (72, 8), (32, 32)])
+@pytest.mark.parametrize("shape", [(8, 72), (72, 8), (32, 96)])
 def test_orthogonalize_is_the_published_iteration(shape, steps):
-    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    matrix = random(*shape, dtype=torch.float64)
     x = matrix / matrix.norm()
     for _ in range(steps):
         x = 3.4445 * x - 4.7750 * x @ x.T @ x + 2.0315 * x @ x.T @ x @ x.T @ x
-    torch.testing.assert_close(orthogonalize(matrix, steps=steps), x, rtol=1e-10, atol=1e-12)
+    found = orthogonalize(matrix, steps=steps)
+    torch.testing.assert_close(found, x, rtol=1e-10, atol=1e-12)
+    if steps == 5:
+        values = torch.linalg.svdvals(found)
+        assert 0.6 < values.min() < values.max() < 1.3
 
 
 @pytest.mark.parametrize("shape", [(32, 288), (128, 1152), (96, 24)])
 def test_bfloat16_factors_err_by_less_than_the_iteration(shape):
-    matrix = random_matrix(*shape)
+    matrix = random(*shape)
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
     exact = orthogonalize(matrix, steps=3)
     rounded = orthogonalize(matrix, steps=3, factors=torch.bfloat16)
@@ -58,29 +48,21 @@ def test_orthogonalize_rejects_other_shapes_and_steps(matrix, steps, named):
 
 
 def test_vectors_and_matrices_follow_torchs_nesterov_sgd():
-    ours = [torch.nn.Parameter(random_matrix(4, 6)), torch.nn.Parameter(random_matrix(1, 5)[0])]
-    theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
+    ours = [Parameter(random(4, 6)), Parameter(random(5))]
+    theirs = [Parameter(p.detach().clone()) for p in ours]
+    groups = [{"params": [p], "lr": lr} for p, lr in zip(theirs, (0.05, 0.3), strict=True)]
     muon = Muon(ours, lr=0.1, bias_scale=3.0, head_scale=0.5, sgd_momentum=0.8, weight_decay=0.0)
-    sgd = torch.optim.SGD(
-        [{"params": theirs[:1], "lr": 0.05}, {"params": theirs[1:], "lr": 0.3}],
-        lr=1,
-        momentum=0.8,
-        nesterov=True,
-    )
+    sgd = torch.optim.SGD(groups, momentum=0.8, nesterov=True)
     for step in range(5):
         for mine, other in zip(ours, theirs, strict=True):
-            mine.grad = (
-                random_matrix(*mine.shape, seed=step) if mine.ndim == 2 else torch.full_like(mine, step)
-            )
-            other.grad = mine.grad.clone()
+            mine.grad, other.grad = (random(*mine.shape, seed=step) for _ in range(2))
         muon.step()
         sgd.step()
-    for mine, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(mine, other)
+    torch.testing.assert_close(ours, theirs)
 
 
 def test_scales_of_norms_are_told_from_biases_by_their_name():
-    norm = torch.nn.BatchNorm2d(4)
+    norm = BatchNorm2d(4)
     optimizer = Muon(norm.named_parameters(), lr=0.1, bias_scale=3.0, gain_scale=0.5, weight_decay=0.2)
     for parameter in norm.parameters():
         parameter.grad = torch.ones(4)
@@ -91,7 +73,7 @@ def test_scales_of_norms_are_told_from_biases_by_their_name():
 
 
 def test_weight_decay_is_decoupled_as_in_adamw():
-    ours, theirs = (torch.nn.Parameter(random_matrix(4, 6)) for _ in range(2))
+    ours, theirs = (Parameter(random(4, 6)) for _ in range(2))
     muon = Muon([ours], lr=0.1, head_scale=1.0, weight_decay=0.3)
     adamw = torch.optim.AdamW([theirs], lr=0.1, weight_decay=0.3)
     for optimizer, parameter in ((muon, ours), (adamw, theirs)):
@@ -101,12 +83,11 @@ def test_weight_decay_is_decoupled_as_in_adamw():
 
 
 def test_kernels_keep_their_norm_and_move_by_an_orthogonal_update():
-    kernel = torch.nn.Parameter(torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(0)))
-    optimizer = Muon([kernel], lr=0.01, momentum=0.0, steps=5, bfloat16=False)
-    kernel.grad = torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(1))
-    start = (kernel.detach() * 8**0.5 / kernel.detach().norm()).clone()
-    optimizer.step()
-    update = (start - kernel.detach()).flatten(1) / 0.01
+    start = random(8, 3, 3, 3)
+    kernel = Parameter(start.clone())
+    kernel.grad = random(8, 3, 3, 3, seed=1)
+    Muon([kernel], lr=0.01, momentum=0.0, steps=5, bfloat16=False).step()
+    update = (start * 8**0.5 / start.norm() - kernel.detach()).flatten(1) / 0.01
     torch.testing.assert_close(update, orthogonalize(kernel.grad.flatten(1), steps=5), atol=1e-3, rtol=1e-3)
 
 
@@ -117,4 +98,4 @@ def test_kernels_keep_their_norm_and_move_by_an_orthogonal_update():
 )  # fmt: skip
 def test_values_out_of_range_are_named(name, value):
     with pytest.raises(ValueError, match=name):
-        Muon([torch.nn.Parameter(torch.zeros(2, 2))], **{name: value})
+        Muon([Parameter(torch.zeros(2, 2))], **{name: value})

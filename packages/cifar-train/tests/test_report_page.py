@@ -2,6 +2,8 @@
 
 import pytest
 
+from cifar_explain import THEMES
+
 pytestmark = pytest.mark.slow  # a browser
 
 
@@ -9,49 +11,46 @@ pytestmark = pytest.mark.slow  # a browser
 def opened(browser, trained_run):
     """Open the page at a width and in a colour scheme; fails at the end if it asked for anything or complained."""
     url = (trained_run / "report" / "index.html").as_uri()
-    contexts, troubles, asked = [], [], []
+    context = browser.new_context()
+    page, troubles, asked = context.new_page(), [], set()
+    page.on("console", lambda message: troubles.append(message.text))
+    page.on("request", lambda request: asked.add(request.url))
 
-    def open_page(width, scheme):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: troubles.append(message.text))
-        page.on("request", lambda request: asked.append(request.url))
+    def open_page(width=1280, scheme="light"):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
         page.goto(url)
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    context.close()
     assert troubles == []
     assert {address for address in asked if not address.startswith("data:")} == {url}
 
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_page_is_not_wider_than_the_window(opened, width):
-    page = opened(width, "light")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert opened(width).evaluate("document.documentElement.scrollWidth") <= width
 
 
-@pytest.mark.parametrize(("scheme", "suffix"), [("light", "#ffffff"), ("dark", "#10161d")])
-def test_page_and_figures_follow_the_colour_scheme(opened, scheme, suffix):
-    page = opened(1280, scheme)
-    wanted = "rgb({}, {}, {})".format(*bytes.fromhex(suffix[1:]))
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == wanted
-    corner = """() => {
-      const picture = document.querySelector(".plot img");
-      const canvas = document.createElement("canvas");
-      canvas.getContext("2d").drawImage(picture, 0, 0);
-      return Array.from(canvas.getContext("2d").getImageData(0, 0, 1, 1).data).slice(0, 3);
-    }"""
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_and_figures_follow_the_colour_scheme(opened, scheme):
+    page = opened(scheme=scheme)
+    surface = list(bytes.fromhex(THEMES[scheme].surface[1:]))
+    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert colour == "rgb({}, {}, {})".format(*surface)
     page.wait_for_function("document.querySelector('.plot img').complete")
-    assert page.evaluate(corner) == list(bytes.fromhex(suffix[1:]))
+    corner = """() => {
+      const canvas = document.createElement("canvas").getContext("2d");
+      canvas.drawImage(document.querySelector(".plot img"), 0, 0);
+      return Array.from(canvas.getImageData(0, 0, 1, 1).data).slice(0, 3);
+    }"""
+    assert page.evaluate(corner) == surface
 
 
 def test_slider_sets_the_opacity_of_the_maps(opened):
-    page = opened(1280, "light")
+    page = opened()
     heat = page.locator(".heat").first
-    slider = page.get_by_label("Opacity of the maps")
     for value in ("0", "1"):
-        slider.fill(value)
+        page.get_by_label("Opacity of the maps").fill(value)
         assert heat.evaluate("element => getComputedStyle(element).opacity") == value

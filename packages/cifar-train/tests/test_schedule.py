@@ -1,11 +1,15 @@
+"""The learning rate over a run, and its search."""
+
 import math
-from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
+from lightning.pytorch.tuner.lr_finder import _LRCallback
 
+from cifar_train.cli.lr_find import steepest_rate, unbiased
 from cifar_train.training.schedule import OneCycle
 
 pytestmark = pytest.mark.numeric
@@ -26,53 +30,22 @@ def stepped(cycle, total, *, until=None, saved=None):
     return seen, (optimizer.state_dict(), scheduler.state_dict())
 
 
-def rates(cycle, total):
-    return [rate for rate, _ in stepped(cycle, total)[0]]
-
-
-@pytest.mark.parametrize(
-    ("cycle", "total"),
-    [
-        (OneCycle(peak=5 / 24, div=10, final_div=100, anneal="linear"), 24 * 98),  # recipe era
-        (OneCycle(peak=0.5, div=4, final_div=8, anneal="linear"), 21),
-        (OneCycle(peak=0.25, div=4, final_div=10), 20),
-        (OneCycle(peak=0.0, final_div=10), 11),
-    ],
-)
-def test_rates_agree_with_the_closed_form(cycle, total):
-    top = cycle.peak * total - 1
-    for step, rate in enumerate(rates(cycle, total)):
-        start, share = (
-            (0.4 / cycle.div, step / top) if step < top else (0.4, (step - top) / (total - 1 - top))
-        )
-        end = 0.4 if step < top else 0.4 / cycle.final_div
-        weight = share if cycle.anneal == "linear" else (1 - math.cos(math.pi * share)) / 2
-        assert rate == pytest.approx(start + (end - start) * weight)
-
-
 @given(
-    st.floats(0, 0.95),
-    st.floats(1, 50),
-    st.floats(1, 1e4),
-    st.sampled_from(["cos", "linear"]),
-    st.integers(2, 80),
-)
+    st.floats(0, 0.95), st.floats(1, 50), st.floats(1, 1e4), st.sampled_from(["cos", "linear"]), st.integers(2, 80)
+)  # fmt: skip
+@example(5 / 24, 10.0, 100.0, "linear", 24 * 98)  # recipe era
 @example(0.1, 25.0, 1e4, "cos", 10)  # a peak at the very first step, with none before it
 @example(0.2, 25.0, 1e4, "linear", 5)
-def test_rates_rise_then_fall_and_never_pass_the_peak(peak, div, final_div, anneal, total):
-    seen = rates(OneCycle(peak=peak, div=div, final_div=final_div, anneal=anneal), total)
-    assert max(seen) <= 0.4 * (1 + 1e-9)
-    top = seen.index(max(seen))
-    assert all(a <= b + 1e-12 for a, b in pairwise(seen[: top + 1]))
-    assert all(a >= b - 1e-12 for a, b in pairwise(seen[top:]))
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("peak", 1.0), ("peak", -0.1), ("div", 0.5), ("final_div", 0.0), ("anneal", "step")]
-)
-def test_values_out_of_range_are_named_as_on_the_command_line(name, value):
-    with pytest.raises(ValueError, match=rf"model\.schedule\.{name}"):
-        OneCycle(**{name: value})
+def test_rates_agree_with_the_closed_form(peak, div, final_div, anneal, total):
+    cycle = OneCycle(peak=peak, div=div, final_div=final_div, anneal=anneal)
+    top = peak * total - 1 if peak * total > 1 else -1
+    for step, (rate, _) in enumerate(stepped(cycle, total)[0]):
+        if step < top:
+            start, end, share = 0.4 / div, 0.4, step / top
+        else:
+            start, end, share = 0.4, 0.4 / final_div, (step - top) / (total - 1 - top)
+        weight = share if anneal == "linear" else (1 - math.cos(math.pi * share)) / 2
+        assert rate == pytest.approx(start + (end - start) * weight)
 
 
 CYCLE = OneCycle(peak=0.3, div=4, final_div=100, anneal="linear", cycle_momentum=True)
@@ -87,7 +60,26 @@ def test_a_resumed_cycle_is_the_uninterrupted_one_to_the_bit(step):
     assert resumed_end[1] == end[1]
 
 
-def test_a_finished_cycle_goes_on_as_the_longer_one():
+def test_a_finished_cycle_is_resumed_as_a_longer_one():
     rest, _ = stepped(CYCLE, 25, saved=stepped(CYCLE, 10)[1])
     assert rest == stepped(CYCLE, 25)[0][10:]
-    assert min(rate for rate, _ in rest) > 0
+
+
+def test_constant_loss_is_constant_after_lightnings_smoothing():
+    callback = _LRCallback(num_training=30)
+    trainer = SimpleNamespace(
+        should_stop=False, accumulate_grad_batches=1, lr_scheduler_configs=[], fit_loop=SimpleNamespace(),
+        strategy=SimpleNamespace(broadcast=lambda value: value),
+    )  # fmt: skip
+    for step in range(1, 31):
+        trainer.global_step = trainer.fit_loop.batch_idx = step
+        callback.on_train_batch_end(trainer, None, {"loss": torch.tensor(2.5)}, None, step)
+    assert callback.losses[0] == pytest.approx(2.5 / 1.98)
+    assert list(unbiased(callback.losses)) == pytest.approx([2.5] * 30)
+
+
+def test_steepest_rate_is_the_inflection_over_the_logarithm_of_the_rate():
+    rates = [10 ** (-4 + step / 10) for step in range(41)]
+    losses = [2.3 - 1 / (1 + math.exp(-4 * (math.log10(rate) + 2))) for rate in rates]
+    assert steepest_rate(rates, losses) == pytest.approx(0.01)
+    assert steepest_rate(rates, sorted(losses)) is None
