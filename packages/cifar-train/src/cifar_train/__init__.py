@@ -1,4 +1,7 @@
-"""Train CIFAR-10 classifiers with PyTorch Lightning: recipes, checkpoints, reports, the command `cifar-train`."""
+"""Train CIFAR-10 classifiers with PyTorch Lightning: recipes, checkpoints, reports, the command `cifar-train`.
+
+Arguments that do not fit raise a `ValueError` that names the argument, its value and what is allowed.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -1,5 +1,6 @@
 """The arguments of a command: where its configuration starts, files of earlier versions, misspelled names."""
 
+import argparse
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +14,7 @@ from cifar_train.runs.directory import find_checkpoint
 
 
 def parse(parser: ArgumentParser, args: Sequence[str]) -> Any:
-    """Parses; a misspelled option is answered with the nearest ones.
-
-    Raises:
-        ValueError: If an argument is not understood; the message is one line.
-    """
+    """Parses; a misspelled option is answered with the nearest ones, in one line."""
     try:
         return parser.parse_args(args)
     except ArgumentError as error:
@@ -40,23 +37,18 @@ def starting_point(args: Sequence[str]) -> Path | None:
     >>> starting_point(["--recipe", "era"]).name
     'era.yaml'
     """
-    recipe = _option(args, "--recipe")
-    if recipe is None and (_option(args, "--config") or _option(args, "-c")):
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    for names in (["--recipe"], ["--ckpt_path"], ["--config", "-c"]):
+        parser.add_argument(*names)
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    given, _ = parser.parse_known_args(args)
+    if given.recipe is None and given.config:
         return None
-    if recipe is None and (checkpoint := _option(args, "--ckpt_path")):
-        _, run = find_checkpoint(checkpoint, Path(_option(args, "--runs") or "runs"))
+    if given.recipe is None and given.ckpt_path:
+        _, run = find_checkpoint(given.ckpt_path, given.runs)
         if run is not None and run.config.exists():
             return run.config
-    return recipe_path(recipe or "fast")
-
-
-def _option(args: Sequence[str], name: str) -> str | None:
-    for position, arg in enumerate(args):
-        if arg == name and position + 1 < len(args):
-            return args[position + 1]
-        if arg.startswith(f"{name}="):
-            return arg.split("=", 1)[1]
-    return None
+    return recipe_path(given.recipe or "fast")
 
 
 def readable_by(command: str, args: Sequence[str]) -> list[str]:
@@ -89,8 +81,8 @@ def readable_by(command: str, args: Sequence[str]) -> list[str]:
 def _known(config: dict[str, Any], command: str) -> dict[str, Any]:
     """Returns a configuration with present names, and only the fields that the command has."""
     known = {k: v for k, v in config.items() if command == "run" or k not in ("report", "human")}
-    if isinstance(known.get("model"), dict) and "test_views" in known["model"]:  # of earlier versions
-        model = {**known["model"]}
-        former = model.pop("test_views")
-        known["model"] = {**model, "tta": "none" if former == "plain" else former}
+    model = known.get("model")
+    if isinstance(model, dict) and "test_views" in model:  # of earlier versions
+        model = {"tta" if name == "test_views" else name: value for name, value in model.items()}
+        known["model"] = {**model, "tta": "none" if model["tta"] == "plain" else model["tta"]}
     return known

@@ -2,10 +2,11 @@
 
 import contextlib
 import difflib
+import io
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,23 +40,23 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command.
+    """Runs the command with `argv`, by default the arguments of the process.
 
-    Args:
-        argv: The arguments; by default those of the process.
-
-    Returns:
-        The exit code: 0; 2 for an error that the user can correct, with a message on stderr and, if `CIFAR_DEBUG` is
-        set, the traceback; 130 when interrupted.
+    Returns the exit code: 0; 2 for an error that the user can correct, with a message on stderr and, if `CIFAR_DEBUG`
+    is set, the traceback; 130 when interrupted.
     """
     # Before the slow imports, which are part of the wall time in the summary.
     started = time.perf_counter()
     args = [_expand_home(arg) for arg in (sys.argv[1:] if argv is None else argv)]
-    with _lasting_output():
+    streams: list[Any] = [_LastingStream(stream) for stream in (sys.stdout, sys.stderr)]
+    with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
         try:
             return _dispatch(args, started)
         except KeyboardInterrupt:
             return _fail("interrupted", code=130)
+        finally:
+            for stream in streams:
+                stream.flush()
 
 
 def _expand_home(arg: str) -> str:
@@ -65,10 +66,12 @@ def _expand_home(arg: str) -> str:
 
 
 class _LastingStream:
-    """A text stream on which no write fails: once it cannot be written to, the rest goes nowhere."""
+    """Lets nothing that is printed, also by libraries, end the work: not its characters, not a closed pipe."""
 
     def __init__(self, stream: Any) -> None:
-        self._stream = stream
+        self._stream = stream or io.StringIO()  # None if closed by the shell
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
 
     def write(self, text: str) -> int:
         self._try(self._stream.write, text)
@@ -89,24 +92,6 @@ class _LastingStream:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
-
-
-@contextlib.contextmanager
-def _lasting_output() -> Iterator[None]:
-    """Lets nothing that is printed, also by libraries, end the work: not its characters, not a closed pipe."""
-    before = sys.stdout, sys.stderr
-    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-        lasting = [_LastingStream(stream or nowhere) for stream in before]  # None if closed by the shell
-        for stream in before:
-            if stream is not None and hasattr(stream, "reconfigure"):
-                stream.reconfigure(errors="replace")
-        sys.stdout, sys.stderr = lasting
-        try:
-            yield
-        finally:
-            for stream in lasting:
-                stream.flush()
-            sys.stdout, sys.stderr = before
 
 
 def _dispatch(args: list[str], started: float) -> int:
@@ -157,7 +142,7 @@ def _run(command: str, args: list[str], started: float) -> None:
     _quiet()
     cli = (lr_find.LearningRateCLI if command == "lr-find" else TrainCLI)(command, args, description=about)
     with shared(cli.run):
-        if isinstance(cli, lr_find.LearningRateCLI):
+        if command == "lr-find":
             lr_find.find_learning_rate(cli)
         elif command == "fit":
             train.fit(cli)

@@ -65,27 +65,20 @@ class SaveRunConfig(SaveConfigCallback):
 class TrainCLI(LightningCLI):
     """Parses the fields of model, data and trainer and creates all three; runs nothing.
 
-    Args:
-        command: `run`, `fit` or `lr-find`.
-        args: The command line after the command's name.
-        description: Of the command, for `--help`.
-
-    Attributes:
-        given: The options that are in `args`.
-        run: The run directory, a new one or that of the checkpoint to resume.
-        checkpoint: The checkpoint to resume, if any.
-        throughput: Counts images and seconds of the training.
+    ``args`` is the command line after the ``command``: `run`, `fit` or `lr-find`.
     """
 
     #: Start of the run directory's name, before the recipe.
     run_prefix = ""
 
+    #: A new directory, or that of the checkpoint to resume, if any.
     run: RunDirectory
     checkpoint: Path | None = None
     throughput: Throughput
 
     def __init__(self, command: str, args: Sequence[str], *, description: str) -> None:
         self.command = command
+        #: Names of the options in the command line.
         self.given = {arg.partition("=")[0] for arg in args}
         start = starting_point(args)
         # A recipe's values are the defaults, also in the help; a run's own may have names of earlier versions.
@@ -135,9 +128,7 @@ class TrainCLI(LightningCLI):
             help="Checkpoint to resume from: last or best of the latest run, or a path.",
         )
         if self.command == "run":
-            parser.add_argument(
-                "--report", type=bool, default=True, help="Whether to write report and gallery."
-            )
+            parser.add_argument("--report", type=bool, default=True, help="Write report and gallery.")
             parser.add_class_arguments(HumanFiles, "human")
         parser.link_arguments("seed_everything", "data.seed")
         groups = [*parser._action_groups]
@@ -146,11 +137,11 @@ class TrainCLI(LightningCLI):
         actions = {action.dest: action for action in parser._actions}
         for field in _CHANGED_MOST:
             action = actions[field]
+            action.help = _HELP.get(field, action.help)
+            first._group_actions.append(action)
             for group in groups:
                 if action in group._group_actions:
                     group._group_actions.remove(action)
-            first._group_actions.append(action)
-            action.help = _HELP.get(field, action.help)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses; Lightning's own warns if `args` are given."""

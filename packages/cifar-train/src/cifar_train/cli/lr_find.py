@@ -27,9 +27,6 @@ class LearningRateRange:
         min_lr: The first, above 0.
         max_lr: The last, above `min_lr`.
         steps: How many, at least 20.
-
-    Raises:
-        ValueError: If a value is out of range; the message names the field.
     """
 
     min_lr: float = 1e-5
@@ -65,7 +62,7 @@ class LearningRateCLI(TrainCLI):
         return []
 
 
-def find_learning_rate(cli: LearningRateCLI) -> None:
+def find_learning_rate(cli: TrainCLI) -> None:
     """Runs the test, writes `lr_find.png` and `lr_find.yaml` into the run directory and prints the suggestion.
 
     Raises:
@@ -124,10 +121,7 @@ def steepest_rate(rates: Sequence[float], losses: Sequence[float] | NDArray[np.f
 
 
 def unbiased(losses: Sequence[float], *, beta: float = 0.98) -> NDArray[np.float64]:
-    """Returns Lightning's smoothed losses, divided by `1 - beta**k` after k of them.
-
-    Lightning divides by `1 - beta**(k + 1)`, so that its curve rises first.
-    """
+    """Returns Lightning's smoothed losses, divided by `1 - beta**k` after k of them instead of `1 - beta**(k + 1)`."""
     k = np.arange(1, len(losses) + 1)
     return np.asarray(losses) * (1 - beta ** (k + 1)) / (1 - beta**k)
 

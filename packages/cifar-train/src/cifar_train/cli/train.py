@@ -5,7 +5,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from cifar_train.training.module import input_spec, run_settings
 def fit(cli: TrainCLI) -> None:
     """Trains, writes the weights file of the best checkpoint and prints its validation accuracy."""
     check_data(cli)
-    _train(cli, _resumed(cli))
+    _train(cli)
     if cli.trainer.is_global_zero and _has_weights(cli):
         metrics = write_weights(cli.run, cli.datamodule)
         print(format_rows([*format_metrics(metrics), ("weights", str(cli.run.weights))]))
@@ -42,24 +41,25 @@ def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
     trainer, place = cli.trainer, cli.run
     check_data(cli)
     datamodule = cli.datamodule
-    resumed = _resumed(cli)
     # Before the training, so that a wrong file fails at once.
     people = cli.config_init.human.read(datamodule) if trainer.is_global_zero else None
-    _train(cli, resumed)
-    del resumed
+    _train(cli)
     validation = {name: value for name, value in _metrics(trainer).items() if name.startswith("val")}
     checkpoint = str(place.trained) if place.trained.exists() else None
+    model = None if checkpoint else cli.model
     with _interruptible(trainer):
-        trainer.test(
-            None if checkpoint else cli.model,
-            datamodule=datamodule,
-            ckpt_path=checkpoint,
-            weights_only=True,
-            verbose=False,
-        )
+        trainer.test(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False)
     if not trainer.is_global_zero:
         return
     tested = _metrics(trainer)
+    # Not known for a resumed run, whose earlier starts took time too.
+    wall_seconds = None if cli.checkpoint else round(time.perf_counter() - started, 3)
+    files = {"run": place.path, "summary": place.summary}
+    if _has_weights(cli):
+        found = write_weights(place, datamodule, tested=tested)
+        # The trainer's are those of the last epoch; these are the best checkpoint's.
+        validation = {name: found[name] for name in validation if name in found}
+        files["weights"] = place.weights
     summary = Summary(
         recipe=cli.config.recipe,
         architecture=cli.model.architecture,
@@ -67,8 +67,7 @@ def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
         seed=cli.config.seed_everything,
         epochs=trainer.current_epoch,
         metrics={**validation, **tested},
-        # Not known for a resumed run, whose earlier starts took time too.
-        wall_seconds=None if cli.checkpoint else round(time.perf_counter() - started, 3),
+        wall_seconds=wall_seconds,
         train_seconds=round(cli.throughput.seconds, 3),
         images_per_second=round(cli.throughput.images_per_second, 1),
         data=describe_data(datamodule),
@@ -76,19 +75,13 @@ def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
         command=command,
         steps=trainer.global_step,
     )
-    wall = [] if summary.wall_seconds is None else [("wall time", format_duration(summary.wall_seconds))]
-    pace = f"{format_duration(cli.throughput.seconds)}, {cli.throughput.images_per_second:.0f} images/s"
-    places = {"run": place.path, "summary": place.summary}
-    if _has_weights(cli):
-        found = write_weights(place, datamodule, tested=tested)
-        # The trainer's are those of the last epoch; these are the best checkpoint's.
-        validation = {name: found[name] for name in validation if name in found}
-        summary = replace(summary, metrics={**validation, **tested})
-        places["weights"] = place.weights
     write_summary(place.summary, summary)
-    files = [(label, str(path)) for label, path in places.items()]
-    rows = [*format_metrics(tested), *wall, ("training", pace), *format_metrics(validation), *files]
-    print(format_rows(rows), flush=True)
+    rows = format_metrics(tested)
+    if wall_seconds is not None:
+        rows.append(("wall time", format_duration(wall_seconds)))
+    pace = f"{cli.throughput.images_per_second:.0f} images/s"
+    rows += [("training", f"{format_duration(cli.throughput.seconds)}, {pace}"), *format_metrics(validation)]
+    print(format_rows([*rows, *((label, str(path)) for label, path in files.items())]), flush=True)
     if checkpoint and cli.config.report:
         write_results(place, datamodule, people=people, summary=summary)
         print(f"to see it in the app: uv run cifar-space --run {_shown(cli)}")
@@ -114,11 +107,7 @@ def _metrics(trainer: L.Trainer) -> dict[str, float]:
 
 
 def check_data(cli: TrainCLI) -> None:
-    """Opens the data, fits the configuration to it and checks model and sizes.
-
-    Raises:
-        ValueError: If something does not fit; the message has all of it.
-    """
+    """Opens the data, fits the configuration to it and checks model and sizes; one ValueError has all complaints."""
     cli.datamodule.prepare_data()
     _fit_to_data(cli)
     checks: tuple[Callable[[], Any], ...] = (
@@ -159,10 +148,10 @@ def _fit_to_data(cli: TrainCLI) -> None:
         cli.model, cli.datamodule = cli.config_init.model, cli.config_init.data
 
 
-def _train(cli: TrainCLI, resumed: dict[str, Any] | None) -> None:
+def _train(cli: TrainCLI) -> None:
     """Trains; if that is cut short, prints the command that resumes it."""
     model, trainer, place = cli.model, cli.trainer, cli.run
-    finished = False
+    resumed = _read_resumed(cli, cli.checkpoint) if cli.checkpoint else None
     with contextlib.ExitStack() as stack:
         if trainer.is_global_zero:
             stack.enter_context(claim(place))
@@ -173,10 +162,10 @@ def _train(cli: TrainCLI, resumed: dict[str, Any] | None) -> None:
         try:
             with _interruptible(trainer):
                 trainer.fit(model, datamodule=cli.datamodule, ckpt_path=cli.checkpoint, weights_only=True)
-            finished = True
-        finally:
-            if not finished and trainer.is_global_zero and place.last.exists():
+        except BaseException:
+            if trainer.is_global_zero and place.last.exists():
                 print(f"to resume: uv run cifar-train --ckpt_path {place.last}", file=sys.stderr)
+            raise
 
 
 @contextlib.contextmanager
@@ -190,47 +179,49 @@ def _interruptible(trainer: L.Trainer) -> Iterator[None]:
         raise
 
 
-def _resumed(cli: TrainCLI) -> dict[str, Any] | None:
-    """Reads the checkpoint to resume, if any, and checks that it fits, before anything of the run is written."""
-    if cli.checkpoint is None:
-        return None
-    others = {cli.run.last, cli.run.best} - {cli.checkpoint}
-    names = " or ".join(sorted(str(path) for path in others if path.is_file()))
-    instead = f"resume {names}" if names else "start a new run, without --ckpt_path"
+def _read_resumed(cli: TrainCLI, path: Path) -> dict[str, Any]:
+    """Reads the checkpoint to resume and checks that it fits, before anything of the run is written."""
+    trainer = cli.trainer
+    others = " or ".join(str(p) for p in (cli.run.best, cli.run.last) if p != path and p.is_file())
+    instead = f"resume {others}" if others else "start a new run, without --ckpt_path"
     try:
-        checkpoint = read_checkpoint(cli.checkpoint)
+        checkpoint = read_checkpoint(path)
     except ValueError as error:
         raise ValueError(f"{error}; {instead}") from error
     epochs, batches = batches_done(checkpoint)
-    if batches % cli.trainer.accumulate_grad_batches:
+    if batches % trainer.accumulate_grad_batches:
         raise ValueError(
-            f"{cli.checkpoint} was saved after batch {batches} of an epoch, between two optimizer steps of "
-            f"{cli.trainer.accumulate_grad_batches} batches each; {instead}"
+            f"{path} was saved after batch {batches} of an epoch, between two optimizer steps of "
+            f"{trainer.accumulate_grad_batches} batches each; {instead}"
         )
-    _check_settings(checkpoint, cli)
+    if changed := list(_changed_settings(checkpoint, cli)):
+        raise ValueError(
+            f"{path} cannot be resumed with other settings: {'; '.join(changed)}; leave out what differs to "
+            "resume, or --ckpt_path to start a new run"
+        )
     steps = checkpoint["global_step"]
     # The test set would be evaluated again.
     tested = cli.command == "run" and cli.run.summary.exists()
     for name, begun, finished, limit in (
-        ("epochs", epochs + (batches > 0), epochs, cli.trainer.max_epochs),
-        ("steps", steps, steps, cli.trainer.max_steps),
+        ("epochs", epochs + (batches > 0), epochs, trainer.max_epochs),
+        ("steps", steps, steps, trainer.max_steps),
     ):
         if limit is None or limit < 1:
             continue
         if limit < begun:
             raise ValueError(
-                f"trainer.max_{name} is {limit}, but {cli.checkpoint} has {begun} already; set it to {begun} or "
-                "more, or leave out --ckpt_path to start a new run"
+                f"trainer.max_{name} is {limit}, but {path} has {begun} already; set it to {begun} or more, or "
+                "leave out --ckpt_path to start a new run"
             )
         if tested and limit == finished:
             raise ValueError(
-                f"the run is finished: all of its {limit} {name} are trained and tested; "
-                f"set trainer.max_{name} to more to resume it, or write its report with cifar-train report"
+                f"the run is finished: all of its {limit} {name} are trained and tested; set trainer.max_{name} "
+                "to more to resume it, or write its report with cifar-train report"
             )
     return checkpoint
 
 
-def _check_settings(checkpoint: dict[str, Any], cli: TrainCLI) -> None:
+def _changed_settings(checkpoint: dict[str, Any], cli: TrainCLI) -> Iterator[str]:
     described = checkpoint[CHECKPOINT_KEY]
     asked = run_settings(cli.model, cli.datamodule, cli.trainer)
     # Checkpoints of earlier versions have no settings.
@@ -240,13 +231,6 @@ def _check_settings(checkpoint: dict[str, Any], cli: TrainCLI) -> None:
         "data": described["data_fingerprint"],
         **described.get("settings", {}),
     }
-    changed = [
-        f"{name} is {json.dumps(asked[name])} instead of {json.dumps(value)}"
-        for name, value in stored.items()
-        if name in asked and asked[name] != value
-    ]
-    if changed:
-        raise ValueError(
-            f"{cli.checkpoint} cannot be resumed with other settings: {'; '.join(changed)}; leave out what "
-            "differs to resume, or --ckpt_path to start a new run"
-        )
+    for name, value in stored.items():
+        if name in asked and asked[name] != value:
+            yield f"{name} is {json.dumps(asked[name])} instead of {json.dumps(value)}"

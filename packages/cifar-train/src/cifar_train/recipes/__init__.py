@@ -17,9 +17,6 @@ def list_recipes() -> list[str]:
 def recipe_path(name: str) -> Path:
     """Returns the path of a recipe's configuration file.
 
-    Raises:
-        ValueError: If there is no such recipe; the message names all.
-
     >>> recipe_path("era").name
     'era.yaml'
     """

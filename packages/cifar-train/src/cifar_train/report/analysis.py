@@ -1,7 +1,9 @@
 """Analysis of trained weights: predictions, errors, calibration, class activation maps; computed once."""
 
+import itertools
 import math
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -65,12 +67,7 @@ class HumanFiles:
     rechecks: Path | None = None
 
     def read(self, datamodule: CIFAR10DataModule) -> People | None:
-        """Reads the files; None if there are none.
-
-        Raises:
-            FileNotFoundError: If a file does not exist.
-            ValueError: If a file is not of the right form, or its images are in another order.
-        """
+        """Reads the files, which must be about the test images in their order; None if there are none."""
         if self == HumanFiles():
             return None
         for name, path in vars(self).items():
@@ -83,8 +80,8 @@ class HumanFiles:
         # Most people agree with most labels; in another order they agree by chance.
         if counts is not None and (agreement := float((counts.argmax(axis=1) == labels).mean())) < 0.5:
             raise ValueError(
-                f"{self.counts}: only {percent(agreement, 0)} of the images got most votes for their label, "
-                "so its images are in another order than those of the test set"
+                f"{self.counts}: only {percent(agreement, 0)} of the images got most votes for their label, so they "
+                "are in another order than those of the test set"
             )
         for index, recheck in (rechecks or {}).items():
             if recheck.given != labels[index]:
@@ -97,10 +94,7 @@ class HumanFiles:
 
 @dataclass(frozen=True, eq=False)
 class ErrorMaps:
-    """E misclassified images, uint8 ``(E, H, W, 3)``, and their maps for predicted and true class.
-
-    The maps are those of all L layers, ``(E, L, H, W)`` in [0, 1].
-    """
+    """E misclassified images, uint8 ``(E, H, W, 3)``, and L layers' maps of two classes, ``(E, L, H, W)`` in [0, 1]."""
 
     errors: Errors
     images: NDArray[np.uint8]
@@ -165,11 +159,9 @@ class Analysis:
     @cached_property
     def calibration_errors(self) -> tuple[float, float]:
         """Expected calibration error on the test set before and after temperature scaling, in [0, 1]."""
-        before, after = (
-            expected_calibration_error(probabilities, self.test.labels)
-            for probabilities in (self.test.probabilities, self.calibrated)
-        )
-        return before, after
+        labels = self.test.labels
+        before = expected_calibration_error(self.test.probabilities, labels)
+        return before, expected_calibration_error(self.calibrated, labels)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the numbers as plain types: shares in [0, 1], losses in nats, counts.
@@ -188,8 +180,7 @@ class Analysis:
             "expected_calibration_error_calibrated": self.calibration_errors[1] if known else None,
             "familiarity": known.to_dict() if known else None,
             "classes": [
-                {"name": one.name}
-                | {name: _defined(getattr(one, name)) for name in ("precision", "recall", "f1")}
+                {"name": one.name, **{n: _defined(getattr(one, n)) for n in ("precision", "recall", "f1")}}
                 for one in self.classes
             ],
             "confusion_matrix": self.confusion.tolist(),
@@ -223,9 +214,6 @@ def analyze(
     """Evaluates the model on validation split and test set, and explains some of its errors.
 
     ``say`` is called with each step before it starts.
-
-    Raises:
-        ValueError: If classes or normalisation of model and data differ.
     """
     spec, images = weights.spec, datamodule.dataset.test.images
     say("predictions on the validation split and the test set")
@@ -243,9 +231,8 @@ def analyze(
     shown = _explain_errors(weights, choose_errors(errors), images, layers)
     say(f"faithfulness of the maps on {min(TESTED_IMAGES, len(images))} test images")
     sample = np.sort(np.random.default_rng(0).permutation(len(images))[:TESTED_IMAGES])
-    rows = measure_faithfulness(
-        weights.model, spec.normalize(np.asarray(images[sample])), layers=layers, methods=TESTED_METHODS
-    )
+    inputs = spec.normalize(np.asarray(images[sample]))
+    rows = measure_faithfulness(weights.model, inputs, layers=layers, methods=TESTED_METHODS)
     return Analysis(
         test=test,
         flip_accuracy=float(((logits + flipped).argmax(axis=1) == test.labels).mean()),
@@ -263,15 +250,11 @@ def evaluate_test_set(
     """Returns the model's evaluation on the test set and its logits ``(N, K)``.
 
     ``progress`` is called with the images done and all images.
-
-    Raises:
-        ValueError: If classes or normalisation of model and data differ.
     """
     check_weights(weights, datamodule)
     test, spec = datamodule.dataset.test, weights.spec
-    logits = predict_logits(
-        fuse_conv_bn(weights.model), test.images, preprocess=spec.normalize, progress=progress
-    )
+    network = fuse_conv_bn(weights.model)
+    logits = predict_logits(network, test.images, preprocess=spec.normalize, progress=progress)
     return _evaluation(logits, test.labels, spec.classes), logits
 
 
@@ -293,12 +276,10 @@ def choose_errors(errors: Errors, *, count: int = SHOWN_ERRORS) -> Errors:
     array([0, 2, 1])
     """
     ranked = errors.ranked("confidence")
-    seen: dict[tuple[int, int], int] = {}
-    turns = []
-    for pair in zip(ranked.labels.tolist(), ranked.predictions.tolist(), strict=True):
-        turns.append(seen.get(pair, 0))
-        seen[pair] = turns[-1] + 1
-    return ranked.take(np.argsort(np.array(turns, np.int64), kind="stable")[:count])
+    pairs = zip(ranked.labels.tolist(), ranked.predictions.tolist(), strict=True)
+    earlier: defaultdict[tuple[int, int], Iterator[int]] = defaultdict(itertools.count)
+    turns = np.array([next(earlier[pair]) for pair in pairs], np.int64)
+    return ranked.take(np.argsort(turns, kind="stable")[:count])
 
 
 def _explain_errors(weights: Weights, errors: Errors, images: Any, layers: tuple[str, ...]) -> ErrorMaps:

@@ -78,13 +78,9 @@ def _drawings(
     if history and epochs:
         drawings["curves"] = partial(plot_curves, history)
     if len(shown.errors):
+        layers = tuple(analysis.layers)
         drawings["misclassified"] = partial(
-            plot_errors,
-            shown.errors,
-            shown.images,
-            maps=shown.predicted,
-            true_maps=shown.true,
-            layers=tuple(analysis.layers),
+            plot_errors, shown.errors, shown.images, maps=shown.predicted, true_maps=shown.true, layers=layers
         )
     return drawings
 

@@ -18,11 +18,7 @@ def model_card(
 ) -> str:
     """Returns the card in Markdown, with the front matter that the Hugging Face Hub reads.
 
-    Args:
-        header: Header of the weights file. Its metrics precede those of the analysis, and these the run's own,
-            which were measured before the weights were stored, perhaps in float16.
-        summary: Run summary, its analysis made of this weights file.
-        filename: Name of the weights file beside the card.
+    ``summary`` has an analysis of this weights file, and ``filename`` is its name beside the card.
 
     >>> from cifar_models import CIFAR10
     >>> header = WeightsHeader("resnet9", {}, CIFAR10, {"recipe": "era"}, {"test_accuracy": 0.9}, "float16", 1)
@@ -34,6 +30,7 @@ def model_card(
     | test accuracy | 90.00 % |
     """
     analysis = (summary.analysis if summary else None) or {}
+    # The run's own metrics come last: they were measured before the weights were stored, perhaps in float16.
     measured = {**(summary.metrics if summary else {}), **analysis}
     numbers = {name: value for name, value in measured.items() if isinstance(value, int | float)}
     return cifar_models.model_card(
@@ -126,18 +123,12 @@ def _machine_rows(summary: Summary) -> Iterator[tuple[str, str]]:
     if summary.wall_seconds is not None:
         yield "wall time, from start to test result", format_duration(summary.wall_seconds)
     environment = summary.environment
-    cores = count_noun(environment["cores"], "core") if environment.get("cores") else None
-    machine = [
-        environment.get("processor"),
-        cores,
-        environment.get("capability"),
-        environment.get("platform"),
-    ]
-    if any(machine):
-        yield "machine", ", ".join(filter(None, machine))
-    versions = {"Python": environment.get("python"), **section(environment, "versions")}
-    if any(versions.values()):
-        yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    if environment:
+        machine = {**environment, "cores": count_noun(environment["cores"], "core")}
+        parts = (machine.get(name) for name in ("processor", "cores", "capability", "platform"))
+        yield "machine", ", ".join(filter(None, parts))
+        versions = {"Python": environment["python"], **environment["versions"]}
+        yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def section(mapping: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -54,11 +54,8 @@ def render_page(
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": _percent, "duration": format_duration, "count": count_noun}
-    recipe = (
-        yaml.safe_load(recipe_path(summary.recipe).read_text("utf-8"))
-        if summary.recipe in list_recipes()
-        else {}
-    )
+    known = summary.recipe in list_recipes()
+    recipe = yaml.safe_load(recipe_path(summary.recipe).read_text("utf-8")) if known else {}
     measured = {"test_accuracy": analysis.test.accuracy, "test_accuracy_flip": analysis.flip_accuracy}
     model = section(config, "model")
     rows = history.rows if history else []
@@ -84,7 +81,7 @@ def render_page(
             [_EPOCH_COLUMNS[name][1](row[name]) if name in row else "" for name in columns] for row in rows
         ],
         confident=int((analysis.errors.confidences >= 0.9).sum()),
-        cards=[_card(analysis, number) for number in range(len(analysis.shown.errors))],
+        cards=list(_cards(analysis)),
         pairs=[
             (pair.true, pair.predicted, pair.count, percent(pair.share))
             for pair in most_confused(analysis.confusion, count=8, class_names=analysis.test.class_names)
@@ -99,25 +96,22 @@ def _percent(share: float, digits: int = 2) -> str:
     return percent(share, digits).replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def _card(analysis: Analysis, number: int) -> dict[str, Any]:
-    """One misclassified image: names, probabilities, people's votes, and its maps as small images."""
-    shown, names = analysis.shown, analysis.test.class_names
-    errors = shown.errors
-    index, true, predicted = (errors.indices[number], errors.labels[number], errors.predictions[number])
-    rows = [
-        (names[target], [_data_url(heat_colours(heat)) for heat in maps])
-        for target, maps in ((predicted, shown.predicted[number]), (true, shown.true[number]))
-    ]
-    return {
-        "index": index,
-        "true": names[true],
-        "predicted": names[predicted],
-        "confidence": errors.confidences[number],
-        "chance": errors.confidences[number] - errors.margins[number],
-        "human": _human(analysis, index),
-        "photo": _data_url(shown.images[number]),
-        "rows": rows,
-    }
+def _cards(analysis: Analysis) -> Iterator[dict[str, Any]]:
+    """Yields names, probabilities, people's votes and maps of each misclassified image that is shown."""
+    shown, errors, names = analysis.shown, analysis.shown.errors, analysis.test.class_names
+    for number, index in enumerate(errors.indices.tolist()):
+        true, predicted = names[errors.labels[number]], names[errors.predictions[number]]
+        maps = (predicted, shown.predicted[number]), (true, shown.true[number])
+        yield {
+            "index": index,
+            "true": true,
+            "predicted": predicted,
+            "confidence": errors.confidences[number],
+            "chance": errors.confidences[number] - errors.margins[number],
+            "human": _human(analysis, index),
+            "photo": _data_url(shown.images[number]),
+            "rows": [(name, [_data_url(heat_colours(heat)) for heat in layers]) for name, layers in maps],
+        }
 
 
 def _human(analysis: Analysis, index: int) -> str:
@@ -127,15 +121,13 @@ def _human(analysis: Analysis, index: int) -> str:
     verdict = analysis.human.verdicts[position]
     if analysis.human.votes is None:
         return verdict
-    votes = analysis.human.votes[position]
-    most = [int(k) for k in np.argsort(-votes, kind="stable")[:2] if votes[k] > 0]
-    said = ", ".join(f"{analysis.test.class_names[k]} {percent(votes[k], digits=0)}" for k in most)
+    votes, names = analysis.human.votes[position], analysis.test.class_names
+    most = [k for k in np.argsort(-votes, kind="stable")[:2] if votes[k] > 0]
+    said = ", ".join(f"{names[k]} {percent(votes[k], digits=0)}" for k in most)
     return f"people: {said} ({verdict})"
 
 
-def _changes(
-    recipe: dict[str, Any], config: dict[str, Any], prefix: str = ""
-) -> Iterator[tuple[str, Any, Any]]:
+def _changes(recipe: dict[str, Any], config: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Yields name, value and the recipe's value of each setting of the recipe that the run changed."""
     for name, value in recipe.items():
         if isinstance(value, dict):
@@ -169,13 +161,8 @@ def _advantages(analysis: Analysis) -> list[dict[str, Any]]:
 
 def _embedded(light: Path, dark: Path) -> dict[str, Any]:
     with Image.open(light) as image:
-        width, height = image.size
-    return {
-        "light": _url(light.read_bytes()),
-        "dark": _url(dark.read_bytes()),
-        "width": width,
-        "height": height,
-    }
+        size = {"width": image.width, "height": image.height}
+    return {"light": _url(light.read_bytes()), "dark": _url(dark.read_bytes()), **size}
 
 
 def _data_url(pixels: NDArray[Any]) -> str:

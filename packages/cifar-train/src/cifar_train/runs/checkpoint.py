@@ -19,12 +19,7 @@ CHECKPOINT_KEY = "cifar_train"
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Reads a checkpoint of cifar-train: tensors and plain types only.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not a checkpoint of cifar-train.
-    """
+    """Reads a checkpoint of cifar-train, which has tensors and plain types only; no other is read."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint {path}")
     try:
@@ -65,10 +60,8 @@ def resume_after_last_batch(content: dict[str, Any], datamodule: CIFAR10DataModu
     epochs, batches = batches_done(content)
     loops = content["loops"]["fit_loop"]
     begun = epochs + (batches > 0)
-    for counts in ("total", "current"):
-        loops["epoch_progress"][counts] = {
-            "ready": begun, "started": begun, "processed": epochs, "completed": epochs,
-        }  # fmt: skip
+    counts = {"ready": begun, "started": begun, "processed": epochs, "completed": epochs}
+    loops["epoch_progress"] |= {"total": counts, "current": {**counts}}
     progress = loops["epoch_loop.batch_progress"]
     progress["is_last_batch"] = False
     progress["current"] = dict.fromkeys(progress["current"], batches)
@@ -116,14 +109,14 @@ class RunCheckpoint(ModelCheckpoint):
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its name, flushes it to the disk and renames it.
+    """Writes a checkpoint whole or not at all.
 
     Lightning's own moves it from the directory for temporary files. On another file system that is a copy over the
     previous checkpoint, which a kill or a full disk leaves cut short.
     """
 
     def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         """Writes `checkpoint` to a local file; on an OSError the previous file is left as it was."""
         target = Path(path)

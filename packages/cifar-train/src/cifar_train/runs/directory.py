@@ -52,54 +52,37 @@ def create_run(root: Path, recipe: str) -> RunDirectory:
             return RunDirectory(path)
         except FileExistsError:  # another run began in the same second
             number += 1
-            path = root / f"{stem.name}-{number}"
+            path = stem.with_name(f"{stem.name}-{number}")
 
 
 def find_run(path: Path) -> RunDirectory:
-    """Returns the existing run directory at `path`, with `~` and links such as `latest` resolved.
-
-    Raises:
-        FileNotFoundError: If there is none; the message names the runs beside it.
-    """
+    """Returns the existing run directory at `path`, with `~` and links such as `latest` resolved."""
     path = path.expanduser()
     if not path.is_dir():
         beside = path.parent.iterdir() if path.parent.is_dir() else ()
         runs = sorted(p.name for p in beside if RunDirectory(p).config.is_file() and not p.is_symlink())
-        hint = (
-            f"name one of {path.parent}: {', '.join(runs[-5:])}"
-            if runs
-            else "train one first with cifar-train"
-        )
+        hint = f"name one of {path.parent}: {', '.join(runs[-5:])}" if runs else "train one with cifar-train"
         raise FileNotFoundError(f"there is no run directory {path}; {hint}")
     return RunDirectory(path.resolve())
 
 
 def find_checkpoint(checkpoint: str, runs: Path) -> tuple[Path, RunDirectory | None]:
-    """Returns the checkpoint `last` or `best` of the latest run, or at a path, and the run that it lies in, if any.
-
-    Raises:
-        FileNotFoundError: If there is no such run or checkpoint.
-    """
-    run: RunDirectory | None = None
+    """Returns the checkpoint `last` or `best` of the latest run, or at a path, and the run that it lies in, if any."""
+    run: RunDirectory | None
     if checkpoint in ("last", "best"):
         run = find_run(Path(os.environ.get(RUN_VARIABLE) or runs / "latest"))
         path = run.last if checkpoint == "last" else run.best
     else:
         path = Path(checkpoint).expanduser()
         folder = path.resolve().parent
-        if folder.name == "checkpoints":
-            run = RunDirectory(folder.parent)
+        run = RunDirectory(folder.parent) if folder.name == "checkpoints" else None
     if not path.is_file():
         raise FileNotFoundError(f"--ckpt_path {checkpoint}: there is no file {path}")
     return path, run
 
 
 def open_run(runs: Path, name: str, *, resumed: RunDirectory | None) -> RunDirectory:
-    """Returns the directory of a run that starts: that of `CIFAR_TRAIN_RUN`, the resumed one or a new one in `runs`.
-
-    Raises:
-        ValueError: If another run has used it, or this is one of several processes and does not know theirs.
-    """
+    """Returns the directory of a run that starts: that of `CIFAR_TRAIN_RUN`, the resumed one or a new one in `runs`."""
     variables = [v for v in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if v in os.environ]
     rank = int(os.environ[variables[0]]) if variables else 0
     if inherited := os.environ.get(RUN_VARIABLE):
@@ -111,9 +94,7 @@ def open_run(runs: Path, name: str, *, resumed: RunDirectory | None) -> RunDirec
         step = os.environ.get("SLURM_STEP_ID", "0")
         run = RunDirectory(runs / f"{name}-slurm-{os.environ.get('SLURM_JOB_ID')}.{step}")
     elif rank > 0:
-        raise ValueError(
-            f"this is one of several processes; set {RUN_VARIABLE} to one run directory for all of them"
-        )
+        raise ValueError(f"this is one of several processes; set {RUN_VARIABLE} to one directory for all")
     else:
         return create_run(runs, name)
     used = any(path.exists() for path in (run.config, run.metrics, run.checkpoints, run.weights))
@@ -126,11 +107,7 @@ def open_run(runs: Path, name: str, *, resumed: RunDirectory | None) -> RunDirec
 
 
 def point_latest(run: Path) -> None:
-    """Replaces the link `latest` beside `run` with one to `run`, in one step.
-
-    Raises:
-        OSError: If the file system has no symbolic links, or `latest` is a folder.
-    """
+    """Replaces the link `latest` beside `run` with one to `run`, in one step; some file systems have no links."""
     staged = run.parent / f".latest-{os.getpid()}"
     try:
         staged.unlink(missing_ok=True)
@@ -162,23 +139,16 @@ def shared(run: RunDirectory) -> Iterator[None]:
 
 @contextmanager
 def claim(run: RunDirectory) -> Iterator[None]:
-    """Keeps other processes from training in a run directory; the claim ends with the block or the process.
-
-    Raises:
-        ValueError: If another process holds it, or the file system has no locks.
-    """
+    """Keeps other processes from training in a run directory; the claim ends with the block or the process."""
     lock = FileLock(run.path / ".lock", blocking=False)
     try:
         lock.acquire()
     except Timeout:
-        raise ValueError(
-            f"another process is training in {run.path}; wait until it ends, or leave out --ckpt_path to start "
-            "a new run"
-        ) from None
+        hint = "wait until it ends, or leave out --ckpt_path to start a new run"
+        raise ValueError(f"another process is training in {run.path}; {hint}") from None
     except (OSError, NotImplementedError) as error:
-        raise ValueError(
-            f"{run.path} cannot be locked ({error}); name a directory on a local file system with --runs"
-        ) from error
+        hint = "name a directory on a local file system with --runs"
+        raise ValueError(f"{run.path} cannot be locked ({error}); {hint}") from error
     try:
         for stale in run.checkpoints.glob(".*.tmp"):  # of a process that was killed while it wrote
             stale.unlink()

@@ -53,10 +53,7 @@ def write_weights(
     """Writes the weights file of a run's best checkpoint, or of its last if none was validated.
 
     The checkpoint is evaluated, and the OOD detector fitted, on the validation split. ``tested`` has its metrics on the
-    test set, if it was tested. ``dtype`` is float32 or float16.
-
-    Returns:
-        The metrics in the file's header.
+    test set, if it was tested. Returns the metrics in the file's header.
     """
     metrics: dict[str, Any] = {}
     if datamodule.val_size:
@@ -76,8 +73,7 @@ def validation_logits(
     model: nn.Module, datamodule: CIFAR10DataModule, spec: InputSpec
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Returns the model's logits ``(N, K)`` on the validation split and the labels ``(N,)``."""
-    train = datamodule.dataset.train
-    indices = datamodule.val_indices
+    train, indices = datamodule.dataset.train, datamodule.val_indices
     logits = predict_logits(fuse_conv_bn(model), train.images[indices], preprocess=spec.normalize)
     return logits, np.asarray(train.labels[indices], np.int64)
 
@@ -95,9 +91,9 @@ def run_recipe(run: RunDirectory) -> dict[str, Any]:
 
 
 def weights_are_current(run: RunDirectory) -> bool:
-    """Returns whether a run's weights file holds its best checkpoint, up to the rounding of its number format.
+    """Returns whether a run's weights file holds its best checkpoint, if there is one, as rounded to its number format.
 
-    It does not when a finished run is resumed and stopped before its end. Without a checkpoint it does.
+    It does not when a finished run is resumed and stopped before its end.
     """
     if not (run.weights.exists() and run.trained.exists()):
         return run.weights.exists()
@@ -112,7 +108,7 @@ def weights_are_current(run: RunDirectory) -> bool:
 
 
 def check_weights(weights: Weights, datamodule: CIFAR10DataModule) -> None:
-    """Raises a ValueError unless a model expects the classes and the normalisation of the data."""
+    """Checks that a model expects the classes and the normalisation of the data."""
     spec = weights.spec
     if tuple(datamodule.classes) != spec.classes:
         raise ValueError(f"the weights have the classes {spec.classes}, the data has {datamodule.classes}")
@@ -124,7 +120,7 @@ def check_weights(weights: Weights, datamodule: CIFAR10DataModule) -> None:
 
 
 def check_fingerprint(run: RunDirectory, datamodule: CIFAR10DataModule) -> None:
-    """Raises a ValueError unless a run was trained on the data."""
+    """Checks that a run was trained on the data."""
     if run.trained.exists():
         found = read_checkpoint(run.trained)[CHECKPOINT_KEY].get("data_fingerprint")
     else:

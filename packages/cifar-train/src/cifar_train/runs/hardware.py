@@ -15,12 +15,9 @@ _BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 
 
 def quickest_precision(accelerator: str = "auto") -> Literal["bf16-mixed", "32-true"]:
-    """Returns Lightning's name of the quickest precision that trains as well as float32.
+    """Returns the quickest precision that trains as well as float32: bf16-mixed where hardware computes in bfloat16.
 
-    That is bf16-mixed where the hardware computes with bfloat16 natively.
-
-    Args:
-        accelerator: Of the trainer: "cpu", "gpu", or "auto" for a GPU where there is one.
+    ``accelerator`` is the trainer's: "cpu", "gpu", or "auto" for a GPU where there is one.
 
     >>> quickest_precision("cpu") in ("bf16-mixed", "32-true")
     True

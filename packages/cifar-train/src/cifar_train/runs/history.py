@@ -55,10 +55,7 @@ class HistoryLogger(Logger):
 
 
 def drop_later_rows(path: Path, *, step: int, epoch: int) -> None:
-    """Removes incomplete rows and those that a resumed run logs again: from ``step`` on, and the ends of epochs.
-
-    What was logged at the end of ``epoch``, the first that is not finished, is of a part of it.
-    """
+    """Removes incomplete rows and those that a resumed run logs again: from ``step`` on, and ends of ``epoch`` on."""
 
     def is_logged_again(row: Row) -> bool:
         ends_epoch = any(row.get(name) for name in EPOCH_METRICS)
@@ -131,12 +128,7 @@ class History:
 
 
 def read_history(path: Path) -> History:
-    """Reads the curves from a run's `metrics.csv`.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not such a table, or a value is not a number.
-    """
+    """Reads the curves from a run's `metrics.csv`."""
     columns, rows = read_rows(path)
     if not {"epoch", "step"} <= set(columns):
         raise ValueError(f"{path} has no columns 'epoch' and 'step', so it is no metrics.csv of a run")

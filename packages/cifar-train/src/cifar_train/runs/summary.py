@@ -50,11 +50,7 @@ class Summary:
 
 
 def write_summary(path: Path, summary: Summary) -> None:
-    """Writes a summary in one step; metrics that are not finite are left out, since JSON cannot hold them.
-
-    Raises:
-        ValueError: If any other number is not finite; nothing is written then.
-    """
+    """Writes a summary in one step; metrics that are not finite are left out, since JSON cannot hold them."""
     metrics = {name: value for name, value in summary.metrics.items() if math.isfinite(value)}
     text = json.dumps(asdict(replace(summary, metrics=metrics)), indent=2, allow_nan=False)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,12 +58,7 @@ def write_summary(path: Path, summary: Summary) -> None:
 
 
 def read_summary(path: Path) -> Summary:
-    """Reads a `summary.json`; `NaN`, which earlier versions wrote for undefined numbers, is read as None.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not JSON, of another format version, or lacks a field.
-    """
+    """Reads a `summary.json`; `NaN`, which earlier versions wrote for undefined numbers, is read as None."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
     except json.JSONDecodeError as error:

@@ -28,9 +28,6 @@ class MicroBatches:
         size: Images of a micro-batch, at least 1. The last one of a batch may be smaller.
         loss: Mean over the images it is given.
 
-    Raises:
-        ValueError: If ``size`` is below 1.
-
     Source:
         E. Hoffer et al., "Train longer, generalize better" (arXiv:1705.08741): ghost batch norm.
     """
@@ -42,7 +39,6 @@ class MicroBatches:
         self._size = size
         self._loss = loss
         self._pool: ThreadPoolExecutor | None = None
-        self._workers = 0
 
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the mean loss of images ``(N, ...)`` with labels ``(N,)``, and the logits ``(N, K)``.
@@ -83,13 +79,12 @@ class MicroBatches:
     def _threads(self, parts: int) -> ThreadPoolExecutor:
         cores = torch.get_num_threads()
         workers = min(parts, cores)
-        if self._pool is None or workers != self._workers:
+        if self._pool is None or workers != self._pool._max_workers:
             if self._pool is not None:
                 self._pool.shutdown()
             self._pool = ThreadPoolExecutor(
                 workers, "micro-batch", initializer=torch.set_num_threads, initargs=(cores // workers,)
             )
-            self._workers = workers
         return self._pool
 
 

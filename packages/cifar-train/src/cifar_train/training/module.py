@@ -33,10 +33,7 @@ def input_spec(datamodule: CIFAR10DataModule) -> InputSpec:
 
 
 def run_settings(model: "LitClassifier", datamodule: CIFAR10DataModule, trainer: L.Trainer) -> dict[str, Any]:
-    """Returns what defines a run besides its length and rates, by field: a resumed run must have the same.
-
-    With other values the optimizer steps, or the images held out, would not be those of the run.
-    """
+    """Returns what defines a run besides its length and rates, by field: a resumed run must have the same."""
     optimizer = model.make_optimizer()
     flags = sorted(name for name, value in optimizer.defaults.items() if value is True)
     return {
@@ -82,9 +79,6 @@ class LitClassifier(L.LightningModule):
         tta: Test-time augmentation of the test set: none; flip, the image and its mirror image; flip_and_shift, also
             two shifted copies and their mirror images; their mean counts half.
         channels_last: Whether the weights lie channels-last in memory, which is the fast layout of CPUs.
-
-    Raises:
-        ValueError: If a value is out of range; the message names the field as the command line writes it.
     """
 
     # A method of the fused copy: the copy itself would be registered as a module and saved with every checkpoint.
@@ -107,18 +101,19 @@ class LitClassifier(L.LightningModule):
         channels_last: bool = True,
     ) -> None:
         super().__init__()
-        if architecture not in list_models():
-            raise ValueError(
-                f"model.architecture is {architecture!r}; allowed are {', '.join(list_models())}"
-            )
-        if not (lr > 0 and math.isfinite(lr)):
-            raise ValueError(f"model.lr is {lr}; it must be above 0")
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"model.label_smoothing is {label_smoothing}; it must be in [0, 1)")
-        if micro_batch is not None and micro_batch < 1:
-            raise ValueError(
-                f"model.micro_batch is {micro_batch}; it must be at least 1, or null for the whole batch"
-            )
+        for name, value, fits, allowed in (
+            ("architecture", architecture, architecture in list_models(), ", ".join(list_models())),
+            ("lr", lr, 0 < lr < math.inf, "numbers above 0"),
+            ("label_smoothing", label_smoothing, 0 <= label_smoothing < 1, "numbers in [0, 1)"),
+            (
+                "micro_batch",
+                micro_batch,
+                micro_batch is None or micro_batch > 0,
+                "sizes from 1, or null for the batch",
+            ),
+        ):
+            if not fits:
+                raise ValueError(f"model.{name} is {value!r}; allowed are {allowed}")
         self.architecture = architecture
         self.arguments = dict(arguments or {})
         self.lr = lr
@@ -133,9 +128,7 @@ class LitClassifier(L.LightningModule):
         self.net = create_model(architecture, **self.arguments)
         if channels_last:
             self.net.to(memory_format=torch.channels_last)
-        self._micro_batches = (
-            None if micro_batch is None else MicroBatches(self.net, size=micro_batch, loss=self._loss)
-        )
+        self._micro_batches = micro_batch and MicroBatches(self.net, size=micro_batch, loss=self._loss)
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns logits ``(N, K)`` of normalised images ``(N, 3, H, W)``."""
@@ -151,7 +144,7 @@ class LitClassifier(L.LightningModule):
                 initialize(datamodule.train_inputs(min(_INITIALIZATION_IMAGES, datamodule.train_size)))
 
     def check_classes(self, classes: Sequence[str]) -> None:
-        """Raises a ValueError unless there is a logit for each class."""
+        """Checks that there is a logit for each class."""
         num_classes = self.arguments.get("num_classes", 10)
         if len(classes) != num_classes:
             raise ValueError(
@@ -168,7 +161,7 @@ class LitClassifier(L.LightningModule):
             # PyTorch resizes no bfloat16 on a CPU.
             images = shrink(images.float(), side).to(images.dtype)
         # A GPU is fastest with all images at once.
-        if self._micro_batches is not None and images.device.type == "cpu":
+        if self._micro_batches and images.device.type == "cpu":
             loss, logits = self._micro_batches(images, labels)
         else:
             logits = self.net(images)
@@ -207,17 +200,17 @@ class LitClassifier(L.LightningModule):
         self._log_metrics("val", self._judge(images), labels)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Logs loss and accuracy of one batch of the test set, and accuracies with test-time augmentation.
-
-        Image and mirror image are evaluated in float32, as the weights file will be used; shifted copies in the
-        number format of the training, which is almost twice as fast where that is bfloat16.
-        """
+        """Logs loss and accuracy of one batch of the test set, and accuracies with test-time augmentation."""
         images, labels = batch
+        # Image and mirror image in float32, as the weights file will be used; shifted copies in the number format of
+        # the training, which is almost twice as fast where that is bfloat16.
         logits = tta_logits(self._judge_in_float32, images, tta=self.tta, model_of_shifts=self._judge)
         self._log_metrics("test", logits.pop("none"), labels)
         for tta, augmented in logits.items():
-            name = "test_accuracy_tta" if tta == "flip_and_shift" else f"test_accuracy_{tta}"
-            self.log(name, _accuracy(augmented, labels), batch_size=len(labels), sync_dist=True)
+            name = "tta" if tta == "flip_and_shift" else tta
+            self.log(
+                f"test_accuracy_{name}", _accuracy(augmented, labels), batch_size=len(labels), sync_dist=True
+            )
 
     def _judge(self, images: Tensor) -> Tensor:
         return (self._inference or self.net)(images).float()
@@ -250,11 +243,7 @@ class LitClassifier(L.LightningModule):
             resume_after_last_batch(checkpoint, self.trainer.datamodule)  # type: ignore[attr-defined]
 
     def make_optimizer(self) -> torch.optim.Optimizer:
-        """Returns the optimizer of all trainable parameters.
-
-        Raises:
-            ValueError: If it is LBFGS, or a value is out of its range.
-        """
+        """Returns the optimizer of all trainable parameters; it cannot be LBFGS."""
         named: Iterable[Any] = [(name, p) for name, p in self.net.named_parameters() if p.requires_grad]
         optimizer = self._make_optimizer(named)
         if isinstance(optimizer, torch.optim.LBFGS):

@@ -75,9 +75,6 @@ class Muon(Optimizer):
         bfloat16: Whether the long products of the orthogonalisation take bfloat16 factors; by default where the
             processor multiplies them natively.
 
-    Raises:
-        ValueError: If a value is out of range.
-
     Source:
         K. Jordan, Muon (2024), and its use in airbench94 (arXiv:2404.00498, 2024); Nesterov momentum as in PyTorch.
     """
@@ -96,17 +93,18 @@ class Muon(Optimizer):
         gain_scale: float = 1.0,
         bfloat16: bool | None = None,
     ) -> None:
-        scales = {"lr": lr, "bias_scale": bias_scale, "gain_scale": gain_scale, "head_scale": head_scale}
-        momenta = {"momentum": momentum, "sgd_momentum": sgd_momentum}
-        wanted = [
-            *((name, value, value > 0, "above 0") for name, value in scales.items()),
-            *((name, value, 0 <= value < 1, "in [0, 1)") for name, value in momenta.items()),
-            ("weight_decay", weight_decay, weight_decay >= 0, "at least 0"),
+        for name, value, allowed, wanted in (
+            ("lr", lr, lr > 0, "above 0"),
+            ("momentum", momentum, 0 <= momentum < 1, "in [0, 1)"),
             ("steps", steps, steps >= 1, "at least 1"),
-        ]
-        for name, value, allowed, range_ in wanted:
+            ("bias_scale", bias_scale, bias_scale > 0, "above 0"),
+            ("head_scale", head_scale, head_scale > 0, "above 0"),
+            ("sgd_momentum", sgd_momentum, 0 <= sgd_momentum < 1, "in [0, 1)"),
+            ("weight_decay", weight_decay, weight_decay >= 0, "at least 0"),
+            ("gain_scale", gain_scale, gain_scale > 0, "above 0"),
+        ):
             if not allowed:
-                raise ValueError(f"{name} is {value}; it must be {range_}")
+                raise ValueError(f"{name} is {value}; it must be {wanted}")
         kinds: dict[str, list[Any]] = {"kernel": [], "bias": [], "gain": [], "matrix": []}
         for param in params:
             kinds[_kind(*param) if isinstance(param, tuple) else _kind("", param)].append(param)

@@ -12,11 +12,9 @@ from cifar_train.runs.history import EPOCH_METRICS
 
 
 class Throughput(Callback):
-    """Counts training images, of all processes, and the time spent on them, loading included, validation not.
+    """Counts training images, of all processes, and the seconds spent on them, since the last start of the run.
 
-    Attributes:
-        images: Images trained on in this start of the run.
-        seconds: Time spent on them.
+    The time includes loading, but not validation.
     """
 
     def __init__(self) -> None:

@@ -15,9 +15,6 @@ class LowResolution:
         until: Share of all steps, in [0, 1]. 0 trains at full resolution throughout.
         size: Side of the smaller images in pixels, at least 16.
 
-    Raises:
-        ValueError: If a value is out of range; the message names the field.
-
     Source:
         J. Howard et al., fast.ai's entry to DAWNBench (2018): progressive resizing.
 
@@ -30,14 +27,10 @@ class LowResolution:
 
     def __post_init__(self) -> None:
         if not 0 <= self.until <= 1:
-            raise ValueError(
-                f"model.low_resolution.until is {self.until}; it must be in [0, 1], a share of all steps"
-            )
+            raise ValueError(f"model.low_resolution.until is {self.until}; it must be in [0, 1]")
         if self.size < 16:
-            raise ValueError(
-                f"model.low_resolution.size is {self.size}; it must be at least 16, below which the networks "
-                "have no pixel left to pool"
-            )
+            # Below that the networks have no pixel left to pool.
+            raise ValueError(f"model.low_resolution.size is {self.size}; it must be at least 16")
 
     def side(self, progress: float) -> int | None:
         """Returns the side in pixels after a share ``progress`` of all steps; None for the full size."""

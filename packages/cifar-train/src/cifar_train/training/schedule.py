@@ -18,9 +18,6 @@ class OneCycle:
         anneal: Shape of both slopes, ``cos`` or ``linear``.
         cycle_momentum: Whether momentum (Adam's first beta) runs from 0.95 at the ends to 0.85 at the peak.
 
-    Raises:
-        ValueError: If a value is out of range; the message names the field.
-
     Source:
         L. Smith and N. Topin, "Super-Convergence" (arXiv:1708.07120).
     """
@@ -42,10 +39,7 @@ class OneCycle:
                 raise ValueError(f"model.schedule.{name} is {getattr(self, name)!r}; it must be {wanted}")
 
     def build(self, optimizer: Optimizer, *, lr: float, total_steps: int) -> OneCycleLR:
-        """Returns PyTorch's scheduler for all groups of ``optimizer``, to be stepped after each optimizer step.
-
-        ``lr``, the learning rate at the peak, is above 0, and ``total_steps`` of the whole run at least 1.
-        """
+        """Returns PyTorch's scheduler, with ``lr`` at the peak, to be stepped after each of ``total_steps`` steps."""
         return ResumableCycle(
             optimizer,
             max_lr=lr,
@@ -65,18 +59,12 @@ class ResumableCycle(OneCycleLR):
 
     def __init__(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
         super().__init__(optimizer, *args, **kwargs)
-        self._hyperparameters = [
-            {name: value for name, value in group.items() if name != "params"}
-            for group in optimizer.param_groups
-        ]
+        self._as_built = [dict(group) for group in optimizer.param_groups]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continues at the saved step of the cycle as built; PyTorch's own restores the former length too.
-
-        The optimizer's state must be loaded already, since its hyperparameters are set again.
-        """
-        for group, hyperparameters in zip(self.optimizer.param_groups, self._hyperparameters, strict=True):
-            group.update(hyperparameters)
+        """Continues at the saved step; the optimizer's state, whose rates are set again, must be loaded already."""
+        for group, built in zip(self.optimizer.param_groups, self._as_built, strict=True):
+            group.update(built)
         self.last_epoch = state_dict["last_epoch"] - 1
         # PyTorch warns if the schedule steps before the optimizer; this step repeats one.
         self._step_count = state_dict["_step_count"] + 1

@@ -47,10 +47,8 @@ def tta_logits(
     flip = results["flip"] = (plain + model(images.flip(3))) / 2
     if tta == "flip":
         return results
-    height, width = images.shape[2:]
-    padded = F.pad(images, (_SHIFT,) * 4, mode="reflect")
-    end = 2 * _SHIFT
-    crops = (padded[:, :, :height, :width], padded[:, :, end:, end:])
+    padded, end = F.pad(images, (_SHIFT,) * 4, mode="reflect"), 2 * _SHIFT
+    crops = (padded[:, :, :-end, :-end], padded[:, :, end:, end:])
     judge = model_of_shifts or model
     results["flip_and_shift"] = flip / 2 + sum(judge(crop) + judge(crop.flip(3)) for crop in crops) / 8
     return results
