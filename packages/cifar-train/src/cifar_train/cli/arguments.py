@@ -33,9 +33,6 @@ def starting_point(args: Sequence[str]) -> Path | None:
     """Returns the configuration to start from, None if there is a `--config` and no `--recipe`.
 
     That is the recipe's (by default `fast`), or the run's own if a run is resumed without naming either.
-
-    >>> starting_point(["--recipe", "era"]).name
-    'era.yaml'
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for names in (["--recipe"], ["--ckpt_path"], ["--config", "-c"]):

@@ -66,7 +66,7 @@ def _expand_home(arg: str) -> str:
 
 
 class _LastingStream:
-    """Lets nothing that is printed, also by libraries, end the work: not its characters, not a closed pipe."""
+    """A text stream on which no write fails: unknown characters are replaced, the rest is dropped after an error."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream or io.StringIO()  # None if closed by the shell

@@ -1,12 +1,11 @@
 """The commands that evaluate trained weights: test, report, gallery, export."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning as L
-import yaml
 from jsonargparse import ArgumentParser
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
@@ -17,7 +16,7 @@ from cifar_models import load_weights, read_header, save_weights
 from cifar_train.cli.arguments import parse
 from cifar_train.report.analysis import HumanFiles, evaluate_test_set
 from cifar_train.report.report import make_test_gallery, write_results
-from cifar_train.runs.directory import RunDirectory, find_run
+from cifar_train.runs.directory import find_run
 from cifar_train.runs.export import (
     check_fingerprint,
     check_weights,
@@ -38,62 +37,57 @@ _OF_TRAINING: set[str | int] = {
 
 def run_command(command: str, args: Sequence[str], *, description: str) -> None:
     """Parses the arguments of `test`, `report`, `gallery` or `export`, and runs it."""
-    commands: dict[str, Callable[..., None]] = {
-        "test": evaluate, "report": report, "gallery": gallery, "export": export,
-    }  # fmt: skip
-    function = commands[command]
+    parser = _make_parser(command, description)
     # `--run RUN` is RUN.
     args = [arg.removeprefix("--run=") for arg in args if arg != "--run"]
-    parser = ArgumentParser(
-        prog=f"cifar-train {command}", description=description, exit_on_error=False, allow_abbrev=False
-    )
-    latest = Path("runs/latest")
-    parser.add_argument("run", type=Path, nargs="?", default=latest, metavar="RUN", help="A run directory.")
-    if command == "test":
-        text = "Write the metrics into the weights file's header, which changes its SHA-256."
-        parser.add_argument("--record", action="store_true", help=text)
-    parser.add_function_arguments(function, as_group=False, skip={"run", "data", "record"})
-    if command != "export":
-        parser.add_class_arguments(CIFAR10DataModule, "data", skip=_OF_TRAINING)
     if command != "report":
-        function(**vars(parser.instantiate_classes(parse(parser, args))))
+        commands: dict[str, Any] = {"test": evaluate, "gallery": gallery, "export": export}
+        commands[command](**vars(parser.instantiate_classes(parse(parser, args))))
         return
     # Parsed twice: the run may be named anywhere among the arguments, and its settings are the defaults.
-    settings = _settings(find_run(parse(parser, args).run))
-    shown = {key: value for key, value in settings["data"].items() if key not in _OF_TRAINING}
-    parser.set_defaults({**settings, "data": shown})
+    config = find_run(parse(parser, args).run).read_config()
+    shown = {key: value for key, value in config["data"].items() if key not in _OF_TRAINING}
+    parser.set_defaults({"data": shown, "human": config.get("human") or {}})
     given = parse(parser, args)
     people = parser.instantiate_classes(given).human
-    report(CIFAR10DataModule(**{**settings["data"], **vars(given.data)}), run=given.run, human=people)
+    report(CIFAR10DataModule(**{**config["data"], **vars(given.data)}), run=given.run, human=people)
 
 
-def _settings(run: RunDirectory) -> dict[str, Any]:
-    if not run.config.is_file():
-        raise FileNotFoundError(f"{run.path} is no run directory: it has no {run.config.name}")
-    config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
-    if not isinstance(config, dict) or not isinstance(config.get("data"), dict):
-        raise ValueError(f"{run.config} is no configuration of a run: it has no section 'data'")  # noqa: TRY004
-    return {key: config[key] for key in ("data", "human") if isinstance(config.get(key), dict)}
+def _make_parser(command: str, description: str) -> ArgumentParser:
+    prog = f"cifar-train {command}"
+    parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
+    add, latest = parser.add_argument, Path("runs/latest")
+    add("run", type=Path, nargs="?", default=latest, metavar="RUN", help="A run directory.")
+    if command == "test":
+        text = "Write the metrics into the weights file's header, which changes its SHA-256."
+        add("--record", action="store_true", help=text)
+    if command in ("test", "gallery"):
+        add("--weights", type=Path | None, help="The weights file; by default that of the run.")
+    if command == "gallery":
+        add("--out", type=Path | None, help="The folder to write; by default `gallery` of the run.")
+    if command in ("report", "gallery"):
+        parser.add_class_arguments(HumanFiles, "human")
+    if command == "export":
+        add("--out", type=Path, default=Path("model.safetensors"), help="The file to write.")
+        text = "The run's best or last checkpoint; the last also if none was validated."
+        add("--checkpoint", choices=("best", "last"), default="best", help=text)
+        text = "Number format of the stored weights; float16 halves the file."
+        add("--dtype", choices=("float32", "float16"), default="float16", help=text)
+    else:
+        parser.add_class_arguments(CIFAR10DataModule, "data", skip=_OF_TRAINING)
+    return parser
 
 
 def _weights_file(weights: Path | None, run: Path) -> Path:
     path = weights or find_run(run).weights
     if not path.is_file():
-        raise FileNotFoundError(
-            f"there is no weights file {path}; name one with --weights, or let cifar-train report RUN write a run's"
-        )
+        hint = "name one with --weights, or let cifar-train report RUN write a run's"
+        raise FileNotFoundError(f"there is no weights file {path}; {hint}")
     return path
 
 
-def evaluate(data: CIFAR10DataModule, *, run: Path, record: bool, weights: Path | None = None) -> None:
-    """Evaluates a weights file on the test set and prints the metrics.
-
-    Args:
-        data: The data.
-        run: A run directory.
-        record: Whether to write the metrics into the file's header.
-        weights: The weights file; by default that of the run.
-    """
+def evaluate(data: CIFAR10DataModule, *, run: Path, weights: Path | None, record: bool) -> None:
+    """Evaluates a weights file on the test set and prints the metrics."""
     path = _weights_file(weights, run)
     loaded = load_weights(path)
     trainer = L.Trainer(
@@ -129,18 +123,10 @@ def evaluate(data: CIFAR10DataModule, *, run: Path, record: bool, weights: Path 
 
 
 def report(data: CIFAR10DataModule, *, run: Path, human: HumanFiles) -> None:
-    """Writes report, gallery and model card of a run on the data it was trained on, also if it was stopped early.
-
-    Args:
-        data: The data.
-        run: The run directory.
-        human: People's answers about the test images.
-    """
+    """Writes report, gallery and model card of a run on the data it was trained on, also if it was stopped early."""
     place = find_run(run)
     if not (place.weights.exists() or place.trained.exists()):
-        raise FileNotFoundError(
-            f"{place.path} has no checkpoint yet, so there is nothing to report; train first"
-        )
+        raise FileNotFoundError(f"{place.path} has no checkpoint yet to report on; train first")
     check_fingerprint(place, data)
     if not weights_are_current(place):
         note = f"report: {place.weights.name} of the {place.trained.stem} checkpoint"
@@ -152,22 +138,9 @@ def report(data: CIFAR10DataModule, *, run: Path, human: HumanFiles) -> None:
 
 
 def gallery(
-    data: CIFAR10DataModule,
-    *,
-    run: Path,
-    human: HumanFiles,
-    weights: Path | None = None,
-    out: Path | None = None,
+    data: CIFAR10DataModule, *, run: Path, weights: Path | None, out: Path | None, human: HumanFiles
 ) -> None:
-    """Writes the gallery of a weights file on the test set.
-
-    Args:
-        data: The data.
-        run: A run directory.
-        human: People's answers about the test images.
-        weights: The weights file; by default that of the run.
-        out: The folder to write; by default `gallery` of the run.
-    """
+    """Writes the gallery of a weights file on the test set."""
     if weights is not None and out is None:
         raise ValueError("--out is missing: name the folder to write the gallery of --weights into")
     loaded = load_weights(_weights_file(weights, run))
@@ -181,20 +154,8 @@ def gallery(
     print(f"{folder}  {len(made.errors):,} errors of {len(made.labels):,} test images")
 
 
-def export(
-    run: Path,
-    out: Path = Path("model.safetensors"),
-    checkpoint: Literal["best", "last"] = "best",
-    dtype: Literal["float32", "float16"] = "float16",
-) -> None:
-    """Writes the weights of a run's checkpoint, with input specification, recipe and metrics, to a file.
-
-    Args:
-        run: The run directory.
-        out: The file to write.
-        checkpoint: The run's best or last checkpoint; the last also if none was validated.
-        dtype: Number format of the stored weights; float16 halves the file.
-    """
+def export(*, run: Path, out: Path, checkpoint: str, dtype: str) -> None:
+    """Writes the weights of a run's checkpoint, with input specification, recipe and metrics, to a file."""
     place = find_run(run)
     source = place.trained if checkpoint == "best" else place.last
     # The metrics of the run's weights file belong to the best checkpoint, unless the run was resumed since.

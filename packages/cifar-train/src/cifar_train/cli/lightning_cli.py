@@ -11,7 +11,7 @@ import yaml
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, Timer
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from cifar_data import CIFAR10DataModule
@@ -41,27 +41,6 @@ _HELP = {
 }
 
 
-class SaveRunConfig(SaveConfigCallback):
-    """Writes `config.yaml` when training starts and points `latest` at the run."""
-
-    def __init__(self, parser: LightningArgumentParser, config: Any, *, run: RunDirectory) -> None:
-        super().__init__(parser, config, save_to_log_dir=False)
-        self.run = run
-
-    def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Writes the file in one step, without options that belong to one start of the command."""
-        if stage == "fit":
-            text = self.parser.dump(self.config, skip_none=False, skip_link_targets=True, format="yaml")
-            kept = {k: v for k, v in yaml.safe_load(text).items() if k not in ("config", "ckpt_path", "runs")}
-            write_at_once(self.run.config, yaml.safe_dump(kept, sort_keys=False).encode())
-            try:
-                point_latest(self.run.path)
-            except OSError as error:
-                latest = self.run.path.parent / "latest"
-                note = f"{latest} is not this run ({error.strerror}); name {self.run.path} instead"
-                print(note, file=sys.stderr)
-
-
 class TrainCLI(LightningCLI):
     """Parses the fields of model, data and trainer and creates all three; runs nothing.
 
@@ -88,7 +67,7 @@ class TrainCLI(LightningCLI):
         super().__init__(
             LitClassifier,
             CIFAR10DataModule,
-            save_config_callback=SaveRunConfig,
+            save_config_callback=None,
             args=readable_by(command, args),
             run=False,
             auto_configure_optimizers=False,
@@ -105,28 +84,16 @@ class TrainCLI(LightningCLI):
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds the seed."""
-        parser.add_argument(
-            "--seed_everything",
-            type=int,
-            default=0,
-            help="Seed of initial weights, order and augmentation. The validation split has its own.",
-        )
+        text = "Seed of initial weights, order and augmentation. The validation split has its own."
+        parser.add_argument("--seed_everything", type=int, default=0, help=text)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds the options of a run, and moves the fields that are changed most to the top of the help."""
-        parser.add_argument(
-            "--recipe",
-            type=str,
-            default="custom",
-            help=f"Built-in configuration to start from: {', '.join(list_recipes())}.",
-        )
+        recipes = f"Built-in configuration to start from: {', '.join(list_recipes())}."
+        parser.add_argument("--recipe", type=str, default="custom", help=recipes)
         parser.add_argument("--runs", type=Path, default=Path("runs"), help="Directory of all runs.")
-        parser.add_argument(
-            "--ckpt_path",
-            type=str | None,
-            default=None,
-            help="Checkpoint to resume from: last or best of the latest run, or a path.",
-        )
+        checkpoints = "Checkpoint to resume from: last or best of the latest run, or a path."
+        parser.add_argument("--ckpt_path", type=str | None, default=None, help=checkpoints)
         if self.command == "run":
             parser.add_argument("--report", type=bool, default=True, help="Write report and gallery.")
             parser.add_class_arguments(HumanFiles, "human")
@@ -135,13 +102,11 @@ class TrainCLI(LightningCLI):
         first = parser.add_argument_group("fields that are changed most")
         parser._action_groups = [first, *groups]
         actions = {action.dest: action for action in parser._actions}
-        for field in _CHANGED_MOST:
-            action = actions[field]
-            action.help = _HELP.get(field, action.help)
-            first._group_actions.append(action)
-            for group in groups:
-                if action in group._group_actions:
-                    group._group_actions.remove(action)
+        for group in groups:
+            group._group_actions = [a for a in group._group_actions if a.dest not in _CHANGED_MOST]
+        first._group_actions = [actions[field] for field in _CHANGED_MOST]
+        for field, text in _HELP.items():
+            actions[field].help = text
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses; Lightning's own warns if `args` are given."""
@@ -162,7 +127,6 @@ class TrainCLI(LightningCLI):
         if self.config.ckpt_path:
             self.checkpoint, resumed = find_checkpoint(self.config.ckpt_path, runs)
         self.run = open_run(runs, self.run_prefix + self.config.recipe, resumed=resumed)
-        self.save_config_kwargs = {"run": self.run}
         self.trainer_defaults["callbacks"] = self.default_callbacks()
         given = self.config_init.trainer
         if given.logger is None or given.logger is True:
@@ -212,6 +176,18 @@ class TrainCLI(LightningCLI):
         if trainer.logger is not False and not _has(given, LearningRateMonitor):
             callbacks.append(LearningRateMonitor(logging_interval="step", log_momentum=True))
         return callbacks
+
+    def save_config(self) -> None:
+        """Writes `config.yaml`, without options of this start of the command alone, and points `latest` at the run."""
+        text = self.parser.dump(self.config, skip_none=False, skip_link_targets=True, format="yaml")
+        kept = {k: v for k, v in yaml.safe_load(text).items() if k not in ("config", "ckpt_path", "runs")}
+        write_at_once(self.run.config, yaml.safe_dump(kept, sort_keys=False).encode())
+        try:
+            point_latest(self.run.path)
+        except OSError as error:
+            latest = self.run.path.parent / "latest"
+            note = f"{latest} is not this run ({error.strerror}); name {self.run.path} instead"
+            print(note, file=sys.stderr)
 
 
 def _listed(given: Any) -> list[Any]:

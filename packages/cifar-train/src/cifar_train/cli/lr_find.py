@@ -10,9 +10,9 @@ import numpy as np
 import yaml
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.tuner.tuning import Tuner
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from cifar_explain import THEMES, add_legend, make_figure, quiet_axes
 from cifar_train.cli.lightning_cli import TrainCLI
 
 # Losses at the start that are too few to be smoothed.
@@ -35,9 +35,8 @@ class LearningRateRange:
 
     def __post_init__(self) -> None:
         if not 0 < self.min_lr < self.max_lr:
-            raise ValueError(
-                f"range.min_lr is {self.min_lr} and range.max_lr {self.max_lr}; 0 < min_lr < max_lr is needed"
-            )
+            found = f"range.min_lr is {self.min_lr} and range.max_lr {self.max_lr}"
+            raise ValueError(f"{found}; 0 < min_lr < max_lr is needed")
         if self.steps < 20:
             raise ValueError(f"range.steps is {self.steps}; it must be at least 20")
 
@@ -54,7 +53,6 @@ class LearningRateCLI(TrainCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """Creates a trainer without logger and checkpoints."""
-        self.save_config_callback = None
         return super().instantiate_trainer(logger=False, enable_checkpointing=False, **kwargs)
 
     def default_callbacks(self) -> list[L.Callback]:
@@ -127,15 +125,14 @@ def unbiased(losses: Sequence[float], *, beta: float = 0.98) -> NDArray[np.float
 
 
 def _plot(rates: Sequence[float], losses: NDArray[np.float64], suggestion: float, path: Path) -> None:
-    figure = Figure(figsize=(6.4, 4), dpi=150, layout="constrained")
-    axes = figure.subplots()
-    axes.plot(rates, losses, color="#2a6f97", linewidth=1.5)
-    axes.axvline(suggestion, color="#d1495b", linewidth=1.2, label=f"suggestion {suggestion:.3g}")
-    axes.set(xscale="log", xlabel="learning rate", ylabel="training loss, smoothed (nats)")
+    figure, look = make_figure(), THEMES["light"]
+    axes = quiet_axes(figure.subplots())
+    axes.plot(rates, losses, color=look.accent)
+    axes.axvline(suggestion, color=look.second, label=f"suggestion {suggestion:.3g}")
     # A diverging tail would flatten the part that matters, the first half of the range.
     lowest, highest = min(losses), max(losses[: len(losses) // 2])
     span = max(highest - lowest, 1e-3)
-    axes.set_ylim(lowest - 0.1 * span, highest + 0.3 * span)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    limits = (lowest - 0.1 * span, highest + 0.3 * span)
+    axes.set(xscale="log", xlabel="learning rate", ylabel="training loss, smoothed (nats)", ylim=limits)
+    add_legend(axes)
     figure.savefig(path)

@@ -159,6 +159,7 @@ def _train(cli: TrainCLI) -> None:
             print(f"{model.architecture}, {count:,} parameters, into {place.path}", file=sys.stderr)
             if resumed is not None:
                 drop_later_rows(place.metrics, step=resumed["global_step"], epoch=batches_done(resumed)[0])
+            cli.save_config()
         try:
             with _interruptible(trainer):
                 trainer.fit(model, datamodule=cli.datamodule, ckpt_path=cli.checkpoint, weights_only=True)

@@ -2,24 +2,14 @@
 
 from pathlib import Path
 
-__all__ = ["list_recipes", "recipe_path"]
-
 
 def list_recipes() -> list[str]:
-    """Returns the sorted names of the recipes.
-
-    >>> "fast" in list_recipes()
-    True
-    """
+    """Returns the sorted names of the recipes."""
     return sorted(path.stem for path in Path(__file__).parent.glob("*.yaml"))
 
 
 def recipe_path(name: str) -> Path:
-    """Returns the path of a recipe's configuration file.
-
-    >>> recipe_path("era").name
-    'era.yaml'
-    """
+    """Returns the path of a recipe's configuration file."""
     names = list_recipes()
     if name not in names:
         raise ValueError(f"there is no recipe {name!r}; choose one of {', '.join(names)}")

@@ -79,16 +79,14 @@ class HumanFiles:
         rechecks = None if self.rechecks is None else read_rechecks(self.rechecks, **size)
         # Most people agree with most labels; in another order they agree by chance.
         if counts is not None and (agreement := float((counts.argmax(axis=1) == labels).mean())) < 0.5:
+            found = f"only {percent(agreement, 0)} of the images got most votes for their label"
             raise ValueError(
-                f"{self.counts}: only {percent(agreement, 0)} of the images got most votes for their label, so they "
-                "are in another order than those of the test set"
+                f"{self.counts}: {found}, so they are in another order than those of the test set"
             )
         for index, recheck in (rechecks or {}).items():
             if recheck.given != labels[index]:
-                raise ValueError(
-                    f"{self.rechecks}: image {index} has the label {recheck.given} there, but {labels[index]} in the "
-                    "test set, so its images are in another order"
-                )
+                found = f"image {index} has the label {recheck.given}, but {labels[index]} in the test set"
+                raise ValueError(f"{self.rechecks}: {found}, so its images are in another order")
         return partial(judge_errors, counts=counts, rechecks=rechecks)
 
 
@@ -143,7 +141,7 @@ class Analysis:
     def confusion(self) -> NDArray[np.int64]:
         """Confusion matrix ``(K, K)``: true classes in rows, predicted ones in columns."""
         test = self.test
-        return confusion_matrix(test.labels, test.predictions, classes=test.probabilities.shape[1])
+        return confusion_matrix(test.labels, test.predictions, classes=len(test.class_names))
 
     @cached_property
     def classes(self) -> tuple[ClassReport, ...]:
@@ -153,8 +151,8 @@ class Analysis:
     @property
     def top3_accuracy(self) -> float:
         """Share of test images whose class is among the three most probable."""
-        probabilities = self.test.probabilities
-        return top_k_accuracy(probabilities, self.test.labels, k=min(3, probabilities.shape[1]))
+        test = self.test
+        return top_k_accuracy(test.probabilities, test.labels, k=min(3, len(test.class_names)))
 
     @cached_property
     def calibration_errors(self) -> tuple[float, float]:

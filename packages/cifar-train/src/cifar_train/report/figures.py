@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from cifar_explain import (
     Theme,
     add_legend,
     add_title,
-    find_theme,
     make_figure,
     plot_classes,
     plot_confusion,
@@ -49,56 +47,48 @@ def write_figures(
     There are no curves without a history, and no misclassified images without errors.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    written = {}
-    for name, draw in _drawings(analysis, history, datamodule).items():
-        written[name] = (folder / f"{name}.png", folder / f"{name}-dark.png")
-        for path, theme in zip(written[name], THEMES, strict=True):
-            buffer, drawn = io.BytesIO(), draw(theme=theme)
+    names = []
+    for theme, suffix in (("light", ""), ("dark", "-dark")):
+        for name, drawn in _draw(analysis, history, datamodule, THEMES[theme]):
+            buffer = io.BytesIO()
             save = drawn.save if isinstance(drawn, Image.Image) else drawn.savefig
             save(buffer, format="png")
-            write_at_once(path, buffer.getvalue())
-    return written
+            write_at_once(folder / f"{name}{suffix}.png", buffer.getvalue())
+            names.append(name)
+    return {name: (folder / f"{name}.png", folder / f"{name}-dark.png") for name in names}
 
 
-def _drawings(
-    analysis: Analysis, history: History | None, datamodule: CIFAR10DataModule
-) -> dict[str, Callable[..., Figure | Image.Image]]:
-    """Returns a function of the theme for each figure."""
-    test, shown = analysis.test, analysis.shown
+def _draw(
+    analysis: Analysis, history: History | None, datamodule: CIFAR10DataModule, theme: Theme
+) -> Iterator[tuple[str, Figure | Image.Image]]:
+    test, shown, layers = analysis.test, analysis.shown, tuple(analysis.layers)
+    yield "confusion", plot_confusion(analysis.confusion, class_names=test.class_names, theme=theme)
+    yield "classes", plot_classes(analysis.classes, theme=theme)
     curve = reliability_curve(test.probabilities, test.labels)
     calibrated = reliability_curve(analysis.calibrated, test.labels) if analysis.detector else None
+    yield "reliability", plot_reliability(curve, calibrated=calibrated, theme=theme)
+    yield "faithfulness", plot_faithfulness(analysis.faithfulness, theme=theme)
     epochs = len(history.rows) if history else 0
-    drawings: dict[str, Callable[..., Figure | Image.Image]] = {
-        "confusion": partial(plot_confusion, analysis.confusion, class_names=test.class_names),
-        "classes": partial(plot_classes, analysis.classes),
-        "reliability": partial(plot_reliability, curve, calibrated=calibrated),
-        "faithfulness": partial(plot_faithfulness, analysis.faithfulness),
-        "augmentation": partial(_preview, datamodule, min(epochs or _PREVIEW_EPOCHS, _PREVIEW_EPOCHS)),
-    }
+    columns = 1 + min(epochs or _PREVIEW_EPOCHS, _PREVIEW_EPOCHS)
+    preview = render_preview(datamodule, columns=columns, scale=4, surface=theme.surface, ink=theme.ink)
+    yield "augmentation", preview
     if history and epochs:
-        drawings["curves"] = partial(plot_curves, history)
+        yield "curves", plot_curves(history, theme=theme)
     if len(shown.errors):
-        layers = tuple(analysis.layers)
-        drawings["misclassified"] = partial(
-            plot_errors, shown.errors, shown.images, maps=shown.predicted, true_maps=shown.true, layers=layers
+        errors = plot_errors(
+            shown.errors, shown.images, maps=shown.predicted, true_maps=shown.true, layers=layers, theme=theme
         )
-    return drawings
+        yield "misclassified", errors
 
 
-def _preview(datamodule: CIFAR10DataModule, epochs: int, *, theme: str) -> Image.Image:
-    look = find_theme(theme)
-    return render_preview(datamodule, columns=1 + epochs, scale=4, surface=look.surface, ink=look.ink)
-
-
-def plot_curves(history: History, *, theme: str = "light") -> Figure:
+def plot_curves(history: History, *, theme: Theme) -> Figure:
     """Returns a figure of loss, accuracy, learning rate and momentum over the epochs.
 
     Panels without values are left out, and so is a momentum that does not change.
     """
-    look = find_theme(theme)
     panels = {
         title: kept
-        for title, lines in _panels(history, look).items()
+        for title, lines in _panels(history, theme).items()
         if (kept := [(series, style) for series, style in lines if len(series)])
     }
     last = max(series.epochs[-1] for lines in panels.values() for series, _ in lines)
@@ -107,10 +97,10 @@ def plot_curves(history: History, *, theme: str = "light") -> Figure:
     rows: list[Any] = [titles[start : start + 2] for start in range(0, len(titles), 2)]
     rows[-1] *= len(rows[0]) // len(rows[-1])
     heights = [3.0 if row[0] != row[-1] else 2.2 for row in rows]
-    figure = make_figure(height=sum(heights), theme=look)
+    figure = make_figure(height=sum(heights), theme=theme)
     for title, ax in figure.subplot_mosaic(rows, height_ratios=heights).items():
-        quiet_axes(ax, theme=look).set_prop_cycle(color=[look.accent, look.second, look.muted, look.ink])
-        add_title(ax, title, theme=look)
+        quiet_axes(ax, theme=theme).set_prop_cycle(color=[theme.accent, theme.second, theme.muted, theme.ink])
+        add_title(ax, title, theme=theme)
         for series, style in panels[title]:
             # The last epoch's mark lies on the edge.
             ax.plot(series.epochs, series.values, markersize=4, clip_on=False, zorder=3, **style)
@@ -127,16 +117,16 @@ def plot_curves(history: History, *, theme: str = "light") -> Figure:
         if title in rows[-1]:
             ax.set_xlabel("epoch")
         if any(style["label"] for _, style in panels[title]):
-            add_legend(ax, theme=look, loc="best")
+            add_legend(ax, theme=theme, loc="best")
     return figure
 
 
-def _panels(history: History, look: Theme) -> dict[str, list[tuple[Series, dict[str, Any]]]]:
+def _panels(history: History, theme: Theme) -> dict[str, list[tuple[Series, dict[str, Any]]]]:
     """Returns the lines of each panel, and how they are drawn."""
     metrics = history.epoch_metrics
-    steps = {"label": "training, single steps smoothed", "color": look.muted, "linewidth": 0.9}
-    training = {"label": "training", "color": look.accent, "marker": "o"}
-    validation = {"label": "validation", "color": look.second, "marker": "o"}
+    steps = {"label": "training, single steps smoothed", "color": theme.muted, "linewidth": 0.9}
+    training = {"label": "training", "color": theme.accent, "marker": "o"}
+    validation = {"label": "validation", "color": theme.second, "marker": "o"}
 
     def groups(series: Mapping[str, Series]) -> list[tuple[Series, dict[str, Any]]]:
         # Lightning names a parameter group by optimizer and number, such as SGD/pg1.

@@ -3,8 +3,6 @@
 import sys
 from dataclasses import replace
 
-import yaml
-
 from cifar_data import CIFAR10DataModule
 from cifar_explain import Evaluation, Gallery, find_errors, make_gallery, write_gallery
 from cifar_models import Weights, load_weights
@@ -31,8 +29,7 @@ def write_results(
     history = read_history(run.metrics) if run.metrics.exists() else None
     figures = write_figures(run.figures, analysis, history=history, datamodule=datamodule)
     completed = replace(summary, analysis=analysis.to_dict())
-    config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
-    page = render_page(analysis, completed, history=history, figures=figures, config=config)
+    page = render_page(analysis, completed, history=history, figures=figures, config=run.read_config())
     write_at_once(run.page, page.encode())
     # After the page, which it describes.
     write_summary(run.summary, completed)

@@ -5,7 +5,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import yaml
 from filelock import FileLock, Timeout
 
 #: Environment variable with the run directory, for the further processes of a run (strategy ddp).
@@ -39,6 +41,15 @@ class RunDirectory:
     def trained(self) -> Path:
         """The checkpoint that the weights are made of: the best, or the last if none was validated."""
         return self.best if self.best.exists() else self.last
+
+    def read_config(self) -> dict[str, Any]:
+        """Reads the run's configuration."""
+        if not self.config.is_file():
+            raise FileNotFoundError(f"{self.path} is no run directory: it has no {self.config.name}")
+        config = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        if not isinstance(config, dict) or not isinstance(config.get("data"), dict):
+            raise ValueError(f"{self.config} is no configuration of a run: it has no section 'data'")  # noqa: TRY004
+        return config
 
 
 def create_run(root: Path, recipe: str) -> RunDirectory:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
@@ -20,12 +19,7 @@ from cifar_train.runs.directory import RunDirectory
 
 
 def export_checkpoint(
-    checkpoint: Path,
-    out: Path,
-    *,
-    recipe: dict[str, Any],
-    metrics: Mapping[str, Any],
-    dtype: str = "float32",
+    checkpoint: Path, out: Path, *, recipe: dict[str, Any], metrics: Mapping[str, Any], dtype: str = "float32"
 ) -> None:
     """Writes a checkpoint's weights to `out`; the data's fingerprint is added to `metrics`."""
     content = read_checkpoint(checkpoint)
@@ -80,7 +74,7 @@ def validation_logits(
 
 def run_recipe(run: RunDirectory) -> dict[str, Any]:
     """Returns the part of a run's configuration that made the weights: no paths of the machine it ran on."""
-    config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+    config = run.read_config()
     trainer = ("max_epochs", "max_steps", "accumulate_grad_batches", "precision", "gradient_clip_val")
     recipe = {
         **{key: config[key] for key in ("recipe", "seed_everything", "model")},

@@ -34,7 +34,6 @@ class HistoryLogger(Logger):
         self.path = path
         self._columns: list[str] = []
 
-    @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Does nothing: `config.yaml` has them."""
 

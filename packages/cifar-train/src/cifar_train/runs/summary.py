@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cifar_data import CIFAR10DataModule
 from cifar_models import read_header
 from cifar_models.atomic import write_at_once
@@ -94,7 +92,7 @@ def current_summary(run: RunDirectory, datamodule: CIFAR10DataModule) -> Summary
             return summary
     best = read_checkpoint(run.trained)  # of an earlier epoch, perhaps
     last = last or best
-    config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+    config = run.read_config()
     metrics = read_header(run.weights).metrics if run.weights.exists() else {}
     return Summary(
         recipe=config["recipe"],

@@ -26,6 +26,10 @@ Batch = tuple[Tensor, Tensor]
 # Images for data-dependent initialisation: the covariance of 12 values settles far below that.
 _INITIALIZATION_IMAGES = 5000
 
+# Settings that a resumed run must have in common with its checkpoint.
+_RESUMED_DATA = ("loader", "split_seed", "val_size", "train_limit", "batch_size")
+_RESUMED_TRAINER = ("accumulate_grad_batches", "limit_train_batches", "overfit_batches")
+
 
 def input_spec(datamodule: CIFAR10DataModule) -> InputSpec:
     """Returns the input specification of a model trained on `datamodule`'s images."""
@@ -45,15 +49,9 @@ def run_settings(model: "LitClassifier", datamodule: CIFAR10DataModule, trainer:
         "model.micro_batch": model.micro_batch,
         "seed_everything": datamodule.seed,
         "data": datamodule.fingerprint,
-        "data.loader": datamodule.loader,
-        "data.split_seed": datamodule.split_seed,
-        "data.val_size": datamodule.val_size,
-        "data.train_limit": datamodule.train_limit,
-        "data.batch_size": datamodule.batch_size,
         "data.augmentation": asdict(datamodule.augmentation),
-        "trainer.accumulate_grad_batches": trainer.accumulate_grad_batches,
-        "trainer.limit_train_batches": trainer.limit_train_batches,
-        "trainer.overfit_batches": trainer.overfit_batches,  # type: ignore[attr-defined]
+        **{f"data.{name}": getattr(datamodule, name) for name in _RESUMED_DATA},
+        **{f"trainer.{name}": getattr(trainer, name) for name in _RESUMED_TRAINER},
         "trainer.devices": trainer.world_size,
     }
 
@@ -105,12 +103,7 @@ class LitClassifier(L.LightningModule):
             ("architecture", architecture, architecture in list_models(), ", ".join(list_models())),
             ("lr", lr, 0 < lr < math.inf, "numbers above 0"),
             ("label_smoothing", label_smoothing, 0 <= label_smoothing < 1, "numbers in [0, 1)"),
-            (
-                "micro_batch",
-                micro_batch,
-                micro_batch is None or micro_batch > 0,
-                "sizes from 1, or null for the batch",
-            ),
+            ("micro_batch", micro_batch, micro_batch is None or micro_batch > 0, "null, or sizes from 1"),
         ):
             if not fits:
                 raise ValueError(f"model.{name} is {value!r}; allowed are {allowed}")
@@ -147,10 +140,9 @@ class LitClassifier(L.LightningModule):
         """Checks that there is a logit for each class."""
         num_classes = self.arguments.get("num_classes", 10)
         if len(classes) != num_classes:
-            raise ValueError(
-                f"the data has {len(classes)} classes ({', '.join(classes)}) but the model "
-                f"{num_classes}; set model.arguments.num_classes to {len(classes)}"
-            )
+            named = f"{len(classes)} classes ({', '.join(classes)})"
+            hint = f"set model.arguments.num_classes to {len(classes)}"
+            raise ValueError(f"the data has {named} but the model {num_classes}; {hint}")
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the loss of one batch, a scalar with gradient."""
