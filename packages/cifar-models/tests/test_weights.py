@@ -141,15 +141,21 @@ def test_distributed_models_are_saved_whole(tmp_path, trained, mesh, kind, layer
 
 
 def test_names_of_an_architecture_that_wrappers_use_too_are_kept(tmp_path):
-    def create():
-        return nn.Sequential(
+    def create(both=False):
+        model = nn.Sequential(
             OrderedDict(pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), module=nn.Linear(3, 10))
         )
+        if both:
+            model.weight = nn.Parameter(torch.ones(3))
+        return model
 
     register_model("here", create)
     for name, model in {"plain": create(), "wrapped": nn.DataParallel(create())}.items():
         save_weights(tmp_path / name, model, architecture="here")
         assert list(load_weights(tmp_path / name).model.state_dict()) == ["module.weight", "module.bias"]
+    model = create(both=True)
+    save_weights(tmp_path / "both", model, architecture="here", arguments={"both": True})
+    assert states_equal(load_weights(tmp_path / "both").model, model)
 
 
 class Ensemble(nn.ModuleList):

@@ -53,16 +53,10 @@ class InputSpec:
     def to_image(self, image: Image.Image | NDArray[np.uint8]) -> Image.Image:
         """Returns an image as the model sees it: RGB of `size` x `size` pixels.
 
-        The first frame is turned upright (EXIF) and made opaque RGB (transparent parts turn white), then scaled and
-        centre-cropped by `PIL.ImageOps.fit` with bicubic interpolation. An upright RGB image of the right size passes
-        unchanged. Damaged EXIF data is ignored with a warning.
-
-        Args:
-            image: A PIL image of any mode and size, or a uint8 array (H, W), (H, W, 1), (H, W, 3), (H, W, 4).
-
-        Raises:
-            TypeError, ValueError: If it is none of these, has no pixels, or values out of range (modes "I" and "F").
-            OSError: If the image's file is damaged.
+        Takes a PIL image of any mode and size, or a uint8 array (H, W), (H, W, 1), (H, W, 3), (H, W, 4). Its first
+        frame is turned upright (EXIF) and made opaque RGB (transparent parts turn white), then scaled and cropped to
+        the centre by `PIL.ImageOps.fit`, bicubically. An upright RGB image of the right size passes unchanged.
+        Damaged EXIF data is ignored with a warning; a damaged file is an OSError.
         """
         return ImageOps.fit(_to_rgb(image), (self.size, self.size), method=Image.Resampling.BICUBIC)
 
@@ -87,10 +81,8 @@ class InputSpec:
             raise TypeError(f"images must be a numpy array or a tensor, got {type(images).__name__}")
         byte: Any = np.uint8 if isinstance(images, np.ndarray) else torch.uint8
         if images.dtype != byte or images.ndim != 4 or images.shape[3] != 3:
-            raise ValueError(
-                "images must be uint8 of shape (N, H, W, 3), "
-                f"got {images.dtype} of shape {tuple(images.shape)}"
-            )
+            got = f"{images.dtype} of shape {tuple(images.shape)}"
+            raise ValueError(f"images must be uint8 of shape (N, H, W, 3), got {got}")
         # np.array copies: a memory map is read-only, which torch warns about, and views may be reversed.
         pixels = torch.from_numpy(np.array(images)) if isinstance(images, np.ndarray) else images
         offset, scale = self._affine(pixels.device)
@@ -101,10 +93,8 @@ class InputSpec:
     def denormalize(self, images: Tensor) -> Tensor:
         """Inverts `normalize`: returns uint8 pixels `(N, H, W, 3)`, rounded and clipped to 0 to 255."""
         if not images.is_floating_point() or images.ndim != 4 or images.shape[1] != 3:
-            raise ValueError(
-                "images must be floating-point of shape (N, 3, H, W), "
-                f"got {images.dtype} of shape {tuple(images.shape)}"
-            )
+            got = f"{images.dtype} of shape {tuple(images.shape)}"
+            raise ValueError(f"images must be floating-point of shape (N, 3, H, W), got {got}")
         if images.isnan().any():
             raise ValueError("images must be numbers, got NaN among them")
         offset, scale = self._affine(images.device)
@@ -159,10 +149,8 @@ def _checked_channels(name: str, values: object, *, low: float, high: float) -> 
 def _to_rgb(image: Image.Image | NDArray[np.uint8]) -> Image.Image:
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim < 2 or image.shape[2:] not in ((), (1,), (3,), (4,)):
-            raise ValueError(
-                "image must be a uint8 array of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), "
-                f"got {image.dtype} of shape {image.shape}"
-            )
+            allowed = "(H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
+            raise ValueError(f"image must be uint8 {allowed}, got {image.dtype} of shape {image.shape}")
         image = Image.fromarray(image[:, :, 0] if image.shape[2:] == (1,) else image)
     elif not isinstance(image, Image.Image):
         raise TypeError(f"image must be a PIL image or a uint8 numpy array, got {type(image).__name__}")
@@ -172,11 +160,10 @@ def _to_rgb(image: Image.Image | NDArray[np.uint8]) -> Image.Image:
 
 
 def _first_frame(image: Image.Image) -> Image.Image:
-    position = image.tell()
-    if position == 0:
+    if (position := image.tell()) == 0:
         return image
-    image.seek(0)
     try:
+        image.seek(0)
         return image.copy()
     finally:
         image.seek(position)  # the caller's image stays where it was

@@ -9,10 +9,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class NormPair(NamedTuple):
-    """A convolution and the batch norm that alone reads its output, perhaps after a max pooling (`pooled`).
-
-    Both are named as in the module that declares the pair.
-    """
+    """Names of a convolution and of the batch norm that alone reads its output, perhaps after a max pooling."""
 
     conv: str
     norm: str

@@ -1,8 +1,4 @@
-"""Two residual networks for small images: ResNet-9 of DAWNBench, and ResNet-18 with a CIFAR stem.
-
-Both take normalised images `(N, in_channels, H, W)` with H and W of at least 16 and return logits
-`(N, num_classes)`. Weights start from PyTorch's default initialisation.
-"""
+"""Two residual networks for normalised images of at least 16x16: ResNet-9, and ResNet-18 with a CIFAR stem."""
 
 from torch import Tensor, nn
 
@@ -156,7 +152,5 @@ def _halving_layers(in_channels: int, out_channels: int) -> list[nn.Module]:
 def check_images(x: Tensor, in_channels: int) -> None:
     """Raises a ValueError unless `x` is `(N, in_channels, H, W)` with H and W of at least 16."""
     if x.ndim != 4 or x.shape[1] != in_channels or min(x.shape[2:]) < _MIN_SIZE:
-        raise ValueError(
-            f"images must have the shape (N, {in_channels}, H, W) with H and W of at least {_MIN_SIZE}, "
-            f"got {tuple(x.shape)}"
-        )
+        allowed = f"(N, {in_channels}, H, W) with H and W of at least {_MIN_SIZE}"
+        raise ValueError(f"images must have the shape {allowed}, got {tuple(x.shape)}")

@@ -34,9 +34,7 @@ def whitening_filters(images: Tensor, *, eps: float = 5e-4) -> Tensor:
     Source: D. Page, "How to Train Your ResNet 8" (2019), patch whitening.
     """
     if images.ndim != 4 or min(images.shape[2:]) < _PATCH:
-        raise ValueError(
-            f"images must be (N, C, H, W) with H and W of at least {_PATCH}, got {tuple(images.shape)}"
-        )
+        raise ValueError(f"images must be (N, C, H, W), H and W at least {_PATCH}, got {tuple(images.shape)}")
     channels = images.size(1)
     values = channels * _PATCH**2
     patches = nn.functional.unfold(images.float(), _PATCH).transpose(1, 2).reshape(-1, values)
@@ -87,12 +85,8 @@ class WhiteNet(nn.Module):
 
     Batch norms have biases but no scales, convolutions start as the identity where they can, and the classifier starts
     near zero. Call `initialize` with training images before training, not when loading weights. Takes normalised images
-    `(N, in_channels, H, W)` with H and W of at least 16.
-
-    Args:
-        widths: Channels of the three groups.
-        norm_momentum: Weight of the newest batch in the batch norms' running statistics, in (0, 1].
-        activation: After each norm and the whitening layer: "relu", "silu" or "gelu".
+    `(N, in_channels, H, W)` with H and W of at least 16. The activation, "relu", "silu" or "gelu", follows each norm
+    and the whitening layer; `norm_momentum`, in (0, 1], is the newest batch's weight in the running statistics.
 
     Source: K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (arXiv:2404.00498): the design, at widths
     64, 256, 256; tysam-code, hlb-CIFAR10; D. Page's ResNet.

@@ -59,8 +59,7 @@ def model_card(
         training: Rows of the table on training, label and value; None to show the stored header instead.
         analysis: `classes`, `most_confused` and calibration errors on the test set, as in `summary.json`.
 
-    Source: M. Mitchell et al., "Model Cards for Model Reporting" (arXiv:1810.03993);
-        front matter: huggingface.co/docs/hub/model-cards.
+    Source: M. Mitchell et al., "Model Cards for Model Reporting" (arXiv:1810.03993); huggingface.co/docs/hub.
     """
     load = f"from_pretrained({json.dumps(repo_id)})" if repo_id else f"load_weights({json.dumps(filename)})"
     title = repo_id.rpartition("/")[2] if repo_id else _title(header)
@@ -78,7 +77,7 @@ def model_card(
         tta_note=TTA_NOTE,
         ood=thresholds if isinstance(thresholds, dict) and thresholds.keys() >= _THRESHOLDS else None,
         training=training,
-        stored=None if training is not None else _stored(header),
+        stored=_stored(header),
         analysis=analysis or {},
     )
     body = re.sub(r"\n{3,}", "\n\n", body).strip()
@@ -102,24 +101,22 @@ def _title(header: WeightsHeader) -> str:
 def _front_matter(
     header: WeightsHeader, title: str, dataset: str | None, metrics: Mapping[str, float]
 ) -> str:
-    hub, results = import_hub(), []
-    if dataset is not None:
-        kind, name = _DATASETS[dataset]
-        results = [
-            hub.EvalResult(
-                task_type="image-classification",
-                task_name="Image classification",
-                dataset_type=kind,
-                dataset_name=name,
-                dataset_split="test",
-                metric_type="accuracy",
-                metric_name=label,
-                # Averages of float32 have no more meaningful digits.
-                metric_value=round(metrics[metric], 6),
-            )
-            for metric, label in TEST_ACCURACIES.items()
-            if metric in metrics
-        ]
+    hub = import_hub()
+    results = [
+        hub.EvalResult(
+            task_type="image-classification",
+            task_name="Image classification",
+            dataset_type=_DATASETS[dataset][0],
+            dataset_name=_DATASETS[dataset][1],
+            dataset_split="test",
+            metric_type="accuracy",
+            metric_name=label,
+            # Averages of float32 have no more meaningful digits.
+            metric_value=round(metrics[metric], 6),
+        )
+        for metric, label in TEST_ACCURACIES.items()
+        if dataset and metric in metrics
+    ]
     return hub.ModelCardData(
         # Only the owner of other weights can license them.
         license="mit" if dataset in ("cifar10", "synthetic") else None,

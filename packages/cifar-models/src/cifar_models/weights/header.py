@@ -18,14 +18,10 @@ _TYPES = {"architecture": str, "arguments": dict, "spec": dict, "recipe": dict, 
 
 @dataclass(frozen=True)
 class WeightsHeader:
-    """Description of a model, as stored with its weights.
+    """Description of a model, as stored with its weights in `dtype`; a loaded model is always float32.
 
-    Attributes:
-        architecture: Name in the registry.
-        arguments: Keyword arguments of the architecture, as JSON values (lists, not tuples).
-        recipe: Settings of the training.
-        metrics: Measured results, such as `{"test_accuracy": 0.94}`, and the data they are of.
-        dtype: "float16" or "float32", as the weights are stored; a loaded model is always float32.
+    The architecture's name in the registry and its keyword arguments, the settings of the training, and measured
+    results, such as `{"test_accuracy": 0.94}`, with the data they are of; all of them JSON values (lists, not tuples).
     """
 
     architecture: str
@@ -58,17 +54,14 @@ class WeightsHeader:
             raise ValueError(f"its header is not a JSON object but a {type(entries).__name__}")  # noqa: TRY004
         version = entries.get("format_version")
         if type(version) is not int or version != FORMAT_VERSION:
-            raise ValueError(
-                f"its format_version is {shortened(version)}, this cifar-models reads {FORMAT_VERSION}; "
-                "a newer cifar-models may read it"
-            )
+            found = f"its format_version is {shortened(version)}"
+            raise ValueError(f"{found}, this cifar-models reads {FORMAT_VERSION}; a newer one may read it")
         for name, kind in _TYPES.items():
             if not isinstance(entries.get(name), kind):
                 raise ValueError(f"its header needs {name!r} of type {kind.__name__}")  # noqa: TRY004
         if entries["dtype"] not in DTYPES:
-            raise ValueError(
-                f"its dtype must be one of {', '.join(DTYPES)}, got {shortened(entries['dtype'])}"
-            )
+            got = shortened(entries["dtype"])
+            raise ValueError(f"its dtype must be one of {', '.join(DTYPES)}, got {got}")
         entries["spec"] = InputSpec.from_dict(entries["spec"])
         header = cls(**{name: entries[name] for name in _TYPES}, format_version=version)
         header.to_json()  # rejects NaN and infinity, which Python's parser lets through

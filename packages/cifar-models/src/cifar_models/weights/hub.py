@@ -23,14 +23,11 @@ def from_pretrained(
     """Loads a weights file, as `load_weights` does, from a local file or folder if it exists, else from the Hub.
 
     Args:
-        repo_id_or_path: A weights file, a folder that holds one, or a Hub repository such as "user/name".
+        repo_id_or_path: A weights file, a folder that holds one, or a Hub repository such as "user/name". An OSError
+            says that there is none, or that the Hub cannot be reached.
         revision: Branch, tag or commit on the Hub; None for the newest.
         filename: Name of the weights file within the folder or repository.
         token: Hub token; None for the one stored by `hf auth login`, False for none.
-
-    Raises:
-        ValueError: If the weights file is invalid, or a revision is given for a local path.
-        OSError: If there is no such path, or the Hub has no such file or cannot be reached.
     """
     path, name = Path(repo_id_or_path), os.fspath(repo_id_or_path)
     if path.exists():
@@ -38,9 +35,7 @@ def from_pretrained(
             raise ValueError(f"revision {revision!r} applies to the Hub, but {name!r} is local")
         return load_weights(path / filename if path.is_dir() else path)
     if isinstance(repo_id_or_path, Path) or path.suffix == ".safetensors" or not _REPO_ID.fullmatch(name):
-        raise FileNotFoundError(
-            f"{name!r} is neither a file or folder nor a Hub repository such as 'user/name'"
-        )
+        raise FileNotFoundError(f"{name!r} is neither a file or folder nor a Hub repository like 'user/name'")
     return load_weights(import_hub().hf_hub_download(name, filename, revision=revision, token=token))
 
 
@@ -54,14 +49,9 @@ def push_to_hub(
 ) -> str:
     """Uploads a weights file and a short model card in one commit, and returns the commit's address.
 
-    Creates the repository if needed; replaces `model.safetensors` and `README.md` in it.
-
-    Args:
-        path: A file that `save_weights` wrote; it is loaded first, so that no broken file is published.
-        repo_id: Repository such as "user/name".
-        private: Whether a newly created repository is private; an existing one stays as it is.
-        token: Hub token with write access; None for the one stored by `hf auth login`.
-        commit_message: First line of the commit's message.
+    The file, of `save_weights`, is loaded first, so that no broken one is published. The repository, such as
+    "user/name", is created if needed, `private` or not; `model.safetensors` and `README.md` in it are replaced.
+    The token needs write access; None for the one stored by `hf auth login`.
     """
     weights = load_weights(path)
     hub = import_hub()

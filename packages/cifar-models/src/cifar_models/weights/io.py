@@ -34,12 +34,7 @@ _WRAPPERS = {"_orig_mod", "module", "_fsdp_wrapped_module"}
 
 @dataclass(frozen=True)
 class Weights(WeightsHeader):
-    """A loaded weights file.
-
-    Attributes:
-        model: The model in eval mode on the CPU, its parameters float32.
-        sha256: Hexadecimal SHA-256 of the whole file.
-    """
+    """A loaded weights file: its header, the model (in eval mode, float32, on the CPU), and the SHA-256 of the file."""
 
     model: nn.Module
     sha256: str
@@ -66,26 +61,15 @@ def save_weights(
             parallel, sharded or averaged, the network within is saved; of a sharded one, call this in all processes.
         architecture: Name in the registry.
         arguments: Keyword arguments of the architecture, JSON values only.
-        spec: Classes and preprocessing.
+        spec: Classes and preprocessing, which have to fit the model.
         recipe: Settings of the training, JSON values only.
         metrics: Measured results, JSON values only.
-        dtype: "float16" (half the size, about 3 significant digits) or "float32".
-
-    Raises:
-        ValueError: If the model is not of that architecture or does not fit the spec, a weight is not finite
-            (in float16: beyond 65504), or a value is not allowed.
+        dtype: "float16" (half the size, about 3 significant digits, up to 65504) or "float32".
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
-    document = WeightsHeader(
-        architecture=architecture,
-        arguments=dict(arguments or {}),
-        spec=spec,
-        recipe=dict(recipe or {}),
-        metrics=dict(metrics or {}),
-        dtype=dtype,
-        format_version=FORMAT_VERSION,
-    ).to_json()
+    given, settings, results = (dict(values or {}) for values in (arguments, recipe, metrics))
+    document = WeightsHeader(architecture, given, spec, settings, results, dtype, FORMAT_VERSION).to_json()
     # From the document, as a loader does: what it could not build is rejected here.
     blank = _blank_model(WeightsHeader.from_json(document))
     state = {}
@@ -105,8 +89,7 @@ def save_weights(
 def load_weights(path: str | os.PathLike[str]) -> Weights:
     """Loads a weights file; nothing in it is executed, and the global random state stays as it was.
 
-    Raises:
-        ValueError: If it is not a complete and valid weights file of a known architecture; the reason is given.
+    Anything but a complete and valid weights file of a known architecture is a ValueError with the reason.
     """
     with _opened(path, "load") as file:
         header = _header(file)
@@ -124,11 +107,7 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
 
 
 def read_header(path: str | os.PathLike[str]) -> WeightsHeader:
-    """Reads the header of a weights file without its tensors; the architecture need not be registered.
-
-    Raises:
-        ValueError: If it is not a complete safetensors file with a valid header; the reason is given.
-    """
+    """Reads the header of a weights file without its tensors; the architecture need not be registered."""
     with _opened(path, "read") as file:
         return _header(file)
 
@@ -205,10 +184,8 @@ def _check_tensors(found: Mapping[str, str], blank: nn.Module, dtype: str, *, ow
     }
     missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
     if missing or extra:
-        raise ValueError(
-            f"the {owner} is not of this architecture: it lacks the tensors {shortened(missing)} "
-            f"and should not have {shortened(extra)}"
-        )
+        difference = f"it lacks the tensors {shortened(missing)} and should not have {shortened(extra)}"
+        raise ValueError(f"the {owner} is not of this architecture: {difference}")
     for name, wanted in expected.items():
         if found[name] != wanted:
             raise ValueError(f"tensor {name!r} is {found[name]}, expected {wanted}")
