@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -62,13 +62,12 @@ def edit(folder, **changes):
 
 
 @given(
-    count=st.integers(1, 30),
+    count=st.integers(1, 30) | st.just(5000),  # thousands of errors
     seed=st.integers(0, 2**32),
     concentration=st.sampled_from([0.01, 0.5]),
     votes=st.booleans(),
     rechecks=st.booleans(),
 )
-@example(count=5000, seed=0, concentration=0.5, votes=True, rechecks=False)  # thousands of errors
 @settings(max_examples=25, deadline=None)
 def test_gallery_is_the_same_after_a_round_trip(tmp_path_factory, **arguments):
     folder = tmp_path_factory.mktemp("gallery") / "new"
@@ -120,10 +119,8 @@ def test_gallery_of_another_model_or_without_its_images_says_so(folder, tmp_path
     [
         ({"version": 3}, "version must be 2, got 3"),
         ({"version": ...}, "has no 'version'"),
-        ({"labels": [0]}, "labels must be 20"),
         ({"labels": [3] + [0] * 19}, "number 0 is 3"),
         ({"labels": [None] * 20}, "no gallery: Object arrays"),
-        ({"probabilities": [[1, 0, 0]] * 19 + [[0, 0, 0]]}, "row 19"),
         ({"probabilities": 0.5}, "must be numbers"),
         ({"class_names": "abc"}, "3 different names"),
         ({"split": ""}, "split must be a name"),
@@ -147,24 +144,20 @@ def test_archive_that_does_not_fit_is_rejected(folder, changes, message):
 def test_file_that_is_no_archive_is_rejected(folder):
     path = folder / "gallery.npz"
     whole = path.read_bytes()
-    damaged = bytearray(whole)
-    damaged[len(whole) // 2] ^= 0xFF
+    middle = len(whole) // 2
+    damaged = whole[:middle] + bytes([whole[middle] ^ 0xFF]) + whole[middle + 1 :]
     array = io.BytesIO()
     np.save(array, np.zeros(3))
-    for content in (b"", b"{", whole[:-30], whole[:200], bytes(damaged), array.getvalue()):
+    for content in (b"", b"{", whole[:-30], whole[:200], damaged, array.getvalue()):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="is no gallery"):
             read_gallery(folder)
 
 
-def _converted(mode):
-    return lambda path: Image.open(path).convert(mode).save(path)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_converted("L"), "must be RGB .* got L"),
+        (lambda path: Image.open(path).convert("L").save(path), "must be RGB .* got L"),
         (lambda path: Image.new("RGB", (17, 24)).save(path), "RGB with 4 x 5 tiles, got RGB 17x24"),
         (lambda path: path.write_bytes(b"hello"), "cannot be decoded"),
         (lambda path: path.write_bytes(path.read_bytes()[:60]), "cannot be decoded"),
@@ -199,11 +192,9 @@ def test_failed_write_leaves_the_old_gallery(folder, monkeypatch):
         ({"images": np.zeros((2, 4, 4, 3), np.uint8)}, r"uint8 \(1, H, W, 3\), got uint8 \(2, 4, 4, 3\)"),
         ({"images": np.zeros((1, 4, 4, 4), np.uint8)}, r"got uint8 \(1, 4, 4, 4\)"),
         ({"weights_sha256": "x" * 64}, "64 hexadecimal digits"),
-        ({"split": None}, "split must be"),
     ],
 )
 def test_gallery_of_wrong_arguments_is_rejected(change, message):
-    images = np.zeros((1, 4, 4, 3), np.uint8)
-    arguments = {"images": images, "class_names": ["a", "b"], "weights_sha256": HASH, **change}
+    arguments = {"images": np.zeros((1, 4, 4, 3), np.uint8), "class_names": "ab", "weights_sha256": HASH}
     with pytest.raises(ValueError, match=message):
-        make_gallery([[0.9, 0.1]], [0], **arguments)
+        make_gallery([[0.9, 0.1]], [0], **arguments | change)

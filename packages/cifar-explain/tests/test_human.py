@@ -19,8 +19,7 @@ def recheck(*votes, given=1):
 
 def entry(**changes):
     votes = {"given": 1, "guessed": 4, "neither": 0, "both": 0}
-    base = {"id": 4, "given_original_label": 1, "our_guessed_label": 0, "mturk": votes}
-    return {**base, **changes}
+    return {"id": 4, "given_original_label": 1, "our_guessed_label": 0, "mturk": votes, **changes}
 
 
 def test_verdicts_follow_from_votes():
@@ -61,15 +60,7 @@ def test_votes_that_do_not_fit_are_rejected(arguments, message):
         judge_errors(ERRORS, **arguments)
 
 
-def test_files_are_read(tmp_path):
-    np.save(tmp_path / "counts.npy", np.arange(1, 7).reshape(2, 3))
-    assert read_counts(tmp_path / "counts.npy", images=2, classes=3).tolist() == [[1, 2, 3], [4, 5, 6]]
-    (tmp_path / "rechecks.json").write_text(json.dumps([entry()]))
-    rechecks = read_rechecks(tmp_path / "rechecks.json", images=5, classes=2)
-    assert rechecks == {4: recheck(1, 4, 0, 0)}
-
-
-def test_files_that_are_no_counts_are_rejected(tmp_path):
+def test_counts_are_read_and_other_files_rejected(tmp_path):
     path = tmp_path / "counts.npy"
     for array in (np.ones((3, 3)), np.ones((2, 3, 1)), np.array([["a"] * 3] * 2)):
         np.save(path, array)
@@ -77,7 +68,8 @@ def test_files_that_are_no_counts_are_rejected(tmp_path):
             read_counts(path, images=2, classes=3)
     np.save(path, np.array([[{}]], object), allow_pickle=True)
     pickled = path.read_bytes()
-    np.save(path, np.ones((2, 3)))
+    np.save(path, [[1, 2, 3], [4, 5, 6]])
+    assert read_counts(path, images=2, classes=3).tolist() == [[1, 2, 3], [4, 5, 6]]
     for content in (b"", b"hello", b"\x93NUMPY\x01\x00", pickled, path.read_bytes()[:-8]):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="no plain"):
@@ -90,17 +82,19 @@ def test_files_that_are_no_counts_are_rejected(tmp_path):
         ("{", "JSONDecodeError"),
         ("3", "not iterable"),
         ("[3]", "TypeError"),
-        (json.dumps([entry(id=5)]), "image 5 is not below 5"),
-        (json.dumps([entry(id=True)]), "whole numbers"),
-        (json.dumps([entry(our_guessed_label=2)]), "a class >= 2"),
-        (json.dumps([entry(mturk=[1])]), "TypeError"),
-        (json.dumps([entry(mturk={"given": 0, "guessed": 0, "neither": 0, "both": 0})]), "has no votes"),
-        (json.dumps([entry(mturk={"given": 0, "guessed": 0, "neither": 0})]), "KeyError.'both'"),
+        ([entry(id=5)], "image 5 is not below 5"),
+        ([entry(id=True)], "whole numbers"),
+        ([entry(our_guessed_label=2)], "a class >= 2"),
+        ([entry(mturk=[1])], "TypeError"),
+        ([entry(mturk=dict.fromkeys(["given", "guessed", "neither", "both"], 0))], "has no votes"),
+        ([entry(mturk={"given": 0, "guessed": 0, "neither": 0})], "KeyError.'both'"),
     ],
 )
-def test_files_that_are_no_rechecks_are_rejected(tmp_path, content, message):
+def test_rechecks_are_read_and_other_files_rejected(tmp_path, content, message):
     path = tmp_path / "rechecks.json"
-    path.write_text(content)
+    path.write_text(json.dumps([entry()]))
+    assert read_rechecks(path, images=5, classes=2) == {4: recheck(1, 4, 0, 0)}
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(ValueError, match=message):
         read_rechecks(path, images=5, classes=2)
 
