@@ -32,7 +32,7 @@ def test_verdicts_follow_from_votes():
 
 
 def test_verdicts_follow_from_rechecks_first():
-    rechecks = {0: recheck(3, 2, 0, 0), 2: recheck(2, 1, 1, 1), 3: recheck(0, 5, 0, 0, given=0)}
+    rechecks = {0: recheck(3, 2, 0, 0), 2: recheck(3, 1, 1, 1), 3: recheck(0, 5, 0, 0, given=0)}
     view = judge_errors(ERRORS, rechecks=rechecks)
     assert view.verdicts == (OWN, OWN, DOUBTFUL, OWN, OWN)
     assert view.votes is None
