@@ -1,32 +1,49 @@
-"""Small datasets in every layout, written as their publishers write them."""
+"""A small dataset in every layout, written as its publishers write it."""
 
 import io
 import json
+import pickle
 import struct
 import tarfile
-from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
 
-from cifar_data.dataset.arrays import ImageDataset, Split
+from cifar_data.dataset.arrays import Split
 from cifar_data.sources.synthetic import make_synthetic
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
+class Python2Pickler(pickle._Pickler):
+    """Writes every string as one of bytes, and NumPy's module by its old name, as Python 2 did."""
+
+    dispatch = pickle._Pickler.dispatch.copy()
+
+    def save_string(self, text):
+        data = text.encode("latin1") if isinstance(text, str) else text
+        self.write(b"T" + struct.pack("<i", len(data)) + data)
+
+    dispatch[str] = dispatch[bytes] = save_string
+
+    @classmethod
+    def dumps(cls, content):
+        file = io.BytesIO()
+        cls(file, 2).dump(content)
+        return file.getvalue().replace(b"numpy._core", b"numpy.core")
+
+
 class Mini:
     """200 + 50 random images of ten balanced classes, with writers for each layout."""
 
-    def __init__(self) -> None:
+    classes = CLASSES
+
+    def __init__(self):
         rng = np.random.default_rng(7)
-        self.classes = CLASSES
         self.train, self.test = (
             Split(
                 rng.integers(0, 256, size=(size, 32, 32, 3), dtype=np.uint8),
@@ -35,128 +52,87 @@ class Mini:
             for size in (200, 50)
         )
 
-    def write_parquet(
-        self,
-        folder: Path,
-        *,
-        shards: int = 1,
-        names: Sequence[str] | None = CLASSES,
-        image_column: str = "img",
-    ) -> Path:
+    def check(self, dataset):
+        """Compares a dataset with this one."""
+        for found, wanted in ((dataset.train, self.train), (dataset.test, self.test)):
+            np.testing.assert_array_equal(found.images, wanted.images)
+            np.testing.assert_array_equal(found.labels, wanted.labels)
+
+    @staticmethod
+    def png(image):
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    @staticmethod
+    def write_shard(path, blobs, labels, *, names=CLASSES, column="img"):
+        kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+        images = pa.array([{"bytes": blob, "path": None} for blob in blobs], kind)
+        table = pa.table({column: images, "label": pa.array(labels, pa.int64())})
+        if names is not None:
+            features = {"info": {"features": {"label": {"names": list(names), "_type": "ClassLabel"}}}}
+            table = table.replace_schema_metadata({"huggingface": json.dumps(features)})
+        pq.write_table(table, path)
+
+    def write_parquet(self, folder, *, shards=1, **options):
         folder.mkdir(parents=True, exist_ok=True)
         for name, split in (("train", self.train), ("test", self.test)):
             for shard, indices in enumerate(np.array_split(np.arange(len(split)), shards)):
-                write_shard(
-                    folder / f"{name}-{shard:05d}-of-{shards:05d}.parquet",
-                    [png(split.images[i]) for i in indices],
-                    split.labels[indices].tolist(),
-                    names=names,
-                    image_column=image_column,
-                )
+                path = folder / f"{name}-{shard:05d}-of-{shards:05d}.parquet"
+                blobs = [self.png(image) for image in split.images[indices]]
+                self.write_shard(path, blobs, split.labels[indices].tolist(), **options)
         return folder
 
-    def write_batches(self, root: Path) -> Path:
+    def batch_files(self):
+        parts = {
+            f"data_batch_{n + 1}": Split(self.train.images[n * 40 :][:40], self.train.labels[n * 40 :][:40])
+            for n in range(5)
+        }
+        content = {
+            name: {
+                "data": part.images.transpose(0, 3, 1, 2).reshape(len(part), -1),
+                "labels": part.labels.tolist(),
+                "batch_label": "a batch",
+            }
+            for name, part in {**parts, "test_batch": self.test}.items()
+        }
+        content["batches.meta"] = {"label_names": list(CLASSES), "num_vis": 3072}
+        return {name: Python2Pickler.dumps(one) for name, one in content.items()}
+
+    def write_batches(self, root):
         folder = root / "cifar-10-batches-py"
         folder.mkdir(parents=True)
         for name, data in self.batch_files().items():
             (folder / name).write_bytes(data)
         return folder
 
-    def write_tarball(self, path: Path) -> Path:
+    def write_tarball(self, path):
+        files = {"readme.html": b"<html>", **self.batch_files()}
         with tarfile.open(path, "w:gz") as tar:
-            # The authors' own order of members.
-            for name in ("batches.meta", "data_batch_4", "readme.html", "test_batch", "data_batch_3",
-                         "data_batch_2", "data_batch_5", "data_batch_1"):  # fmt: skip
-                data = self.batch_files().get(name, b"<html>")
+            for name in sorted(
+                files, key=lambda name: name != "data_batch_4"
+            ):  # first, as the authors have it
                 member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
-                member.size = len(data)
-                tar.addfile(member, io.BytesIO(data))
+                member.size = len(files[name])
+                tar.addfile(member, io.BytesIO(files[name]))
         return path
 
-    def write_folder(self, root: Path) -> Path:
+    def write_folder(self, root):
         for name, split in (("train", self.train), ("test", self.test)):
-            for index, (image, label) in enumerate(zip(split.images, split.labels, strict=True)):
+            for index, (image, label) in enumerate(split):
                 folder = root / name / CLASSES[label]
                 folder.mkdir(parents=True, exist_ok=True)
-                (folder / f"{index:05d}.png").write_bytes(png(image))
+                (folder / f"{index:05d}.png").write_bytes(self.png(image))
         return root
-
-    def batch_files(self) -> dict[str, bytes]:
-        parts = np.array_split(np.arange(len(self.train)), 5)
-        files = {
-            f"data_batch_{number}": python2_batch(self.train.images[part], self.train.labels[part])
-            for number, part in enumerate(parts, start=1)
-        }
-        files["test_batch"] = python2_batch(self.test.images, self.test.labels)
-        names = b"".join(python2_string(name.encode()) for name in CLASSES)
-        files["batches.meta"] = (
-            b"\x80\x02}(" + python2_string(b"label_names") + b"](" + names + b"e"
-            + python2_string(b"num_vis") + b"M\x00\x0cu."
-        )  # fmt: skip
-        return files
-
-
-def png(image: npt.NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def write_shard(
-    path: Path,
-    blobs: Sequence[bytes | None],
-    labels: Sequence[int | None],
-    *,
-    names: Sequence[str] | None = CLASSES,
-    image_column: str = "img",
-) -> None:
-    images = pa.array([{"bytes": blob, "path": None} for blob in blobs],
-                      pa.struct({"bytes": pa.binary(), "path": pa.string()}))  # fmt: skip
-    table = pa.table({image_column: images, "label": pa.array(labels, pa.int64())})
-    if names is not None:
-        features = {"info": {"features": {"label": {"names": list(names), "_type": "ClassLabel"}}}}
-        table = table.replace_schema_metadata({"huggingface": json.dumps(features)})
-    pq.write_table(table, path)
-
-
-def python2_string(text: bytes) -> bytes:
-    return b"T" + struct.pack("<i", len(text)) + text
-
-
-def python2_batch(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> bytes:
-    """A batch as Python 2's cPickle wrote it: protocol 2, 8-bit strings, numpy's old module names."""
-    raw = images.transpose(0, 3, 1, 2).tobytes()
-    array = (
-        b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + python2_string(b"b") + b"\x87R"
-        + b"(K\x01" + b"J" + struct.pack("<i", len(images)) + b"J" + struct.pack("<i", 3072) + b"\x86"
-        + b"cnumpy\ndtype\n" + python2_string(b"u1") + b"K\x00K\x01\x87R"
-        + b"(K\x03" + python2_string(b"|") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
-        + b"\x89" + python2_string(raw) + b"tb"
-    )  # fmt: skip
-    numbers = b"".join(b"J" + struct.pack("<i", label) for label in labels)
-    return (
-        b"\x80\x02}(" + python2_string(b"data") + array + python2_string(b"labels") + b"](" + numbers + b"e"
-        + python2_string(b"batch_label") + python2_string(b"testing batch 1 of 1") + b"u."
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
-def mini() -> Mini:
+def mini():
     return Mini()
 
 
 @pytest.fixture
-def shard_writer():
-    return write_shard
-
-
-@pytest.fixture
-def encode_png():
-    return png
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(tmp_path, monkeypatch):
     """An empty cache, and no data anywhere else."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("CIFAR_CACHE_DIR", str(folder))
@@ -164,19 +140,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def same_content(dataset, train: Split, test: Split) -> None:
-    for found, wanted in ((dataset.train, train), (dataset.test, test)):
-        np.testing.assert_array_equal(found.images, wanted.images)
-        np.testing.assert_array_equal(found.labels, wanted.labels)
-
-
 @pytest.fixture
-def assert_same_content():
-    return same_content
-
-
-@pytest.fixture
-def small(monkeypatch) -> ImageDataset:
+def small(monkeypatch):
     """200 + 40 drawn images, which every source gives to the data module."""
     dataset = make_synthetic(train_size=200, test_size=40, seed=0)
     monkeypatch.setattr("cifar_data.datamodule.open_dataset", lambda root, *, source, cache_dir: dataset)
@@ -187,7 +152,7 @@ def small(monkeypatch) -> ImageDataset:
 def check_batches():
     """Check the promises of every loader; return the sizes of the batches."""
 
-    def check(batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> list[int]:
+    def check(batches):
         sizes = []
         for images, labels in batches:
             assert images.shape == (len(labels), 3, 32, 32)

@@ -1,37 +1,37 @@
 import numpy as np
 import pytest
 
-from cifar_data.augmentation.policy import Augmentation
+from cifar_data.augmentation.policy import NO_AUGMENTATION
 from cifar_data.datamodule import CIFAR10DataModule
 from cifar_data.preview import render_preview
 
 pytestmark = pytest.mark.usefixtures("small")
 
 
-def find(table: np.ndarray, image: np.ndarray) -> list[tuple[int, int]]:
+def find(table, image):
     """The places (top, left) of an image in a table."""
     windows = np.lib.stride_tricks.sliding_window_view(table, image.shape)[:, :, 0]
     corners = np.argwhere((windows[:, :, 0, 0] == image[0, 0]).all(axis=-1))
     return [(top, left) for top, left in corners.tolist() if (windows[top, left] == image).all()]
 
 
-def make(**options) -> CIFAR10DataModule:
+def make(**options):
     return CIFAR10DataModule(source="synthetic", batch_size=8, val_size=150, **options)
 
 
 @pytest.mark.parametrize("scale", [1, 2])
 @pytest.mark.parametrize("loader", ["tensor", "albumentations"])
 def test_each_row_shows_a_training_image_and_without_augmentation_nothing_else(loader, scale):
-    module = make(loader=loader, augmentation=Augmentation(padding=0, flip="none", cutout=0))
+    module = make(loader=loader, augmentation=NO_AUGMENTATION)
     tables = [render_preview(module, rows=3, columns=columns, scale=scale) for columns in (2, 4, 4)]
     assert tables[0].width < tables[1].width
     assert tables[1].tobytes() == tables[2].tobytes()
-    table, size = np.asarray(tables[0]), 32 * scale
     images = module.dataset.train.images[module.train_indices].repeat(scale, axis=1).repeat(scale, axis=2)
-    places = [place for image in images for place in find(table, image)]
+    places = [place for image in images for place in find(np.asarray(tables[0]), image)]
     assert len(places) == 3 * 2
     assert len({top for top, _ in places}) == 3
-    assert all(abs(one[1] - other[1]) >= size for one, other in zip(places[::2], places[1::2], strict=True))
+    lefts = [left for _, left in places]
+    assert all(abs(one - other) >= 32 * scale for one, other in zip(lefts[::2], lefts[1::2], strict=True))
 
 
 @pytest.mark.parametrize(

@@ -238,7 +238,7 @@ def test_model_without_errors_gets_a_report(copied_run, monkeypatch, shared_fold
     dataset = datamodule.dataset
     predictions = read_gallery(run.gallery).probabilities.argmax(1)
     test = dataclasses.replace(dataset.test, labels=predictions)
-    datamodule._dataset = dataclasses.replace(dataset, test=test)
+    datamodule.dataset = dataclasses.replace(dataset, test=test)
     write_results(run, datamodule, people=None, summary=read_summary(run.summary))
     assert "0 of 2,000 test images are misclassified." in page_of(copied_run)
     assert len(read_gallery(run.gallery).errors) == 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -58,9 +59,8 @@ class CIFAR10DataModule(L.LightningDataModule):
         train_limit: Train on this many images only, chosen in proportion to the classes, for quick tries; from 1 to
             the number not held out. All if not given.
 
-    Raises:
-        ValueError: If an argument is out of its range, before any data is read; sizes that depend on the images are
-            checked by `setup("fit")`.
+    An argument out of its range is a `ValueError` before any data is read; sizes that depend on the images are checked
+    by `setup("fit")`.
     """
 
     def __init__(
@@ -100,15 +100,11 @@ class CIFAR10DataModule(L.LightningDataModule):
         check_settings(vars(self))
         #: An epoch and how many of its first batches are left out: those that a resumed run has trained on.
         self.skip_batches = (0, 0)
-        self._dataset: ImageDataset | None = None
-        self._indices: tuple[Indices, Indices] | None = None
 
-    @property
+    @cached_property
     def dataset(self) -> ImageDataset:
         """All images, opened at first use."""
-        if self._dataset is None:
-            self._dataset = open_dataset(self.root, source=self.source, cache_dir=self.cache_dir)
-        return self._dataset
+        return open_dataset(self.root, source=self.source, cache_dir=self.cache_dir)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -133,12 +129,12 @@ class CIFAR10DataModule(L.LightningDataModule):
     @property
     def train_indices(self) -> Indices:
         """(train_size,), the images of the source's training split to train on."""
-        return self._split()[0]
+        return self._split[0]
 
     @property
     def val_indices(self) -> Indices:
         """(val_size,), the images of the source's training split held out for validation."""
-        return self._split()[1]
+        return self._split[1]
 
     @property
     def train_size(self) -> int:
@@ -151,14 +147,12 @@ class CIFAR10DataModule(L.LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Opens the images and, except for a test, splits the training images and checks the sizes asked for."""
-        if stage == "test":
-            _ = self.dataset  # opened here, where errors are expected, and not at the first batch
-        else:
-            self._split()
+        # Here, where errors are expected, and not at the first batch.
+        _ = self.dataset if stage == "test" else self._split
 
     def train_dataloader(self) -> Batches:
         """Returns shuffled, augmented batches of one size."""
-        replicas = self._processes()["num_replicas"]
+        replicas = 1 if self.trainer is None else self.trainer.world_size
         if self.train_size < self.batch_size * replicas:
             raise ValueError(
                 f"data.batch_size must be at most {self.train_size // replicas}, the {self.train_size} images"
@@ -189,9 +183,8 @@ class CIFAR10DataModule(L.LightningDataModule):
         images = torch.from_numpy(self.dataset.train.images[chosen])
         return normalize_batch(images, self.mean, std=self.std)
 
+    @cached_property
     def _split(self) -> tuple[Indices, Indices]:
-        if self._indices is not None:
-            return self._indices
         labels = self.dataset.train.labels
         check_sizes(vars(self), train=len(labels))
         if self.loader == "bolts":  # which splits at random, not in proportion to the classes
@@ -203,16 +196,19 @@ class CIFAR10DataModule(L.LightningDataModule):
         if self.train_limit is not None:
             _, kept = stratified_split(labels[train], val_size=self.train_limit, seed=self.split_seed)
             train = train[kept]
-        self._indices = train, val
-        return self._indices
+        return train, val
 
     def _make_loader(self, part: str, indices: Indices) -> Batches:
         training = part == "train"
         split = self.dataset.test if part == "test" else self.dataset.train
         images: dict[str, Any] = {"mean": self.mean, "std": self.std, "seed": self.seed}
         images["augmentation"] = self.augmentation if training else None
-        order: dict[str, Any] = {"shuffle": training, "drop_last": training, **self._processes()}
+        order: dict[str, Any] = {"shuffle": training, "drop_last": training}
         order["batch_size"] = self.batch_size if training else self.eval_batch_size
+        devices = 1
+        if self.trainer is not None:
+            order |= {"num_replicas": self.trainer.world_size, "rank": self.trainer.global_rank}
+            devices = self.trainer.num_devices
         batches: Any
         # Without augmentation both give the same batches, and the tensor loader does without workers.
         if self.loader == "tensor" or (self.loader == "albumentations" and not training):
@@ -223,18 +219,10 @@ class CIFAR10DataModule(L.LightningDataModule):
                 bolts = open_bolts(self.dataset)
                 samples = bolts.dataset_test if part == "test" else bolts.dataset_train.dataset
             dataset = AlbumentationsDataset(Subset(samples, indices.tolist()), **images)
-            workers = self.num_workers
-            if workers is None:
-                workers = default_workers(1 if self.trainer is None else self.trainer.num_devices)
+            workers = default_workers(devices) if self.num_workers is None else self.num_workers
             batches = make_albumentations_loader(dataset, num_workers=workers, seed=self.seed, **order)
         overfit = part != "test" and getattr(self.trainer, "overfit_batches", 0) > 0
         return _FixedBatches(batches) if overfit else batches
-
-    def _processes(self) -> dict[str, int]:
-        """Returns the number of training processes, and the number of this one."""
-        if self.trainer is None:
-            return {"num_replicas": 1, "rank": 0}
-        return {"num_replicas": self.trainer.world_size, "rank": self.trainer.global_rank}
 
 
 class _FixedBatches:

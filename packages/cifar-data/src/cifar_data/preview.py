@@ -8,6 +8,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from cifar_data.datamodule import CIFAR10DataModule
+from cifar_data.dataset.arrays import SIDE
 from cifar_data.dataset.split import stratified_split
 from cifar_data.loaders.tensor import TensorLoader
 from cifar_data.validation import check_integer
@@ -42,16 +43,30 @@ def render_preview(
     train, trained = datamodule.dataset.train, datamodule.train_indices
     _, chosen = stratified_split(train.labels[trained], val_size=rows, seed=datamodule.seed)
     positions = chosen[np.argsort(train.labels[trained[chosen]], kind="stable")]
+    names = [datamodule.classes[label] for label in train.labels[trained[positions]]]
     loader = datamodule.train_dataloader()
-    epochs = [_augmented(datamodule, loader, positions.tolist(), epoch) for epoch in range(columns - 1)]
-    return _draw_table(
-        np.stack([train.images[trained[positions]], *epochs], axis=1),
-        names=[datamodule.classes[label] for label in train.labels[trained[positions]]],
-        heads=["original", *(f"epoch {epoch}" for epoch in range(1, columns))],
-        scale=scale,
-        surface=surface,
-        ink=ink,
-    )
+    versions = {"original": train.images[trained[positions]]}
+    for epoch in range(columns - 1):
+        versions[f"epoch {epoch + 1}"] = _augmented(datamodule, loader, positions.tolist(), epoch)
+
+    text, side = max(13, _TEXT * scale), SIDE * scale
+    font = ImageFont.load_default(text)
+    cell = max(side, *(int(font.getlength(head)) for head in versions)) + _GAP
+    left = _MARGIN + max(int(font.getlength(name)) for name in names) + 2 * _GAP
+    top = _MARGIN + text + 2 * _GAP
+    # The originals stand apart from their versions, by two gaps.
+    size = (left + columns * cell + _GAP + _MARGIN, top + rows * (side + _GAP) - _GAP + _MARGIN)
+    table = Image.new("RGB", size, surface)
+    draw = ImageDraw.Draw(table)
+    for row, name in enumerate(names):
+        middle = top + row * (side + _GAP) + side // 2
+        draw.text((left - 2 * _GAP, middle), name, fill=ink, font=font, anchor="rm")
+    for column, (head, images) in enumerate(versions.items()):
+        x = left + column * cell + (2 * _GAP if column else 0)
+        draw.text((x, top - 2 * _GAP), head, fill=ink, font=font, anchor="ls")
+        for row, pixels in enumerate(images.repeat(scale, axis=1).repeat(scale, axis=2)):
+            table.paste(Image.fromarray(pixels), (x, top + row * (side + _GAP)))
+    return table
 
 
 def _augmented(
@@ -65,28 +80,3 @@ def _augmented(
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (datamodule.mean, datamodule.std))
     pixels = ((images * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
     return pixels.permute(0, 2, 3, 1).numpy()
-
-
-def _draw_table(
-    images: npt.NDArray[np.uint8], *, names: list[str], heads: list[str], scale: int, surface: str, ink: str
-) -> Image.Image:
-    """Draws (rows, columns, H, W, 3) images with the names of the rows and the heads of the columns."""
-    rows, columns, height, width, _ = images.shape
-    text = max(13, _TEXT * scale)
-    font = ImageFont.load_default(text)
-    cell = max(width * scale, *(int(font.getlength(head)) for head in heads)) + _GAP
-    left = _MARGIN + max(int(font.getlength(name)) for name in names) + 2 * _GAP
-    top = _MARGIN + text + 2 * _GAP
-    # The originals stand apart from their versions.
-    lefts = [left + column * cell + (2 * _GAP if column else 0) for column in range(columns)]
-    size = (lefts[-1] + cell - _GAP + _MARGIN, top + rows * (height * scale + _GAP) - _GAP + _MARGIN)
-    table = Image.new("RGB", size, surface)
-    draw = ImageDraw.Draw(table)
-    for x, head in zip(lefts, heads, strict=True):
-        draw.text((x, top - 2 * _GAP), head, fill=ink, font=font, anchor="ls")
-    for row, name in enumerate(names):
-        y = top + row * (height * scale + _GAP)
-        draw.text((left - 2 * _GAP, y + height * scale // 2), name, fill=ink, font=font, anchor="rm")
-        for x, pixels in zip(lefts, images[row].repeat(scale, axis=1).repeat(scale, axis=2), strict=True):
-            table.paste(Image.fromarray(pixels), (x, y))
-    return table

@@ -26,36 +26,28 @@ def derive_generator(seed: int, purpose: str, *keys: int) -> np.random.Generator
 
 
 class ResumableSampler(DistributedSampler[Any]):
-    """A DistributedSampler that leaves out the start of one epoch, which was trained on before a run was resumed."""
+    """The order in which process `rank` of `num_replicas` visits the positions 0 to count - 1.
 
-    #: The epoch, and how many of its first positions are left out.
+    All processes shuffle alike and take turns: together their batches of size b are the batches of size
+    b * num_replicas of a single process. If count is no multiple of num_replicas, the first positions of the order
+    are visited twice. `set_epoch`, which Lightning calls, chooses the order.
+
+    >>> [list(ResumableSampler(5, shuffle=False, num_replicas=2, rank=rank)) for rank in (0, 1)]
+    [[0, 2, 4], [1, 3, 0]]
+    """
+
+    #: An epoch, and how many of its first positions are left out, which a resumed run has trained on.
     skip = (0, 0)
+
+    def __init__(
+        self, count: int, *, shuffle: bool, seed: int = 0, num_replicas: int = 1, rank: int = 0
+    ) -> None:
+        # DistributedSampler shuffles by seed + epoch: mixed first, neighbouring seeds share no orders.
+        order_seed = int(derive_generator(seed, "order").integers(2**62))
+        positions = cast("Dataset[int]", range(count))
+        super().__init__(positions, num_replicas, rank, shuffle, order_seed)
 
     def __iter__(self) -> Iterator[Any]:
         """Yields the positions of the epoch."""
         epoch, count = self.skip
         return islice(super().__iter__(), count if self.epoch == epoch else 0, None)
-
-
-def make_sampler(
-    count: int,
-    *,
-    shuffle: bool,
-    seed: int = 0,
-    num_replicas: int = 1,
-    rank: int = 0,
-    kind: type[ResumableSampler] = ResumableSampler,
-) -> ResumableSampler:
-    """Returns the order in which process `rank` of `num_replicas` visits the positions 0 to count - 1.
-
-    All processes shuffle alike and take turns: together their batches of size b are the batches of size
-    b * num_replicas of a single process. If count is no multiple of num_replicas, the first positions of the order
-    are visited twice. `set_epoch` of the sampler, which Lightning calls, chooses the order.
-
-    >>> [list(make_sampler(5, shuffle=False, num_replicas=2, rank=rank)) for rank in (0, 1)]
-    [[0, 2, 4], [1, 3, 0]]
-    """
-    # DistributedSampler shuffles by seed + epoch: mixed first, neighbouring seeds share no orders.
-    order_seed = int(derive_generator(seed, "order").integers(2**62))
-    positions = cast("Dataset[int]", range(count))
-    return kind(positions, num_replicas=num_replicas, rank=rank, shuffle=shuffle, seed=order_seed)

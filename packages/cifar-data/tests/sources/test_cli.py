@@ -10,22 +10,21 @@ from PIL import Image
 import cifar_data
 from cifar_data import cli
 from cifar_data.cli import main
-from cifar_data.sources import open as sources
 
 pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture
-def fetches(mini, monkeypatch) -> list:
-    """Downloads, which bring the mini dataset."""
-    calls = []
+def fetches(mini, monkeypatch):
+    """The sources of all downloads, which bring the mini dataset."""
+    sources = []
 
-    def fetch(target, **options):
-        calls.append(options)
+    def fetch(target, *, source, progress):
+        sources.append(source)
         mini.write_parquet(target / "plain_text")
 
-    monkeypatch.setattr(sources, "fetch_dataset", fetch)
-    return calls
+    monkeypatch.setattr("cifar_data.sources.open.fetch_dataset", fetch)
+    return sources
 
 
 def test_info_describes_the_images_and_checks_the_cache(mini, tmp_path, cache, capsys):
@@ -49,7 +48,7 @@ def test_download_is_done_once_and_decoded_once_also_through_a_link(fetches, tmp
         assert main(["download"]) == 0
         assert "downloads/plain_text" in capsys.readouterr().out
     assert main(["info"]) == 0
-    assert len(fetches) == 1
+    assert fetches == ["auto"]
     assert len(list(cache.glob("decoded/[!.]*"))) == 1
 
 
@@ -71,7 +70,7 @@ def test_download_gets_the_layout_asked_for_beside_another(mini, cache, fetches)
     assert fetches == []
     for _ in range(2):
         assert main(["download", "--source", "parquet"]) == 0
-    assert [call["source"] for call in fetches] == ["parquet"]
+    assert fetches == ["parquet"]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +97,7 @@ def test_each_command_has_help(command, capsys):
 
 
 def test_an_interruption_exits_130(monkeypatch):
-    def interrupt(*_, **__):
+    def interrupt():
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "make_synthetic", interrupt)
@@ -116,7 +115,7 @@ def test_preview_writes_an_image(mini, tmp_path, monkeypatch):
 class Closed(io.StringIO):
     """A stream whose reader has gone."""
 
-    def write(self, _: str) -> int:
+    def write(self, _):
         raise BrokenPipeError
 
 
@@ -135,18 +134,16 @@ def test_streams_that_cannot_be_written_end_nothing(mini, tmp_path, cache, monke
 @pytest.mark.slow  # the end of the process is the subject
 def test_a_closed_pipe_at_the_end_is_no_error():
     code = "import sys; from cifar_data.cli import main; sys.exit(main(['info', '--source', 'synthetic']))"
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
 
 
 def test_importing_the_package_imports_nothing_heavy():
-    code = (
-        "import sys, cifar_data; print(*{'torch', 'numpy', 'pyarrow', 'lightning', 'PIL'} & {*sys.modules})"
-    )
+    heavy = {"torch", "numpy", "pyarrow", "lightning", "PIL"}
+    code = f"import sys, cifar_data; print(*{heavy} & {{*sys.modules}})"
     assert subprocess.check_output([sys.executable, "-c", code]).strip() == b""
 
 

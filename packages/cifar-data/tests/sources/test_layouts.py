@@ -2,7 +2,6 @@
 
 import gzip
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -18,73 +17,87 @@ TRAIN = "train-00000-of-00001.parquet"
 TARBALL = "cifar-10-python.tar.gz"
 
 
+@pytest.fixture
+def data(tmp_path):
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def parquet(mini, data):
+    """A folder with one file a split."""
+    return mini.write_parquet(data)
+
+
+def rejected(root, *words):
+    with pytest.raises(DataError) as caught:
+        open_dataset(root)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def cut(path, keep):
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
+
+
 @pytest.mark.parametrize("below", [".", "plain_text", "snapshots/abc/plain_text"])
 @pytest.mark.parametrize("shards", [1, 3])
-def test_parquet_is_found_in_subfolders_and_in_shards(mini, tmp_path, below, shards, assert_same_content):
-    mini.write_parquet(tmp_path / "data" / below, shards=shards)
-    dataset = open_dataset(tmp_path / "data", progress=False)
-    assert_same_content(dataset, mini.train, mini.test)
+def test_parquet_is_found_in_subfolders_and_in_shards(mini, data, below, shards):
+    mini.write_parquet(data / below, shards=shards)
+    dataset = open_dataset(data)
+    mini.check(dataset)
     assert dataset.classes == mini.classes
     pixels = mini.train.images.reshape(-1, 3) / 255
-    np.testing.assert_allclose(
-        [dataset.mean, dataset.std], [pixels.mean(axis=0), pixels.std(axis=0)], rtol=1e-12
-    )
+    np.testing.assert_allclose([dataset.mean, dataset.std], [pixels.mean(0), pixels.std(0)], rtol=1e-12)
 
 
 @pytest.mark.parametrize("names", [None, [f"kind {number}" for number in range(10)]])
-def test_parquet_of_other_classes_has_their_names_or_numbers(mini, tmp_path, names):
-    root = mini.write_parquet(tmp_path / "data", names=names, image_column="image")
-    assert open_dataset(root, progress=False).classes == tuple(names or "0123456789")
+def test_parquet_of_other_classes_has_their_names_or_numbers(mini, data, names):
+    root = mini.write_parquet(data, names=names, column="image")
+    assert open_dataset(root).classes == tuple(names or "0123456789")
 
 
 @pytest.mark.parametrize("kind", ["batches", "tarball"])
-def test_batches_and_tarball_are_found_as_the_root_and_in_it(mini, tmp_path, kind, assert_same_content):
-    (tmp_path / "data").mkdir()
-    path = (
-        mini.write_batches(tmp_path / "data")
-        if kind == "batches"
-        else mini.write_tarball(tmp_path / "data" / TARBALL)
-    )
-    for root in (path, path.parent):
-        dataset = open_dataset(root, progress=False)
-        assert_same_content(dataset, mini.train, mini.test)
+def test_batches_and_tarball_are_found_as_the_root_and_in_it(mini, data, kind):
+    data.mkdir()
+    path = mini.write_batches(data) if kind == "batches" else mini.write_tarball(data / TARBALL)
+    for root in (path, data):
+        dataset = open_dataset(root)
+        mini.check(dataset)
         assert dataset.classes == mini.classes
-    assert [p.name for p in path.parent.iterdir()] == [path.name]  # nothing was unpacked beside it
+    assert list(data.iterdir()) == [path]  # nothing was unpacked beside it
 
 
-def test_class_folders_are_sorted_by_class_and_name(mini, tmp_path):
-    dataset = open_dataset(mini.write_folder(tmp_path / "data"), progress=False)
+def test_class_folders_are_sorted_by_class_and_name(mini, data):
+    dataset = open_dataset(mini.write_folder(data))
     order = np.argsort(mini.train.labels, kind="stable")
     np.testing.assert_array_equal(dataset.train.images, mini.train.images[order])
     np.testing.assert_array_equal(dataset.train.labels, mini.train.labels[order])
     assert dataset.classes == mini.classes
 
 
-def test_precedence_and_choice_by_name(mini, tmp_path):
-    root = tmp_path / "data"
-    mini.write_folder(root)
-    mini.write_tarball(root / TARBALL)
-    mini.write_batches(root)
-    mini.write_parquet(root / "plain_text")
+def test_precedence_and_choice_by_name(mini, data):
+    mini.write_folder(data)
+    mini.write_tarball(data / TARBALL)
+    mini.write_batches(data)
+    mini.write_parquet(data / "plain_text")
     kinds = ("parquet", "batches", "tarball", "folder")
-    datasets = [open_dataset(root, source=kind, progress=False) for kind in kinds]
+    datasets = [open_dataset(data, source=kind) for kind in kinds]
     assert [dataset.origin.split()[0] for dataset in datasets] == list(kinds)
     assert len({dataset.fingerprint for dataset in datasets[:3]}) == 1
     for kind, place in (("parquet", "plain_text"), ("batches", "cifar-10-batches-py"), ("tarball", ".")):
-        assert open_dataset(root, progress=False).origin.startswith(kind)
-        shutil.rmtree(root / place)
+        assert open_dataset(data).origin.startswith(kind)
+        shutil.rmtree(data / place)
 
 
 @pytest.mark.parametrize(
     "name", ["{}/0000.parquet", "plain_text/{}/part-0-c000.snappy.parquet", "{}.parquet"]
 )
-def test_parquet_named_after_its_split_in_other_ways_is_read(mini, tmp_path, name, assert_same_content):
-    mini.write_parquet(tmp_path / "written")
+def test_parquet_named_after_its_split_in_other_ways_is_read(mini, parquet, tmp_path, name):
     for split in ("train", "test"):
-        path = tmp_path / "data" / name.format(split)
+        path = tmp_path / "other" / name.format(split)
         path.parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "written" / f"{split}-00000-of-00001.parquet").rename(path)
-    assert_same_content(open_dataset(tmp_path / "data", progress=False), mini.train, mini.test)
+        (parquet / f"{split}-00000-of-00001.parquet").rename(path)
+    mini.check(open_dataset(tmp_path / "other"))
 
 
 @pytest.mark.parametrize(
@@ -99,55 +112,46 @@ def test_parquet_named_after_its_split_in_other_ways_is_read(mini, tmp_path, nam
         ["-00000-of-00003", "-00002-of-00003"],
     ],
 )
-def test_shards_that_are_incomplete_or_doubled_are_rejected(mini, tmp_path, names):
-    path = mini.write_parquet(tmp_path / "data") / TRAIN
-    data = path.read_bytes()
-    path.unlink()
+def test_shards_that_are_incomplete_or_doubled_are_rejected(parquet, names):
+    (parquet / TRAIN).rename(parquet / "whole")
     for name in names:
-        shard = tmp_path / "data" / f"train{name}.parquet"
-        shard.parent.mkdir(exist_ok=True)
-        shard.write_bytes(data)
-    rejected(
-        tmp_path / "data", "the shards of train are incomplete or mixed", f"{names[-1].lstrip('/')}.parquet"
-    )
+        path = parquet / f"train{name}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        shutil.copy(parquet / "whole", path)
+    rejected(parquet, "the shards of train are incomplete or mixed", path.name)
 
 
-def test_parquet_of_names_that_tell_no_split_is_rejected(mini, tmp_path):
-    root = mini.write_parquet(tmp_path / "data")
-    for path in sorted(root.iterdir()):
-        path.rename(root / f"all-{path.name}")
-    rejected(
-        root, "all-test-00000-of-00001.parquet", "parquet: train-*.parquet and test-*.parquet, or train/"
-    )
-    folder = mini.write_batches(root)  # another layout beside them is found
-    assert open_dataset(root, progress=False).origin == f"batches {folder}"
+def test_parquet_of_names_that_tell_no_split_is_rejected(mini, parquet):
+    for path in list(parquet.iterdir()):
+        path.rename(parquet / f"all-{path.name}")
+    rejected(parquet, "all-test-00000-of-00001.parquet", "parquet: train-*.parquet and test-*.parquet, or")
+    folder = mini.write_batches(parquet)  # another layout beside them is found
+    assert open_dataset(parquet).origin == f"batches {folder}"
 
 
-def test_parquet_of_a_third_split_is_named(mini, tmp_path):
-    root = mini.write_parquet(tmp_path / "data")
-    shutil.copy(root / TRAIN, root / "validation.parquet")
+def test_parquet_of_a_third_split_is_named(parquet):
+    shutil.copy(parquet / TRAIN, parquet / "validation.parquet")
     with pytest.warns(UserWarning, match=r"1 file not read: validation\.parquet"):
-        assert len(open_dataset(root, progress=False).train) == 200
+        assert len(open_dataset(parquet).train) == 200
 
 
-def test_images_are_known_by_their_content_and_others_are_counted_and_named(mini, tmp_path):
-    root = mini.write_folder(tmp_path / "data")
-    frog = root / "train" / "frog"
+def test_images_are_known_by_their_content_and_others_are_counted_and_named(mini, data):
+    frog = mini.write_folder(data) / "train" / "frog"
     count = len(list(frog.iterdir()))
     picture = Image.new("RGB", (40, 32), "red")
     for place, kind in (("a", "WEBP"), ("b.jpe", "JPEG"), ("c.txt", "GIF"), ("pond/deep/d.JP2", "JPEG2000")):
         (frog / place).parent.mkdir(parents=True, exist_ok=True)
         picture.save(frog / place, kind)
-    litter = [".DS_Store", "__MACOSX/._a", "cat/__MACOSX/._0.png", "cat/._0.png"]
+    litter = [".DS_Store", "__MACOSX/._a", "cat/__MACOSX/._0.png", "cat/._0.png", "../notes.md"]
     left_out = ["frog/notes.png.md", "frog/.hidden", "stray.jfif", "../third/cat/0.png", "../beside"]
     for place in litter + left_out:
-        (root / "train" / place).parent.mkdir(parents=True, exist_ok=True)
-        (root / "train" / place).write_text("no image", encoding="utf-8")
+        (data / "train" / place).parent.mkdir(parents=True, exist_ok=True)
+        (data / "train" / place).write_text("no image", encoding="utf-8")
     for place in left_out[1:]:
-        picture.save(root / "train" / place, "PNG")
+        picture.save(data / "train" / place, "PNG")
     (frog / "loop").symlink_to(frog)
     with pytest.warns(UserWarning, match="5 files not read: ") as caught:
-        dataset = open_dataset(root, progress=False)
+        dataset = open_dataset(data)
     assert (dataset.train.labels == mini.classes.index("frog")).sum() == count + 4
     for place in left_out:
         assert place.removeprefix("../") in str(caught[0].message)
@@ -158,40 +162,28 @@ def test_class_names_alike_in_two_unicode_forms_are_one_and_others_are_told_apar
     for place in (f"train/{nfc}", f"train/{nfd}", f"test/{nfd}", "train/dog", "test/dog"):
         (tmp_path / place).mkdir(parents=True)
         Image.new("RGB", (32, 32)).save(tmp_path / place / "0.png")
-    dataset = open_dataset(tmp_path, progress=False)
+    dataset = open_dataset(tmp_path)
     assert dataset.classes == ("dog", nfc)
     assert dataset.train.labels.tolist() == [0, 1, 1]
     (tmp_path / "test" / "dog").rename(tmp_path / "test" / "d\u043eg")
     rejected(tmp_path, r"('d\u043eg')", "lacks 'dog'")
 
 
-def rejected(root: Path, *words: str) -> None:
-    with pytest.raises(DataError) as caught:
-        open_dataset(root, progress=False)
-    for word in words:
-        assert word in str(caught.value)
-
-
-def cut(path: Path, keep: float) -> None:
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
-
-
 @pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])
-def test_truncated_parquet_is_rejected_and_not_cached(mini, tmp_path, keep, cache):
-    path = mini.write_parquet(tmp_path / "data") / TRAIN
-    cut(path, keep)
-    rejected(tmp_path / "data", str(path), "truncated or altered")
-    assert not [p for p in (cache / "decoded").rglob("*") if p.is_dir()]
+def test_truncated_parquet_is_rejected_and_not_cached(parquet, keep, cache):
+    cut(parquet / TRAIN, keep)
+    rejected(parquet, str(parquet / TRAIN), "truncated or altered")
+    assert not [path for path in (cache / "decoded").rglob("*") if path.is_dir()]
 
 
-def test_altered_bytes_inside_parquet_are_noticed_or_harmless(mini, tmp_path):
-    path = mini.write_parquet(tmp_path / "data") / TRAIN
+def test_altered_bytes_inside_parquet_are_noticed_or_harmless(parquet):
+    path = parquet / TRAIN
     whole = path.read_bytes()
     noticed = 0
     for position in range(100, len(whole), len(whole) // 40):
         path.write_bytes(whole[:position] + bytes(16) + whole[position + 16 :])
         try:
-            open_dataset(tmp_path / "data", progress=False)
+            open_dataset(parquet)
         except DataError as error:
             assert str(path) in str(error)  # noqa: PT017 - damage in some places cannot be seen
             noticed += 1
@@ -211,32 +203,31 @@ def test_altered_bytes_inside_parquet_are_noticed_or_harmless(mini, tmp_path):
         ("all", None, ("no images",)),
     ],
 )
-def test_wrong_rows_are_named(mini, tmp_path, shard_writer, encode_png, what, value, words):
-    mini.write_parquet(tmp_path / "data")
-    blobs = [encode_png(image) for image in mini.train.images]
+def test_wrong_rows_are_named(mini, parquet, what, value, words):
+    blobs = [mini.png(image) for image in mini.train.images]
     labels = mini.train.labels.tolist()
     kind, _, row = what.partition(" ")
     if kind == "image":
-        blobs[int(row)] = encode_png(value) if isinstance(value, np.ndarray) else value
+        blobs[int(row)] = mini.png(value) if isinstance(value, np.ndarray) else value
     elif kind == "label":
         labels[int(row)] = value
     elif kind == "class":
         labels = [0 if label == value else label for label in labels]
     else:
         blobs, labels = [], []
-    shard_writer(tmp_path / "data" / TRAIN, blobs, labels)
-    rejected(tmp_path / "data", *words)
+    mini.write_shard(parquet / TRAIN, blobs, labels)
+    rejected(parquet, *words)
 
 
-def test_two_parquet_datasets_are_not_guessed_between(mini, tmp_path):
+def test_two_parquet_datasets_are_not_guessed_between(mini, data):
     for name in ("one", "two"):
-        mini.write_parquet(tmp_path / "data" / name)
-    rejected(tmp_path / "data", "several", "one", "two")
+        mini.write_parquet(data / name)
+    rejected(data, "several", "one", "two")
 
 
-def test_a_missing_split_is_named(mini, tmp_path):
-    (mini.write_parquet(tmp_path / "data") / TRAIN).unlink()
-    rejected(tmp_path / "data", "no train-*.parquet", "test-00000-of-00001.parquet")
+def test_a_missing_split_is_named(parquet):
+    (parquet / TRAIN).unlink()
+    rejected(parquet, "no train-*.parquet", "test-00000-of-00001.parquet")
 
 
 @pytest.mark.parametrize(
@@ -253,7 +244,7 @@ def test_parquet_of_other_columns_is_rejected(tmp_path, columns, words):
     rejected(tmp_path, *words)
 
 
-def without_batch_2(tarball: bytes) -> bytes:
+def without_batch_2(tarball):
     # The sum of the letters, which tar checks, stays.
     return gzip.compress(gzip.decompress(tarball).replace(b"data_batch_2", b"data_batch2_"))
 
@@ -272,8 +263,8 @@ def test_a_damaged_tarball_is_rejected(mini, tmp_path, damage, message):
     rejected(path, str(path), message, "expected md5 c58f30108f718f92721af3b95e74349a, found ")
 
 
-def test_missing_and_truncated_batches_are_named(mini, tmp_path):
-    folder = mini.write_batches(tmp_path / "data")
+def test_missing_and_truncated_batches_are_named(mini, data):
+    folder = mini.write_batches(data)
     cut(folder / "data_batch_3", 0.1)
     rejected(folder, "data_batch_3", "truncated or altered")
     (folder / "data_batch_3").unlink()
@@ -281,15 +272,16 @@ def test_missing_and_truncated_batches_are_named(mini, tmp_path):
     rejected(folder, "lacks data_batch_3, batches.meta")
 
 
-def test_incomplete_class_folders_are_named(mini, tmp_path):
-    root = mini.write_folder(tmp_path / "data")
-    path = next((root / "train" / "frog").iterdir())
+def test_incomplete_class_folders_are_named(mini, data):
+    mini.write_folder(data)
+    path = next((data / "train" / "frog").iterdir())
     cut(path, 0.1)
-    rejected(root, str(path), "cannot decode")
-    shutil.rmtree(root / "test" / "deer")
-    rejected(root, str(root / "test"), "lacks 'deer'")
-    (root / "test" / "deer").mkdir()
-    (root / "test" / "deer" / "notes.txt").write_text("soon", encoding="utf-8")
-    rejected(root, "deer", "no images", "notes.txt")
-    shutil.rmtree(root / "test")
-    rejected(root, "no test folder")
+    rejected(data, str(path), "cannot decode")
+    deer = data / "test" / "deer"
+    shutil.rmtree(deer)
+    rejected(data, str(data / "test"), "lacks 'deer'")
+    deer.mkdir()
+    (deer / "notes.txt").write_text("soon", encoding="utf-8")
+    rejected(data, "deer", "no images", "notes.txt")
+    shutil.rmtree(data / "test")
+    rejected(data, "no test folder")

@@ -29,12 +29,6 @@ def test_a_call_is_rejected_and_not_made(tmp_path, protocol):
     assert not (tmp_path / "made").exists()
 
 
-@pytest.mark.parametrize("name", ["eval", "getattr", "__import__", "bytearray"])
-def test_builtins_are_rejected(name):
-    with pytest.raises(DataError, match=f"builtins.{name}"):
-        load_pickle(f"cbuiltins\n{name}\n(S'1'\ntR.".encode())
-
-
 @pytest.mark.parametrize("protocol", [2, 3, 4])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_arrays_of_today_round_trip(protocol, order):
@@ -45,6 +39,7 @@ def test_arrays_of_today_round_trip(protocol, order):
 
 def test_arrays_of_python_2_are_read_as_numpy_reads_them(mini):
     data = mini.batch_files()["test_batch"]
+    assert b"numpy.core" in data
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of the name numpy.core
         oracle = pickle.loads(data, encoding="latin1")
     loaded = load_pickle(data)
@@ -97,6 +92,7 @@ def test_damaged_batches_raise_nothing_else(mini, data):
         (b"\x80\x02T\x64\x00\x00\x00short.", "truncated"),
         (b"\x80\x02NQ.", "outside of the file"),
         (b"\x80\x02].", "not a dictionary"),
+        *((f"cbuiltins\n{name}\n(S'1'\ntR.".encode(), f"builtins.{name}") for name in ("eval", "getattr")),
     ],
 )
 def test_other_pickles_are_rejected(data, message):

@@ -17,17 +17,13 @@ def test_the_seed_alone_determines_the_images():
     np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
 
 
-def test_classes_are_balanced_and_splits_differ():
+def test_classes_are_balanced_and_test_images_are_others_that_do_not_depend_on_the_training_size():
     dataset = make_synthetic(103, 20)
     counts = np.bincount(dataset.train.labels, minlength=10)
     assert counts.max() - counts.min() == 1
     assert dataset.classes == SYNTHETIC_CLASSES
     assert not (dataset.train.images[:20] == dataset.test.images).all()
-
-
-def test_test_images_do_not_depend_on_the_training_size():
-    small, large = make_synthetic(20, 30), make_synthetic(200, 30)
-    np.testing.assert_array_equal(small.test.images, large.test.images)
+    np.testing.assert_array_equal(dataset.test.images, make_synthetic(20, 20).test.images)
 
 
 @pytest.mark.parametrize("arguments", [(9, 10, 0), (10, 9, 0), (10, 10, -1)])

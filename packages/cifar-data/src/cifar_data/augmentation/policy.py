@@ -74,10 +74,6 @@ class AugmentationParameters(NamedTuple):
     brightness: Tensor
     contrast: Tensor
 
-    def take(self, positions: Tensor) -> "AugmentationParameters":
-        """Returns the parameters of the images at (B,) positions."""
-        return AugmentationParameters(*(values[positions] for values in self))
-
 
 def alternating_flips(count: int, *, seed: int, epoch: int) -> npt.NDArray[np.bool_]:
     """Returns which of `count` images to flip, so that any two consecutive epochs show both sides of each.

@@ -23,6 +23,8 @@ from cifar_data.dataset.arrays import SIDE, DataError, ImageDataset, Layout, Spl
 #: Part of every key: raise it whenever the files or the decoding change.
 FORMAT_VERSION = 3
 
+_META = ("classes", "mean", "std", "fingerprint", "origin")  # stored beside the arrays
+
 _logger = logging.getLogger(__name__)
 
 
@@ -45,10 +47,7 @@ def expand_home(path: str | os.PathLike[str], *, name: str) -> Path:
 
 
 def entry_path(layout: Layout, cache_dir: Path) -> Path:
-    """Returns the folder of the decoded form of these files, whether it exists yet or not.
-
-    The name depends on the files' paths, sizes and times of change, so a changed file is decoded again.
-    """
+    """Returns the folder of the decoded form of these files, named by their paths, sizes and times of change."""
     stats = [(str(path), path.stat()) for path in layout.files]
     key = [FORMAT_VERSION, layout.kind, [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]]
     return cache_dir / "decoded" / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
@@ -77,13 +76,13 @@ def load_entry(entry: Path) -> ImageDataset | None:
         return None
     try:
         meta = json.loads((entry / "meta.json").read_bytes())
-        sizes = meta.pop("bytes")
+        fields = {name: meta[name] for name in _META}
         for name in ("mean", "std"):
-            red, green, blue = map(float, meta[name])
-            meta[name] = red, green, blue
-        meta["classes"] = tuple(meta["classes"])
-        train, test = (_load_split(entry, name, sizes) for name in ("train", "test"))
-        return ImageDataset(train, test, **meta)
+            red, green, blue = map(float, fields[name])
+            fields[name] = red, green, blue
+        fields["classes"] = tuple(fields["classes"])
+        train, test = (_load_split(entry, name) for name in ("train", "test"))
+        return ImageDataset(train, test, **fields)
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         _logger.warning("The cache entry %s is damaged (%s) and is written again", entry, error)
         return None
@@ -95,17 +94,13 @@ def write_entry(entry: Path, dataset: ImageDataset) -> None:
     shutil.rmtree(new, ignore_errors=True)  # left by a process that was killed: we hold the lock
     try:
         new.mkdir()
-        sizes = {}
         for name, split in (("train", dataset.train), ("test", dataset.test)):
             for kind, array in (("images", split.images), ("labels", split.labels)):
                 with _synced(new / f"{name}_{kind}.npy") as file:
-                    np.save(file, np.ascontiguousarray(array), allow_pickle=False)
-                    sizes[f"{name}_{kind}"] = file.tell()
-        meta = {name: getattr(dataset, name) for name in ("classes", "mean", "std", "fingerprint", "origin")}
+                    np.save(file, array, allow_pickle=False)
         with _synced(new / "meta.json") as file:
-            file.write(json.dumps({"bytes": sizes, **meta}, indent=2).encode())
-        if entry.exists():  # a damaged one: a folder with content cannot be replaced in one step
-            shutil.rmtree(entry)
+            file.write(json.dumps({name: getattr(dataset, name) for name in _META}, indent=2).encode())
+        shutil.rmtree(entry, ignore_errors=True)  # a damaged one, which cannot be replaced in one step
         new.rename(entry)
     finally:
         shutil.rmtree(new, ignore_errors=True)
@@ -137,11 +132,11 @@ def explained_errors(cache_dir: Path) -> Iterator[None]:
         ) from error
 
 
-def _load_split(entry: Path, name: str, sizes: dict[str, int]) -> Split:
-    paths = [entry / f"{name}_{kind}.npy" for kind in ("images", "labels")]
-    if [path.stat().st_size for path in paths] != [sizes[path.stem] for path in paths]:
-        raise ValueError(f"{name} has files of another size")
-    images, labels = (np.load(path, mmap_mode="r", allow_pickle=False) for path in paths)
+def _load_split(entry: Path, name: str) -> Split:
+    images, labels = (  # a truncated file cannot be mapped
+        np.load(entry / f"{name}_{kind}.npy", mmap_mode="r", allow_pickle=False)
+        for kind in ("images", "labels")
+    )
     right_kind = images.dtype == np.uint8 and labels.dtype == np.int64
     if not right_kind or images.shape != (len(labels), SIDE, SIDE, 3):
         raise ValueError(f"{name} has arrays of another type or shape")

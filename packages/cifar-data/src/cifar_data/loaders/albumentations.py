@@ -12,15 +12,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from cifar_data.augmentation.policy import NO_AUGMENTATION, Augmentation, alternating_flips, mean_colour
 from cifar_data.dataset.arrays import SIDE
-from cifar_data.seeding import ResumableSampler, derive_generator, make_sampler
-
-_UPDATE_CHECK = "NO_ALBUMENTATIONS_UPDATE"
+from cifar_data.seeding import ResumableSampler, derive_generator
 
 
 def import_albumentations() -> Any:
-    """Imports Albumentations without its request to the network for a newer version."""
-    before = os.environ.get(_UPDATE_CHECK)
-    os.environ[_UPDATE_CHECK] = "1"
+    """Imports Albumentations without its request to the network for a newer version, here and in worker processes."""
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
     try:
         import albumentations  # type: ignore[import-untyped]
     except ImportError as error:
@@ -29,11 +26,6 @@ def import_albumentations() -> Any:
             f"Python 3.15 and later; this is Python {platform.python_version()}. Use the loader tensor "
             "(--data.loader tensor), which augments alike, or Python 3.14 or earlier"
         ) from error
-    finally:
-        if before is None:
-            del os.environ[_UPDATE_CHECK]
-        else:
-            os.environ[_UPDATE_CHECK] = before
     return albumentations
 
 
@@ -82,12 +74,15 @@ class AlbumentationsDataset(Dataset[tuple[Tensor, int]]):
         augmentation: Augmentation | None = None,
         seed: int = 0,
     ) -> None:
+        augmentation = augmentation or NO_AUGMENTATION
         self._samples = samples
-        self._channels = {"mean": tuple(mean), "std": tuple(std)}
-        self._augmentation = augmentation or NO_AUGMENTATION
         self._seed = seed
         self._first_sides = alternating_flips(len(samples), seed=seed, epoch=0)
-        self._pipelines = self._make_pipelines()
+        # One pipeline, or for alternating flips one of each side.
+        flips = {"random": [0.5], "alternate": [0.0, 1.0], "none": [0.0]}[augmentation.flip]
+        self._pipelines = [
+            make_pipeline(augmentation, mean=mean, std=std, flip_probability=flip) for flip in flips
+        ]
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -100,22 +95,6 @@ class AlbumentationsDataset(Dataset[tuple[Tensor, int]]):
         # Both kinds are drawn from. `set_random_seed` would seed each step again, at half the pipeline's cost.
         pipeline.set_random_state(generator, random.Random(int(generator.integers(2**62))))  # noqa: S311
         return pipeline(image=image)["image"], label
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Unpickling a pipeline, as a spawned worker does, would import Albumentations with its network check.
-        return {**self.__dict__, "_pipelines": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._pipelines = self._make_pipelines()
-
-    def _make_pipelines(self) -> list[Any]:
-        """Returns one pipeline, or for alternating flips one of each side."""
-        probabilities = {"random": [0.5], "alternate": [0.0, 1.0], "none": [0.0]}[self._augmentation.flip]
-        return [
-            make_pipeline(self._augmentation, flip_probability=probability, **self._channels)
-            for probability in probabilities
-        ]
 
 
 class EpochSampler(ResumableSampler):
@@ -143,7 +122,7 @@ def make_albumentations_loader(
     return DataLoader(
         dataset,
         batch_size=batch_size,
-        sampler=make_sampler(len(dataset), shuffle=shuffle, seed=seed, kind=EpochSampler, **processes),
+        sampler=EpochSampler(len(dataset), shuffle=shuffle, seed=seed, **processes),
         num_workers=num_workers,
         collate_fn=_collate,
         drop_last=drop_last,

@@ -10,7 +10,7 @@ from torch.utils.data import BatchSampler
 
 from cifar_data.augmentation import batch_ops, policy
 from cifar_data.augmentation.policy import NO_AUGMENTATION, Augmentation, AugmentationParameters
-from cifar_data.seeding import make_sampler
+from cifar_data.seeding import ResumableSampler
 
 _PAD_CHUNK = 2000  # images padded at once, so that no second copy of all images is ever held
 
@@ -59,19 +59,25 @@ class TensorLoader:
         chosen = np.arange(len(labels)) if indices is None else indices
         if len(chosen) == 0:
             raise ValueError("indices must name at least one image, got none")
-        self.sampler = make_sampler(
+        self.sampler = ResumableSampler(
             len(chosen), shuffle=shuffle, seed=seed, num_replicas=num_replicas, rank=rank
         )
         self.batch_sampler = BatchSampler(self.sampler, batch_size, drop_last)
-        self.batch_size = batch_size
-        self.drop_last = drop_last
         self._augmentation = augmentation or NO_AUGMENTATION
         self._seed = seed
         self._mean = tuple(mean)
         self._std = tuple(std)
         self._size = images.shape[1]
         self._labels = torch.from_numpy(labels[chosen])
-        self._images = _pad_all(images, chosen, self._augmentation)
+        side = self._size + 2 * self._augmentation.padding
+        self._padded = torch.empty(len(chosen), side, side, 3, dtype=torch.uint8)
+        for start in range(0, len(chosen), _PAD_CHUNK):
+            chunk = slice(start, start + _PAD_CHUNK)
+            self._padded[chunk] = batch_ops.pad_batch(
+                torch.from_numpy(images[chosen[chunk]]),
+                self._augmentation.padding,
+                mode=self._augmentation.padding_mode,
+            )
 
     def __len__(self) -> int:
         return len(self.batch_sampler)
@@ -93,44 +99,11 @@ class TensorLoader:
         )
 
     def _make(self, positions: Tensor, parameters: AugmentationParameters) -> Tensor:
-        images = augment_batch(
-            self._images,
-            positions,
-            augmentation=self._augmentation,
-            parameters=parameters.take(positions),
-            fill=policy.mean_colour(self._mean),
-            size=self._size,
-        )
+        crop, flip, hole, brightness, contrast = (values[positions] for values in parameters)
+        images = batch_ops.crop_batch(self._padded, positions, corners=crop, size=self._size)
+        images = batch_ops.flip_batch(images, flip)
+        if self._augmentation.jitters:
+            images = batch_ops.jitter_batch(images, brightness, contrast=contrast)
+        fill = policy.mean_colour(self._mean)
+        images = batch_ops.cutout_batch(images, hole, size=self._augmentation.cutout, fill=fill)
         return batch_ops.normalize_batch(images, self._mean, std=self._std)
-
-
-def augment_batch(
-    padded: Tensor,
-    indices: Tensor,
-    *,
-    augmentation: Augmentation,
-    parameters: AugmentationParameters,
-    fill: Sequence[int],
-    size: int = 32,
-) -> Tensor:
-    """Crops, flips, jitters and cuts out the images at `indices` (B,) of the padded ones, uint8 (N, H, W, 3).
-
-    The parameters are those of the B images, and `fill` is the colour of the hole, three values of 0 to 255.
-    """
-    images = batch_ops.crop_batch(padded, indices, corners=parameters.crop, size=size)
-    images = batch_ops.flip_batch(images, parameters.flip)
-    if augmentation.jitters:
-        images = batch_ops.jitter_batch(images, parameters.brightness, contrast=parameters.contrast)
-    return batch_ops.cutout_batch(images, parameters.hole, size=augmentation.cutout, fill=fill)
-
-
-def _pad_all(
-    images: npt.NDArray[np.uint8], chosen: npt.NDArray[np.int64], augmentation: Augmentation
-) -> Tensor:
-    side = images.shape[1] + 2 * augmentation.padding
-    padded = torch.empty(len(chosen), side, side, 3, dtype=torch.uint8)
-    for start in range(0, len(chosen), _PAD_CHUNK):
-        chunk = slice(start, start + _PAD_CHUNK)
-        part = torch.from_numpy(images[chosen[chunk]])
-        padded[chunk] = batch_ops.pad_batch(part, augmentation.padding, mode=augmentation.padding_mode)
-    return padded

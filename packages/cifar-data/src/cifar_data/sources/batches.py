@@ -12,7 +12,7 @@ import pickle
 import pickletools
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,24 +23,24 @@ from cifar_data.dataset.arrays import SIDE, DataError, Layout, Split, join_split
 from cifar_data.dataset.decode import ProgressBar
 from cifar_data.dataset.fingerprint import TARBALL, TARBALL_MD5
 
-FOLDER = "cifar-10-batches-py"
-
-_META = "batches.meta"
+#: Name of the folder, and of the files in it.
+BATCHES = "cifar-10-batches-py"
 _TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
 _TEST = ("test_batch",)
-_NAMES = (*_TRAIN, *_TEST, _META)
+_META = "batches.meta"
+BATCH_NAMES = (*_TRAIN, *_TEST, _META)
+
 _MEMBER_BYTES = 200_000_000  # a batch has 31 MB; a far larger member is no batch, and is not unpacked
 
 
 def find_batches(root: Path) -> Layout | None:
     """Returns the batch files in `cifar-10-batches-py` under a folder, or in the folder itself, else None."""
-    for folder in (root / FOLDER, root):
-        missing = [name for name in _NAMES if not (folder / name).is_file()]
-        if not missing:
+    for folder in (root / BATCHES, root):
+        found = [name for name in BATCH_NAMES if (folder / name).is_file()]
+        if found or (folder.name == BATCHES and folder.is_dir()):
+            _check_complete(folder, found)
             train, test = (tuple(folder / name for name in names) for names in (_TRAIN, _TEST))
             return Layout("batches", folder, train, test, (folder / _META,))
-        if len(missing) < len(_NAMES) or (folder.name == FOLDER and folder.is_dir()):
-            raise DataError(f"{folder} lacks {', '.join(missing)}; needed are {', '.join(_NAMES)}")
     return None
 
 
@@ -68,17 +68,22 @@ def read_batches(
 ) -> tuple[Split, Split, tuple[str, ...]]:
     """Returns the training split, the test split and the class names of the batch files, or of `files` in memory."""
     parts: dict[str, Any] = {}
-    with ProgressBar(enabled=progress, total=len(_NAMES), unit="file", desc=f"Reading {layout.kind}") as bar:
+    total = len(BATCH_NAMES)
+    with ProgressBar(enabled=progress, total=total, unit="file", desc=f"Reading {layout.kind}") as bar:
         for name, data in files or ((path.name, path.read_bytes()) for path in layout.files):
             try:
                 parts[name] = _class_names(load_pickle(data)) if name == _META else _split(load_pickle(data))
             except DataError as error:
                 raise DataError(f"{layout.root}: {name}: {error}") from error
             bar.update()
-    if missing := [name for name in _NAMES if name not in parts]:
-        raise DataError(f"{layout.root} lacks {', '.join(missing)}; needed are {', '.join(_NAMES)}")
+    _check_complete(layout.root, parts)
     train, test = (join_splits([parts[name] for name in names]) for names in (_TRAIN, _TEST))
     return train, test, parts[_META]
+
+
+def _check_complete(place: Path, found: Collection[str]) -> None:
+    if missing := [name for name in BATCH_NAMES if name not in found]:
+        raise DataError(f"{place} lacks {', '.join(missing)}; needed are {', '.join(BATCH_NAMES)}")
 
 
 def _unpack(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -86,16 +91,15 @@ def _unpack(path: Path) -> Iterator[tuple[str, bytes]]:
     try:
         with gzip.open(path) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             for member in tar:
-                parent, _, name = member.name.rpartition("/")
-                if name not in _NAMES or parent.rpartition("/")[2] != FOLDER or not member.isfile():
+                inner = Path(member.name)
+                if inner.name not in BATCH_NAMES or inner.parent.name != BATCHES or not member.isfile():
                     continue
                 if member.size > _MEMBER_BYTES:
                     raise DataError(
                         f"{path}: {member.name} has {member.size:,} bytes; a batch has 31 million"
                     )
-                file = tar.extractfile(member)
-                if file is not None:
-                    yield name, file.read()
+                if (file := tar.extractfile(member)) is not None:
+                    yield inner.name, file.read()
             while stream.read(1 << 20):  # gzip compares its checksum only at the very end
                 pass
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
@@ -114,14 +118,13 @@ def _split(content: dict[Any, Any]) -> Split:
     if not isinstance(pixels, PickledArray) or not isinstance(labels, list):
         raise DataError(f"has the keys {list(content)}; needed are data (an array) and labels (a list)")
     rows = pixels.to_uint8()
-    if rows.shape != (len(labels), 3 * SIDE * SIDE):
+    needed = (len(labels), 3 * SIDE * SIDE)
+    if rows.shape != needed:
         raise DataError(
-            f"data has the shape {rows.shape} for {len(labels)} labels; "
-            f"needed is one row of {3 * SIDE * SIDE} bytes (32x32 pixels) per label"
+            f"data has the shape {rows.shape}; needed is {needed}, the bytes of 32x32 pixels a label"
         )
-    wrong = next((index for index, label in enumerate(labels) if type(label) is not int), None)
-    if wrong is not None:
-        raise DataError(f"label {wrong} is {labels[wrong]!r}; needed are whole numbers")
+    if wrong := [label for label in labels if type(label) is not int]:
+        raise DataError(f"has the label {wrong[0]!r}; needed are whole numbers")
     # (N, 3072), channel by channel, to (N, 32, 32, 3)
     images = np.ascontiguousarray(rows.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1))
     return Split(images, np.array(labels, dtype=np.int64))

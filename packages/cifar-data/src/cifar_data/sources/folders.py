@@ -24,8 +24,7 @@ def find_folder(root: Path) -> Layout | None:
             raise DataError(
                 f"{root} has no {folder.name} folder; needed are train/<class>/ and test/<class>/"
             )
-    left_out = _images_beside(root)
-    scans = {folder: _scan(folder, left_out) for folder in folders}
+    scans, left_out = _scan(root, folders)
     names = sorted({name for classes in scans.values() for name in classes})
     if len(names) < 2:
         raise DataError(f"{root} has {len(names)} class folders in train and test; at least two are needed")
@@ -61,51 +60,36 @@ def _read_split(paths: tuple[Path, ...], folder: Path, bar: ProgressBar) -> tupl
     return Split(images, labels.astype(np.int64)), tuple(names)
 
 
-def _scan(folder: Path, left_out: list[Path]) -> dict[str, list[Path]]:
-    """Returns the images of each class in order, and appends what is none of them to `left_out`."""
+def _scan(root: Path, folders: tuple[Path, ...]) -> tuple[dict[Path, dict[str, list[Path]]], list[Path]]:
+    """Returns the images of each class of both folders in order, and files and images that are not among them."""
 
     def fail(error: OSError) -> None:
-        raise error
+        if any(Path(error.filename).is_relative_to(folder) for folder in folders):
+            raise error
 
-    classes: dict[str, list[Path]] = {}
-    for name, subfolders, files in os.walk(folder, followlinks=True, onerror=fail):
-        below = Path(name).relative_to(folder).parts
-        images = classes.setdefault(compose_name(below[0]), []) if below else left_out
+    scans: dict[Path, dict[str, list[Path]]] = {folder: {} for folder in folders}
+    left_out: list[Path] = []
+    for name, subfolders, files in os.walk(root, followlinks=True, onerror=fail):
+        here = Path(name)
+        split = next((folder for folder in folders if here.is_relative_to(folder)), None)
+        below = here.relative_to(split).parts if split else ()
+        images = scans[split].setdefault(compose_name(below[0]), []) if split and below else left_out
         for file in sorted(files):
-            path = Path(name, file)
-            if file.startswith("."):  # litter such as .DS_Store needs no mention
-                left_out.extend([path] if _is_image(path) else [])
-            elif file.lower().endswith(EXTENSIONS) or _is_image(path):
+            path, hidden = here / file, file.startswith(".")
+            if not hidden and (file.lower().endswith(EXTENSIONS) or _is_image(path)):
                 images.append(path)
-            else:
+            elif (split and not hidden) or _is_image(path):  # litter such as .DS_Store needs no mention
                 left_out.append(path)
-        left_out.extend(Path(name, hidden) for hidden in subfolders if hidden.startswith("."))
-        here = Path(name).resolve()
+        left_out += [here / folder for folder in subfolders if split and folder.startswith(".")]
+        resolved = here.resolve()
         subfolders[:] = [  # without links to a folder above, which have no end
-            subfolder
-            for subfolder in sorted(subfolders)
-            if not _is_litter(subfolder) and not here.is_relative_to(Path(name, subfolder).resolve())
+            folder
+            for folder in sorted(subfolders)
+            if not folder.startswith(".")
+            and folder != "__MACOSX"
+            and not resolved.is_relative_to((here / folder).resolve())
         ]
-    return classes
-
-
-def _images_beside(root: Path) -> list[Path]:
-    """Returns the images in a folder but not in its splits, such as those of a third split."""
-    found = []
-    for path in sorted(root.iterdir()):
-        if path.name not in ("train", "test") and not _is_litter(path.name):
-            found += [path] if _is_image(path) else []
-            found += [
-                Path(name, file)
-                for name, _, files in os.walk(path)
-                for file in sorted(files)
-                if file.lower().endswith(EXTENSIONS)
-            ]
-    return found
-
-
-def _is_litter(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
+    return scans, left_out
 
 
 def _is_image(path: Path) -> bool:

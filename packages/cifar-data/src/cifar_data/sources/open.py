@@ -6,22 +6,27 @@ from pathlib import Path
 
 from cifar_data.dataset.arrays import DataError, ImageDataset, Layout
 from cifar_data.dataset.cache import expand_home, explained_errors, locked, open_cached, resolve_cache_dir
-from cifar_data.dataset.fingerprint import canonical_order, describe_dataset
-from cifar_data.sources.batches import find_batches, find_tarball, read_batches, read_tarball
+from cifar_data.dataset.fingerprint import TARBALL, canonical_order, describe_dataset
+from cifar_data.sources.batches import (
+    BATCH_NAMES,
+    BATCHES,
+    find_batches,
+    find_tarball,
+    read_batches,
+    read_tarball,
+)
 from cifar_data.sources.download import fetch_dataset
 from cifar_data.sources.folders import find_folder, read_folder
 from cifar_data.sources.parquet import NEEDED, find_parquet, read_parquet
 from cifar_data.sources.synthetic import make_synthetic
 from cifar_data.validation import SOURCES, check_choice
 
-# In order of precedence where a folder has several.
-_FINDERS = {"parquet": find_parquet, "batches": find_batches, "tarball": find_tarball, "folder": find_folder}
-_READERS = {"parquet": read_parquet, "batches": read_batches, "tarball": read_tarball, "folder": read_folder}
-_UNDERSTOOD = {
-    "parquet": f"{NEEDED}, also in subfolders (Hugging Face)",
-    "batches": "cifar-10-batches-py, or the files data_batch_1 to 5, test_batch and batches.meta",
-    "tarball": "cifar-10-python.tar.gz",
-    "folder": "images in train/<class>/ and test/<class>/",
+# In order of precedence where a folder has several: how to find and to read it, and the files that it needs.
+_LAYOUTS = {
+    "parquet": (find_parquet, read_parquet, f"{NEEDED}, also in subfolders (Hugging Face)"),
+    "batches": (find_batches, read_batches, f"{BATCHES}, or the files {', '.join(BATCH_NAMES)}"),
+    "tarball": (find_tarball, read_tarball, TARBALL),
+    "folder": (find_folder, read_folder, "images in train/<class>/ and test/<class>/"),
 }
 
 _HELP = (
@@ -41,7 +46,8 @@ def open_dataset(
 
     Searches `root`; if that is not given, the folder that `CIFAR_DATA_DIR` names; if that is not set either, earlier
     downloads in the cache; and if there are none, downloads CIFAR-10. Where a folder has several layouts, the first of
-    parquet, batches, tarball and folder is used, even if it lacks files.
+    parquet, batches, tarball and folder is used, even if it lacks files. Images that are missing, damaged or in no
+    known layout are a `DataError`, and so is a cache that cannot be written.
 
     Args:
         root: The folder of the images, or the tarball.
@@ -49,9 +55,6 @@ def open_dataset(
             `synthetic` draws shapes in memory, and reads no root.
         cache_dir: Folder of decoded images and downloads; if not given, `CIFAR_CACHE_DIR`, else the user's cache.
         progress: Whether to show progress bars on stderr.
-
-    Raises:
-        DataError: If there are no images, they are damaged or in no known layout, or the cache cannot be written.
     """
     check_choice("data.source", source, allowed=SOURCES)
     if source == "synthetic":
@@ -87,7 +90,7 @@ def find_layout(root: Path, *, source: str = "auto", name: str = "the root") -> 
         raise DataError(f"{name} {root} cannot be read: {error.strerror or error}") from error
     more = f" and {len(entries) - 8} more" if len(entries) > 8 else ""
     understood = "".join(
-        f"\n  {kind}: {text}" for kind, text in _UNDERSTOOD.items() if source in ("auto", kind)
+        f"\n  {kind}: {needed}" for kind, (*_, needed) in _LAYOUTS.items() if source in ("auto", kind)
     )
     raise DataError(
         f"{name} {root} has no images in a layout that is understood.\n"
@@ -114,7 +117,7 @@ def download_layout(cache_dir: Path, *, source: str = "auto", progress: bool = T
 
 
 def open_layout(layout: Layout, cache_dir: Path, *, progress: bool = True) -> ImageDataset:
-    """Returns the dataset of these files from the cache, after decoding them if needed."""
+    """Returns the dataset of these files, decoded at most once."""
     try:
         return open_cached(layout, cache_dir, read=lambda: read_layout(layout, progress=progress))
     except OSError as error:
@@ -123,7 +126,7 @@ def open_layout(layout: Layout, cache_dir: Path, *, progress: bool = True) -> Im
 
 def read_layout(layout: Layout, *, progress: bool = True) -> ImageDataset:
     """Decodes the files of a dataset, and checks data in the form of CIFAR-10 to be CIFAR-10."""
-    train, test, classes = _READERS[layout.kind](layout, progress=progress)
+    train, test, classes = _LAYOUTS[layout.kind][1](layout, progress=progress)
     if layout.kind != "folder":  # which may hold modified images
         train, test, classes = canonical_order(train, test, classes=classes, origin=layout.origin)
     return describe_dataset(train, test, classes=classes, origin=layout.origin)
@@ -131,5 +134,5 @@ def read_layout(layout: Layout, *, progress: bool = True) -> ImageDataset:
 
 def _search(root: Path, source: str) -> Layout | None:
     root = root.resolve()  # so that one place has one name, and one entry in the cache
-    kinds = _FINDERS if source == "auto" else [source]
-    return next((layout for kind in kinds if (layout := _FINDERS[kind](root)) is not None), None)
+    kinds = _LAYOUTS if source == "auto" else [source]
+    return next((layout for kind in kinds if (layout := _LAYOUTS[kind][0](root)) is not None), None)

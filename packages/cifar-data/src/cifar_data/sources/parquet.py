@@ -3,6 +3,8 @@
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +80,13 @@ def _complete(folder: Path, shards: dict[str, list[Path]], *, split: str) -> tup
     if not paths:
         found = ", ".join(path.name for others in shards.values() for path in others)
         raise DataError(f"{folder} has no {split}-*.parquet, only {found}; needed are {NEEDED}")
-    numbers = sorted((int(m[1]), int(m[2])) for m in map(_SHARD.search, names) if m)
-    if numbers:
-        total = max(number[1] for number in numbers)
-        whole = len(numbers) == len(names) and numbers == [(number, total) for number in range(total)]
+    of_total = sorted((int(m[1]), int(m[2])) for m in map(_SHARD.search, names) if m)
+    plain = sorted(int(m[1]) for m in map(_NUMBER.fullmatch, names) if m)
+    if of_total:
+        total = of_total[-1][1]
+        whole = len(of_total) == len(names) and of_total == [(number, total) for number in range(total)]
         needed = f"each of 00000 to {total - 1:05d} once"
     else:
-        plain = sorted(int(m[1]) for m in map(_NUMBER.fullmatch, names) if m)
         whole = not plain or plain == [*range(plain[0], plain[0] + len(names))]
         needed = "numbers without a gap"
     if not whole:
@@ -94,19 +96,21 @@ def _complete(folder: Path, shards: dict[str, list[Path]], *, split: str) -> tup
     return tuple(paths)
 
 
-def _open(path: Path) -> Any:
+@contextmanager
+def _explained_errors(path: Path) -> Iterator[None]:
     try:
-        return pq.ParquetFile(path)
+        yield
     except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from error
+        size = path.stat().st_size if path.is_file() else 0
+        raise DataError(
+            f"{path}: truncated or altered, not readable as Parquet ({size:,} bytes): {error}. "
+            "Replace the file by an intact one"
+        ) from error
 
 
-def _unreadable(path: Path, error: Exception) -> DataError:
-    size = path.stat().st_size if path.is_file() else 0
-    return DataError(
-        f"{path}: truncated or altered, not readable as Parquet ({size:,} bytes): {error}. "
-        "Replace the file by an intact one"
-    )
+def _open(path: Path) -> Any:
+    with _explained_errors(path):
+        return pq.ParquetFile(path)
 
 
 def _read_shard(path: Path, bar: ProgressBar) -> Split:
@@ -119,25 +123,19 @@ def _read_shard(path: Path, bar: ProgressBar) -> Split:
     def place(index: int) -> str:
         return f"{path}: row {start + index}"
 
-    def without_nulls(column: Any, name: str) -> Any:
-        if column.null_count:
-            row = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
-            raise DataError(f"{place(row)} has no {name}")
-        return column
-
-    try:
+    with _explained_errors(path):
         # One thread: Arrow's pool would outlive the call, and forking loader workers beside it is unsafe.
         for batch in file.iter_batches(_ROWS, columns=[image_column, "label"], use_threads=False):
-            rows = slice(start, start + batch.num_rows)
-            labels[rows] = without_nulls(batch.column("label"), "label").to_numpy(zero_copy_only=False)
-            blobs = batch.column(image_column)
+            blobs, numbers = batch.column(image_column), batch.column("label")
             if pa.types.is_struct(blobs.type):
                 blobs = pc.struct_field(blobs, "bytes")
-            encoded = without_nulls(blobs, "image bytes").to_pylist()
-            images[rows] = decode_images(encoded, place=place, bar=bar)
+            for column, name in ((blobs, "image bytes"), (numbers, "label")):
+                if column.null_count:
+                    raise DataError(f"{place(column.is_null().to_pylist().index(True))} has no {name}")
+            rows = slice(start, start + batch.num_rows)
+            labels[rows] = numbers.to_numpy(zero_copy_only=False)
+            images[rows] = decode_images(blobs.to_pylist(), place=place, bar=bar)
             start += batch.num_rows
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from error
     return Split(images, labels)
 
 
