@@ -6,10 +6,7 @@ import json
 import socket
 import urllib.request
 import warnings
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +14,6 @@ import torch
 from PIL import Image
 
 from cifar_explain import (
-    Gallery,
     Recheck,
     find_errors,
     fit_ood_detector,
@@ -36,7 +32,7 @@ LABELS = np.arange(120) % 10
 
 
 @pytest.fixture(scope="session")
-def contents() -> Callable[[Path], dict[str, bytes]]:
+def contents():
     """The bytes of all files in a folder, by their paths in it."""
     return lambda folder: {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
@@ -44,7 +40,7 @@ def contents() -> Callable[[Path], dict[str, bytes]]:
 
 
 @pytest.fixture(scope="session")
-def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights_file(tmp_path_factory):
     """A network without thresholds for out-of-distribution images."""
     path = tmp_path_factory.mktemp("weights") / "model.safetensors"
     save_weights(
@@ -54,12 +50,12 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def service(weights_file: Path) -> Service:
+def service(weights_file):
     return Service(load_weights(weights_file))
 
 
 @pytest.fixture(scope="session")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_folder(tmp_path_factory):
     """A run: weights with thresholds for out-of-distribution images, a gallery with people's votes, a report."""
     run = tmp_path_factory.mktemp("run")
     model = _network()
@@ -88,17 +84,17 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def run_files(run_folder: Path) -> ServedFiles:
+def run_files(run_folder):
     return ServedFiles(run_folder / "model.safetensors", run_folder / "gallery", run_folder / "report")
 
 
 @pytest.fixture(scope="session")
-def run_service(run_files: ServedFiles) -> Service:
+def run_service(run_files):
     return load_service(run_files, limits=Limits(pictures=4, file_bytes=100_000))
 
 
 @contextlib.contextmanager
-def _serve(service: Service, *, host: str = "127.0.0.1") -> Iterator[Any]:
+def _serve(service, *, host="127.0.0.1"):
     from cifar_space.ui.server import start
 
     with socket.create_server(
@@ -119,7 +115,7 @@ def _serve(service: Service, *, host: str = "127.0.0.1") -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def serve() -> Callable[..., contextlib.AbstractContextManager[Any]]:
+def serve():
     """The page of a service, with a server in this process until the end of the block."""
     return _serve
 
@@ -130,22 +126,22 @@ class Server:
 
     url: str
 
-    def send(self, path: str, body: bytes | None = None, kind: str = "application/json") -> bytes:
+    def send(self, path, body=None, kind="application/json"):
         request = urllib.request.Request(f"{self.url}{path}", body, {"Content-Type": kind})
         with urllib.request.urlopen(request, timeout=120) as response:
             return response.read()
 
-    def upload(self, *contents: bytes, name: str = "a.png") -> list[str]:
+    def upload(self, *contents, name="a.png"):
         """Uploads files and returns their paths on the server."""
         head = f'--x\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'.encode()
         body = b"".join(head + content + b"\r\n" for content in contents) + b"--x--\r\n"
         return json.loads(self.send("gradio_api/upload", body, "multipart/form-data; boundary=x"))
 
-    def call(self, body: bytes) -> str:
+    def call(self, body):
         """Returns the identifier of a new call of `/classify`."""
         return json.loads(self.send("gradio_api/call/classify", body))["event_id"]
 
-    def classify(self, *paths: str, url: str | None = None, top: float = 3) -> Any:
+    def classify(self, *paths, url=None, top=3):
         """Returns the answers, or raises `ValueError` with the server's words."""
         meta = {"orig_name": "a.png", "meta": {"_type": "gradio.FileData"}} | ({"url": url} if url else {})
         files = [{"path": path, **meta} for path in paths]
@@ -159,13 +155,13 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def server(run_service: Service) -> Iterator[Server]:
+def server(run_service):
     """The page of the run, which takes four files of 100,000 bytes."""
     with _serve(run_service) as page:
         yield Server(page.local_url)
 
 
-def _network() -> torch.nn.Module:
+def _network():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = create_model("whitenet", **ARGUMENTS)
@@ -174,7 +170,7 @@ def _network() -> torch.nn.Module:
     return model.eval()
 
 
-def _gallery(model: torch.nn.Module, digest: str) -> Gallery:
+def _gallery(model, digest):
     rows = predict_probabilities(model, IMAGES, preprocess=CIFAR10.normalize).astype(np.float32)
     errors = find_errors(rows, LABELS, class_names=CIFAR10.classes)
     counts = np.random.default_rng(1).integers(1, 30, (len(IMAGES), 10)).astype(float)

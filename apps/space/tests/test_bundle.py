@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from huggingface_hub import RepoCard
@@ -31,7 +30,7 @@ PACKAGES = {"cifar_models", "cifar_explain", "cifar_space"}
 
 
 @pytest.fixture
-def run(run_folder: Path, tmp_path: Path) -> Path:
+def run(run_folder, tmp_path):
     """A run directory with a report that names the machine where it was made."""
     folder = shutil.copytree(run_folder, tmp_path / "run")
     summary = {
@@ -46,13 +45,13 @@ def run(run_folder: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def out(run: Path, tmp_path: Path) -> Path:
+def out(run, tmp_path):
     """The bundle of the run."""
     build_bundle(of_run(run), tmp_path / "out")
     return tmp_path / "out"
 
 
-def test_bundle_holds_what_the_space_needs_and_no_more(run: Path, out: Path, contents: Contents) -> None:
+def test_bundle_holds_what_the_space_needs_and_no_more(run, out, contents):
     found = contents(out)
     assert {name.split("/")[0] for name in found} == set(TOP_NAMES)
     files = ("model.safetensors", "gallery/gallery.npz", "gallery/gallery.png", "report/figures/curves.png")
@@ -69,7 +68,7 @@ def test_bundle_holds_what_the_space_needs_and_no_more(run: Path, out: Path, con
     }  # fmt: skip
 
 
-def test_bundle_imports_nothing_that_trains(out: Path) -> None:
+def test_bundle_imports_nothing_that_trains(out):
     nodes = [node for path in out.rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
     imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
@@ -80,12 +79,12 @@ def test_bundle_imports_nothing_that_trains(out: Path) -> None:
     assert {names.get(name, name) for name in outside} <= set(installed_versions())
 
 
-def test_same_files_give_the_same_bytes(run: Path, out: Path, tmp_path: Path, contents: Contents) -> None:
+def test_same_files_give_the_same_bytes(run, out, tmp_path, contents):
     build_bundle(of_run(run.rename(tmp_path / "elsewhere")), tmp_path / "two")
     assert contents(out) == contents(tmp_path / "two")
 
 
-def test_bundle_does_not_name_the_machine(out: Path, tmp_path: Path, contents: Contents) -> None:
+def test_bundle_does_not_name_the_machine(out, tmp_path, contents):
     summary = json.loads((out / ASSETS / "report" / "summary.json").read_text())
     assert summary["data"] == {"origin": "parquet cifar10", "fingerprint": "ab/cd"}
     assert summary["command"] == ["cifar-train", "--data.root=cifar10", "x", "y", "a / b"]
@@ -95,7 +94,7 @@ def test_bundle_does_not_name_the_machine(out: Path, tmp_path: Path, contents: C
         assert [place for place in here if os.fsencode(place) in content] == [], name
 
 
-def test_another_dtype_leaves_the_gallery_out(run: Path, tmp_path: Path) -> None:
+def test_another_dtype_leaves_the_gallery_out(run, tmp_path):
     build_bundle(of_run(run), tmp_path / "half", dtype="float16")
     weights = load_weights(tmp_path / "half" / ASSETS / "model.safetensors")
     assert weights.dtype == "float16"
@@ -107,7 +106,7 @@ def test_another_dtype_leaves_the_gallery_out(run: Path, tmp_path: Path) -> None
     assert (tmp_path / "full" / ASSETS / "gallery" / "gallery.npz").is_file()
 
 
-def test_bundle_is_utf8_in_any_locale(run: Path, tmp_path: Path, contents: Contents) -> None:
+def test_bundle_is_utf8_in_any_locale(run, tmp_path, contents):
     summary = json.loads((run / "report" / "summary.json").read_text())
     (run / "report" / "summary.json").write_text(
         json.dumps({**summary, "note": "été"}, ensure_ascii=False), "utf-8"
@@ -123,7 +122,7 @@ def test_bundle_is_utf8_in_any_locale(run: Path, tmp_path: Path, contents: Conte
     assert contents(tmp_path / "here") == contents(tmp_path / "there")
 
 
-def foreign_gallery(run: Path) -> ServedFiles:
+def foreign_gallery(run):
     gallery = dataclasses.replace(read_gallery(run / "gallery"), weights_sha256="0" * 64)
     write_gallery(gallery, run / "gallery")
     return of_run(run)
@@ -139,16 +138,14 @@ def foreign_gallery(run: Path) -> ServedFiles:
         (of_run, {"dtype": "int8"}, ValueError, "dtype must be one of"),
     ],
 )
-def test_invalid_input_leaves_no_bundle(
-    run: Path, tmp_path: Path, files: Any, options: dict[str, str], error: type[Exception], message: str
-) -> None:
+def test_invalid_input_leaves_no_bundle(run, tmp_path, files, options, error, message):
     before = set(tmp_path.iterdir())
     with pytest.raises(error, match=message):
         build_bundle(files(run), tmp_path / "out", **options)
     assert set(tmp_path.iterdir()) == before
 
 
-def test_a_former_bundle_is_replaced(weights_file: Path, out: Path) -> None:
+def test_a_former_bundle_is_replaced(weights_file, out):
     (out / "cifar_space" / "__pycache__").mkdir()
     build_bundle(of_weights(weights_file), out, torch="zerogpu")
     assert "zero-a10g" in (out / "README.md").read_text()
@@ -160,9 +157,7 @@ def test_a_former_bundle_is_replaced(weights_file: Path, out: Path) -> None:
     ("name", "message"),
     [("notes.txt", "left as it is: notes"), (".git", "left as it is: .git"), ("", "is a file")],
 )
-def test_a_folder_with_other_files_is_not_replaced(
-    weights_file: Path, out: Path, tmp_path: Path, name: str, message: str
-) -> None:
+def test_a_folder_with_other_files_is_not_replaced(weights_file, out, tmp_path, name, message):
     # Nor one that has but a name of a bundle's.
     (tmp_path / "README.md").write_text("mine")
     with pytest.raises(FileExistsError, match="left as it is"):
@@ -177,12 +172,10 @@ def test_a_folder_with_other_files_is_not_replaced(
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
-def test_an_interrupted_build_keeps_the_former_bundle(
-    run: Path, out: Path, monkeypatch: pytest.MonkeyPatch, contents: Contents, error: type[BaseException]
-) -> None:
+def test_an_interrupted_build_keeps_the_former_bundle(run, out, monkeypatch, contents, error):
     before, around, replace = contents(out), set(out.parent.iterdir()), Path.replace
 
-    def fail(self: Path, target: Path) -> Path:
+    def fail(self, target):
         if self.name == "new":
             raise error
         return replace(self, target)
@@ -195,7 +188,7 @@ def test_an_interrupted_build_keeps_the_former_bundle(
 
 
 @pytest.mark.parametrize("torch", MACHINES)
-def test_requirements_pin_every_package(torch: str) -> None:
+def test_requirements_pin_every_package(torch):
     lines = [line for line in requirements_text(torch).splitlines() if not line.startswith("#")]
     index = [line for line in lines if line.startswith("-")]
     assert index == (["--extra-index-url https://download.pytorch.org/whl/cpu"] if torch == "cpu" else [])
@@ -212,7 +205,7 @@ def test_requirements_pin_every_package(torch: str) -> None:
         assert 8 <= int(pins["torch"].split(".")[1]) <= 11
 
 
-def test_the_lock_has_the_same_packages() -> None:
+def test_the_lock_has_the_same_packages():
     lock = MEMBER.parents[1] / "uv.lock"
     if shutil.which("uv") is None or not lock.is_file():
         pytest.skip("uv or its lock is not here")
@@ -227,7 +220,7 @@ def test_the_lock_has_the_same_packages() -> None:
     assert set(installed_versions()) == locked - cuda
 
 
-def test_the_sources_app_is_the_bundles() -> None:
+def test_the_sources_app_is_the_bundles():
     assert (MEMBER / "app.py").read_text() == app_text("cpu") == app_text("any")
     tree = ast.parse(app_text("zerogpu"))
     (function,) = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
@@ -237,7 +230,7 @@ def test_the_sources_app_is_the_bundles() -> None:
 
 
 @pytest.mark.parametrize("torch", MACHINES)
-def test_readme_configures_the_space(run: Path, tmp_path: Path, torch: str) -> None:
+def test_readme_configures_the_space(run, tmp_path, torch):
     out = tmp_path / "out"
     build_bundle(of_run(run), out, torch=torch, model_id="user/model")
     card = RepoCard.load(out / "README.md")
@@ -255,7 +248,7 @@ def test_readme_configures_the_space(run: Path, tmp_path: Path, torch: str) -> N
     assert "| test accuracy | 87.50 % |" in (out / "MODEL_CARD.md").read_text()
 
 
-def test_readme_is_of_the_very_model(weights_file: Path) -> None:
+def test_readme_is_of_the_very_model(weights_file):
     weights = load_weights(weights_file)
     assert "title: CIFAR-10 classify and explain\n" in readme_text(weights, machine=MACHINES["cpu"])
     own = dataclasses.replace(
@@ -276,9 +269,7 @@ def test_readme_is_of_the_very_model(weights_file: Path) -> None:
     assert set(values["layers"]) <= set(weights.model.cam_layers)
 
 
-def test_caches_and_hidden_files_are_left_out(
-    weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contents: Contents
-) -> None:
+def test_caches_and_hidden_files_are_left_out(weights_file, tmp_path, monkeypatch, contents):
     folder = bundle._package_folder
     package = shutil.copytree(folder("cifar-models"), tmp_path / "src" / "cifar_models")
     for name in (".env", "sub/.token", "__pycache__/a.pyc", "b.pyc", ".ipynb_checkpoints/c.py"):

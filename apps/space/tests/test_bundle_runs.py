@@ -7,9 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from gradio_client import Client, handle_file
@@ -27,7 +25,7 @@ pytestmark = pytest.mark.slow
 TRAINING = ["lightning", "pytorch_lightning", "albumentations", "cifar_train", "cifar_data", "pl_bolts"]
 
 
-def uv(*args: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+def uv(*args, check=True):
     # Not this workspace's settings, and no Python from elsewhere.
     command = ["uv", *map(str, args), "--no-config", "--no-python-downloads"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -36,7 +34,7 @@ def uv(*args: str | Path, check: bool = True) -> subprocess.CompletedProcess[str
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], NoReturn]) -> Iterator[Path]:
+def python(tmp_path_factory, missing):
     """A new environment without any package; of the Space's Python where there is one, else of this one's."""
     if shutil.which("uv") is None:
         missing("uv is not there; it makes the environment that the bundle is installed in")
@@ -55,7 +53,7 @@ def python(tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], No
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory, python: Path) -> Path:
+def bundle(tmp_path_factory, python):
     """The bundle of what comes with the app, its requirements installed from the usual index."""
     folder = tmp_path_factory.mktemp("space") / "bundle"
     build_bundle(built_in(), folder, torch="any")
@@ -63,14 +61,14 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, python: Path) -> Path:
     return folder
 
 
-def environment() -> dict[str, str]:
+def environment():
     """Variables with which no path but the bundle's leads to our sources."""
     return {
         name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))
     }
 
 
-def test_nothing_that_trains_is_installed_or_imported(bundle: Path, python: Path) -> None:
+def test_nothing_that_trains_is_installed_or_imported(bundle, python):
     code = f"""
 import json, sys
 from importlib.util import find_spec
@@ -86,7 +84,7 @@ print(json.dumps([installed, sorted(set(sys.modules) & set({TRAINING!r})), cifar
     assert json.loads(done.stdout.splitlines()[-1]) == expected
 
 
-def test_the_app_answers_as_here(bundle: Path, python: Path, tmp_path: Path) -> None:
+def test_the_app_answers_as_here(bundle, python, tmp_path):
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
@@ -118,9 +116,7 @@ def test_the_app_answers_as_here(bundle: Path, python: Path, tmp_path: Path) -> 
     assert "Traceback" not in log.read_text()
 
 
-def test_wheels_build_the_same_bundle_as_sources(
-    tmp_path: Path, missing: Callable[[str], NoReturn], contents: Callable[[Path], dict[str, bytes]]
-) -> None:
+def test_wheels_build_the_same_bundle_as_sources(tmp_path, missing, contents):
     if shutil.which("uv") is None:
         missing("uv is not there; it builds the wheels")
     for project in (*PROJECTS, MEMBER):
@@ -138,7 +134,7 @@ def test_wheels_build_the_same_bundle_as_sources(
     assert [name for name in of_wheels if of_wheels[name] != of_sources[name]] == []
 
 
-def wait_for(url: str, app: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for(url, app, log):
     """Wait until the app says that it serves; the first start in a new environment compiles all of torch."""
     end = time.monotonic() + 300
     while url not in log.read_text():

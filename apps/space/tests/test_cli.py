@@ -14,20 +14,19 @@ import huggingface_hub
 import pytest
 
 import cifar_space.ui.server
-from cifar_space import Service
 from cifar_space.artifacts import files
 from cifar_space.cli import main
 from cifar_space.publish import bundle
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
+def started(monkeypatch):
     """The pages that the command starts, without a server."""
-    pages: list[SimpleNamespace] = []
+    pages = []
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # which the command sets for its process
     monkeypatch.setattr("signal.signal", lambda *_: None)
 
-    def start(service: object, **address: object) -> SimpleNamespace:
+    def start(service, **address):
         url = f"http://{address['host']}:{address['port']}/"
         pages.append(SimpleNamespace(service=service, **address, local_url=url, block_thread=lambda: None))
         return pages[-1]
@@ -36,17 +35,13 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     return pages
 
 
-def test_serves_a_weights_file(
-    weights_file: Path, started: list[SimpleNamespace], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_serves_a_weights_file(weights_file, started, capsys):
     assert main(["--weights", str(weights_file)]) == 0
     assert started[0].service.weights.architecture == "whitenet"
     assert capsys.readouterr().out == f"cifar-space: whitenet from {weights_file} at http://127.0.0.1:7860/\n"
 
 
-def test_serves_a_run_at_the_address_of_options_or_gradios_variables(
-    run_folder: Path, started: list[SimpleNamespace], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_serves_a_run_at_the_address_of_options_or_gradios_variables(run_folder, started, monkeypatch):
     monkeypatch.setenv("GRADIO_SERVER_NAME", "::")
     monkeypatch.setenv("GRADIO_SERVER_PORT", "8000")
     run = ["--run", str(run_folder)]
@@ -55,9 +50,7 @@ def test_serves_a_run_at_the_address_of_options_or_gradios_variables(
     assert started[0].service.misclassified is not None
 
 
-def test_serves_the_built_in_weights_by_default(
-    run_folder: Path, started: list[SimpleNamespace], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_serves_the_built_in_weights_by_default(run_folder, started, monkeypatch):
     monkeypatch.setattr(files, "DEFAULT_WEIGHTS", run_folder / "model.safetensors")
     monkeypatch.setattr(files, "ASSETS", run_folder)
     assert main([]) == 0
@@ -67,18 +60,12 @@ def test_serves_the_built_in_weights_by_default(
 class Unread(io.StringIO):
     """A stream into a pipe that nobody reads."""
 
-    def write(self, text: str) -> int:
+    def write(self, text):
         raise BrokenPipeError
 
 
 @pytest.mark.parametrize("stream", [Unread(), io.TextIOWrapper(io.BytesIO(), "ascii")], ids=["pipe", "ascii"])
-def test_nothing_printed_ends_the_server(
-    weights_file: Path,
-    tmp_path: Path,
-    started: list[SimpleNamespace],
-    monkeypatch: pytest.MonkeyPatch,
-    stream: io.TextIOBase,
-) -> None:
+def test_nothing_printed_ends_the_server(weights_file, tmp_path, started, monkeypatch, stream):
     monkeypatch.setattr(sys, "stdout", stream)
     assert main(["--weights", str(shutil.copy(weights_file, tmp_path / "poids-é.safetensors"))]) == 0
     with sys.stdout:
@@ -87,9 +74,7 @@ def test_nothing_printed_ends_the_server(
 
 
 @pytest.mark.parametrize("option", ["--weights=~/model.safetensors", "--run=~", "--gallery=~/gallery"])
-def test_tildes_are_the_home_folder(
-    run_folder: Path, started: list[SimpleNamespace], monkeypatch: pytest.MonkeyPatch, option: str
-) -> None:
+def test_tildes_are_the_home_folder(run_folder, started, monkeypatch, option):
     monkeypatch.setenv("HOME", str(run_folder))
     assert main([option, *(["--run=~"] if "gallery" in option else [])]) == 0
     assert started[0].service.weights.architecture == "whitenet"
@@ -113,15 +98,7 @@ def test_tildes_are_the_home_folder(
         (["deploy", "--repo-id", "name", "--dry-run", "--weights", "{weights}"], "repo_id must be USER/NAME"),
     ],
 )
-def test_errors_of_files_are_one_line(
-    args: list[str],
-    message: str,
-    weights_file: Path,
-    tmp_path: Path,
-    started: list[SimpleNamespace],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_errors_of_files_are_one_line(args, message, weights_file, tmp_path, started, monkeypatch, capsys):
     monkeypatch.setattr(files, "DEFAULT_WEIGHTS", tmp_path / "none.safetensors")
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
     (tmp_path / "broken.safetensors").write_bytes(b"\x80\x04not weights")
@@ -141,12 +118,12 @@ def test_errors_of_files_are_one_line(
         *("deploy --repo-id a/b --run a --bundle b", "deploy --repo-id a/b --torch any --bundle b"),
     ],
 )
-def test_wrong_arguments_name_the_help(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_arguments_name_the_help(words, capsys):
     assert main(words.split()) == 2
     assert "--help" in capsys.readouterr().err
 
 
-def test_help_and_errors_do_not_wait_for_torch() -> None:
+def test_help_and_errors_do_not_wait_for_torch():
     code = (
         "import sys; from cifar_space.cli import main; assert main(['--run', 'gone']) == 2; "
         "assert main(['--help']) == 0; "
@@ -164,9 +141,7 @@ def test_help_and_errors_do_not_wait_for_torch() -> None:
         ("192.0.2.1", r"^cannot listen at 192\.0\.2\.1, port {port}: "),
     ],
 )
-def test_an_address_that_cannot_be_had_is_named(
-    service: Service, monkeypatch: pytest.MonkeyPatch, host: str, message: str
-) -> None:
+def test_an_address_that_cannot_be_had_is_named(service, monkeypatch, host, message):
     launch = Mock(side_effect=OSError("Cannot find empty port in range: 1-1."))  # Gradio's words
     monkeypatch.setattr(cifar_space.ui.server, "build_page", lambda *_: Mock(launch=launch))
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -184,9 +159,7 @@ def test_an_address_that_cannot_be_had_is_named(
     ],
     ids=str,
 )
-def test_the_process_starts_whatever_the_proxies_and_leaves_nothing_behind(
-    weights_file: Path, tmp_path: Path, variables: dict[str, str]
-) -> None:
+def test_the_process_starts_whatever_the_proxies_and_leaves_nothing_behind(weights_file, tmp_path, variables):
     (tmp_path / "gradio").write_text("where Gradio's folder would be")
     code = "from cifar_space.cli import main; raise SystemExit(main())"
     with socket.create_server(("127.0.0.1", 0)) as one:
@@ -206,7 +179,7 @@ def test_the_process_starts_whatever_the_proxies_and_leaves_nothing_behind(
     ]
 
 
-def test_help_that_nobody_reads_is_no_error() -> None:
+def test_help_that_nobody_reads_is_no_error():
     code = "from cifar_space.cli import main; raise SystemExit(main(['--help']))"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -216,8 +189,8 @@ def test_help_that_nobody_reads_is_no_error() -> None:
     assert process.returncode == 0
 
 
-def test_a_folder_that_gradio_cannot_use_is_named(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    def build_page(*_: object) -> None:
+def test_a_folder_that_gradio_cannot_use_is_named(service, monkeypatch):
+    def build_page(*_):
         Path("/dev/null/gradio").mkdir()
 
     monkeypatch.setattr(cifar_space.ui.server, "build_page", build_page)
@@ -225,9 +198,7 @@ def test_a_folder_that_gradio_cannot_use_is_named(service: Service, monkeypatch:
         cifar_space.ui.server.start(service, host="127.0.0.1", port=7860)
 
 
-def test_build_says_what_the_bundle_lacks(
-    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_build_says_what_the_bundle_lacks(run_folder, tmp_path, capsys):
     out, gallery, bare = tmp_path / "out", run_folder / "gallery", tmp_path / "bare"
     bare.mkdir()
     shutil.copy(gallery / "gallery.npz", bare)
@@ -250,10 +221,8 @@ def test_build_says_what_the_bundle_lacks(
         )
 
 
-def test_an_interrupted_build_is_no_success(
-    weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(*_: object, **__: object) -> None:
+def test_an_interrupted_build_is_no_success(weights_file, tmp_path, monkeypatch):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(bundle, "build_bundle", interrupt)

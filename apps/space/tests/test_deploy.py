@@ -5,11 +5,9 @@ import json
 import shutil
 import socket
 import threading
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha1
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -41,7 +39,7 @@ class Hub:
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+def hub(monkeypatch):
     """The only Hub that is known here."""
     hub = Hub()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
@@ -62,10 +60,10 @@ class _Handler(BaseHTTPRequestHandler):
     hub: Hub
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, *_):
         """Keep quiet."""
 
-    def do_GET(self) -> None:
+    def do_GET(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = unquote(urlsplit(self.path).path)
         self.hub.asked.append(f"{self.command} {path}")
@@ -81,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_POST = do_GET
 
-    def _respond(self, path: str, body: bytes) -> tuple[int, Any]:
+    def _respond(self, path, body):
         hub = self.hub
         for beginning, status in hub.refusals.items():
             if path.startswith(beginning):
@@ -99,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return 200, self._act(space, action, body)
         return 404, {"error": f"no {path}"}
 
-    def _act(self, space: str, action: list[str], body: bytes) -> Any:
+    def _act(self, space, action, body):
         files = self.hub.spaces[space]
         match action:
             case []:
@@ -123,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
             "commitUrl": f"{self.hub.url}/spaces/{space}/commit/0",
         }
 
-    def _create(self, document: dict[str, Any]) -> tuple[int, Any]:
+    def _create(self, document):
         space = f"{document['organization']}/{document['name']}"
         self.hub.created.append(document)
         url = f"{self.hub.url}/spaces/{space}"
@@ -143,25 +141,23 @@ STRAY = [
 
 
 @pytest.fixture(scope="module")
-def built(weights_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(weights_file, tmp_path_factory):
     folder = tmp_path_factory.mktemp("built") / "bundle"
     build_bundle(of_weights(weights_file), folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def files(built: Path, contents: Callable[[Path], dict[str, bytes]]) -> dict[str, bytes]:
+def files(built, contents):
     """The bundle's files."""
     return contents(built)
 
 
-def command(*args: str) -> int:
+def command(*args):
     return main(["deploy", *([] if "--repo-id" in args else ["--repo-id", SPACE]), *args])
 
 
-def test_the_command_uploads_a_bundle_to_a_new_space(
-    built: Path, files: dict[str, bytes], hub: Hub, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_uploads_a_bundle_to_a_new_space(built, files, hub, capsys):
     assert command("--bundle", str(built)) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"{hub.url}/spaces/{SPACE}"
     (created,) = hub.created
@@ -171,7 +167,7 @@ def test_the_command_uploads_a_bundle_to_a_new_space(
     assert hub.spaces[SPACE] == {".gitattributes": b"", **files}
 
 
-def test_other_files_are_not_uploaded(built: Path, files: dict[str, bytes], tmp_path: Path, hub: Hub) -> None:
+def test_other_files_are_not_uploaded(built, files, tmp_path, hub):
     bundle = shutil.copytree(built, tmp_path / "bundle")
     for name in STRAY:
         (bundle / name).parent.mkdir(parents=True, exist_ok=True)
@@ -182,9 +178,7 @@ def test_other_files_are_not_uploaded(built: Path, files: dict[str, bytes], tmp_
     assert plan.files == {name: len(content) for name, content in sorted(files.items())}
 
 
-def test_a_second_deployment_replaces_the_first_and_keeps_other_files(
-    built: Path, files: dict[str, bytes], hub: Hub
-) -> None:
+def test_a_second_deployment_replaces_the_first_and_keeps_other_files(built, files, hub):
     hub.spaces[SPACE] = {
         "LICENSE": b"the owner's",
         "cifar_space/old.py": b"left over",
@@ -195,7 +189,7 @@ def test_a_second_deployment_replaces_the_first_and_keeps_other_files(
     assert hub.spaces[SPACE] == {"LICENSE": b"the owner's", **files}
 
 
-def test_private_is_never_public(built: Path, hub: Hub) -> None:
+def test_private_is_never_public(built, hub):
     plan = plan_deployment(built, SPACE, private=True)
     deploy(plan)
     assert SPACE in hub.private
@@ -215,7 +209,7 @@ def test_private_is_never_public(built: Path, hub: Hub) -> None:
         ("/api/spaces/user/name/commit", 404),
     ],
 )
-def test_the_hubs_own_error_is_shown(built: Path, hub: Hub, path: str, status: int) -> None:
+def test_the_hubs_own_error_is_shown(built, hub, path, status):
     hub.refusals[path] = status
     with pytest.raises(DeployError, match=f"deploying user/name to {hub.url} failed") as failed:
         deploy(plan_deployment(built, SPACE))
@@ -223,7 +217,7 @@ def test_the_hubs_own_error_is_shown(built: Path, hub: Hub, path: str, status: i
     assert hub.token not in str(failed.value)
 
 
-def test_tokens_are_checked_and_not_shown(built: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_are_checked_and_not_shown(built, hub, monkeypatch):
     plan = plan_deployment(built, SPACE)
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: "hf_wrong")
     with pytest.raises(DeployError, match="401") as failed:
@@ -237,7 +231,7 @@ def test_tokens_are_checked_and_not_shown(built: Path, hub: Hub, monkeypatch: py
     assert len(hub.asked) == asked
 
 
-def test_no_network_is_an_error(built: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_network_is_an_error(built, hub, monkeypatch):
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and does not listen
         address = f"http://127.0.0.1:{nobody.getsockname()[1]}"
@@ -246,7 +240,7 @@ def test_no_network_is_an_error(built: Path, hub: Hub, monkeypatch: pytest.Monke
             deploy(plan_deployment(built, SPACE))
 
 
-def test_offline_mode_is_an_error(built: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_mode_is_an_error(built, hub, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     huggingface_hub.close_session()
     try:
@@ -257,9 +251,7 @@ def test_offline_mode_is_an_error(built: Path, hub: Hub, monkeypatch: pytest.Mon
     assert hub.asked == []
 
 
-def test_a_dry_run_contacts_nobody_and_prints_everything(
-    built: Path, files: dict[str, bytes], hub: Hub, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_dry_run_contacts_nobody_and_prints_everything(built, files, hub, capsys):
     assert command("--bundle", str(built), "--dry-run", "--private") == 0
     assert hub.asked == []
     *listed, total, create, upload = capsys.readouterr().out.splitlines()
@@ -289,15 +281,7 @@ def test_a_dry_run_contacts_nobody_and_prints_everything(
     ],
     ids=["pro", "free", "explicit", "organization", "token of an organization"],
 )
-def test_the_account_settles_the_machine(
-    weights_file: Path,
-    hub: Hub,
-    capsys: pytest.CaptureFixture[str],
-    account: dict[str, Any],
-    args: list[str],
-    hardware: str | None,
-    line: str,
-) -> None:
+def test_the_account_settles_the_machine(weights_file, hub, capsys, account, args, hardware, line):
     hub.account |= account
     args = ["--weights", str(weights_file), *args]
     assert command(*args, "--dry-run") == 0
@@ -310,9 +294,7 @@ def test_the_account_settles_the_machine(
     assert hub.created[0].get("hardware") == hardware
 
 
-def test_a_rejected_token_is_told_before_anything_is_built(
-    weights_file: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_rejected_token_is_told_before_anything_is_built(weights_file, hub, capsys):
     hub.refusals["/api/whoami"] = 401
     assert command("--weights", str(weights_file)) == 2
     said = capsys.readouterr()
@@ -322,7 +304,7 @@ def test_a_rejected_token_is_told_before_anything_is_built(
     assert "shown for CPU Basic" in capsys.readouterr().err
 
 
-def test_a_gallery_without_images_mounts_the_data_set(run_folder: Path, tmp_path: Path, hub: Hub) -> None:
+def test_a_gallery_without_images_mounts_the_data_set(run_folder, tmp_path, hub):
     bundle = tmp_path / "bundle"
     build_bundle(of_run(run_folder), bundle)
     assert "space_volumes" not in plan_deployment(bundle, SPACE).create_repo
@@ -336,11 +318,11 @@ def test_a_gallery_without_images_mounts_the_data_set(run_folder: Path, tmp_path
 
 
 @pytest.mark.parametrize("name", ["", "name", "a/b/c", "user/", "/name", "user/na me", "user/name.git"])
-def test_impossible_names_are_rejected(built: Path, name: str) -> None:
+def test_impossible_names_are_rejected(built, name):
     with pytest.raises(ValueError, match=r"(?i)repo[ _]id"):
         plan_deployment(built, name)
 
 
-def test_a_folder_that_is_no_bundle_is_rejected(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_bundle_is_rejected(tmp_path):
     with pytest.raises(FileNotFoundError, match="is no bundle"):
         plan_deployment(tmp_path, SPACE)

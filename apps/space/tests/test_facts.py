@@ -2,15 +2,14 @@
 
 import dataclasses
 import json
-from pathlib import Path
 
 import pytest
 
 from cifar_explain import expected_calibration_error
-from cifar_space import USE, Options, Service, example_paths, gather_facts
+from cifar_space import USE, Options, example_paths, gather_facts
 
 
-def test_facts_are_those_of_the_files(run_service: Service) -> None:
+def test_facts_are_those_of_the_files(run_service):
     facts, gallery = run_service.facts, run_service.misclassified.gallery
     assert facts.parameters == sum(p.numel() for p in run_service.weights.model.parameters())
     assert (facts.metrics, facts.fingerprint) == ({"test_accuracy": 0.875}, "12ab")
@@ -23,20 +22,14 @@ def test_facts_are_those_of_the_files(run_service: Service) -> None:
     assert (facts.command, facts.starting_point) == ("uv run cifar-train --seed 1", None)
 
 
-def test_facts_are_plain_json(run_service: Service, service: Service) -> None:
+def test_facts_are_plain_json(run_service, service):
     for one, classes in ((run_service, 10), (service, 0)):
         fields = one.facts.to_dict()
         assert json.loads(json.dumps(fields, allow_nan=False)) == fields
         assert len(fields["per_class"]) == classes
 
 
-def test_the_lines_of_code_run(
-    run_folder: Path,
-    run_service: Service,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_the_lines_of_code_run(run_folder, run_service, tmp_path, monkeypatch, capsys):
     (tmp_path / "model.safetensors").write_bytes((run_folder / "model.safetensors").read_bytes())
     (tmp_path / "image.png").write_bytes(example_paths()[0].read_bytes())
     monkeypatch.chdir(tmp_path)
@@ -46,7 +39,7 @@ def test_the_lines_of_code_run(
 
 
 @pytest.mark.parametrize("name", ["fast", "a; rm -rf /", "-x", None, ["fast"]])
-def test_only_a_plain_recipe_is_the_starting_point(service: Service, name: object) -> None:
+def test_only_a_plain_recipe_is_the_starting_point(service, name):
     weights = dataclasses.replace(service.weights, recipe={"recipe": name})
     expected = "uv run cifar-train --recipe fast" if name == "fast" else None
     assert gather_facts(weights).starting_point == expected

@@ -5,45 +5,44 @@ import json
 import socket
 import urllib.error
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, urlsplit
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cifar_space import Options, Service, example_paths, load_service
+from cifar_space import Options, example_paths, load_service
 from cifar_space.service.serialize import describe
 
 GOOD = example_paths()[2].read_bytes()
 
 
 @pytest.fixture(scope="module")
-def local(run_folder: Path) -> Service:
+def local(run_folder):
     """The same model apart from the server, whose answers are the right ones."""
     return load_service(run_folder / "model.safetensors")
 
 
 @pytest.fixture(scope="module")
-def right(local: Service, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def right(local, tmp_path_factory):
     path = tmp_path_factory.mktemp("right") / "a.png"
     path.write_bytes(GOOD)
     return describe(local.answer([path], Options(top=3, explain=False)), opacity=0.5)[0]
 
 
 @pytest.fixture(autouse=True)
-def the_next_answer_is_right(server: Any, right: Any) -> Any:
+def the_next_answer_is_right(server, right):
     yield
     assert server.classify(*server.upload(GOOD)) == [right]
 
 
-def test_a_file_of_exactly_the_limit_is_read(server: Any, right: Any) -> None:
+def test_a_file_of_exactly_the_limit_is_read(server, right):
     (answer,) = server.classify(*server.upload(GOOD + bytes(100_000 - len(GOOD))))
     assert answer == right
 
 
 @pytest.mark.parametrize("size", [100_001, 30_000_000])
-def test_large_files_are_rejected_during_the_upload(server: Any, size: int) -> None:
+def test_large_files_are_rejected_during_the_upload(server, size):
     # The server answers 413 and hangs up; whoever is still sending may see only that.
     with pytest.raises(urllib.error.URLError, match=r"413|reset|Broken pipe") as refused:
         server.upload(bytes(size))
@@ -51,7 +50,7 @@ def test_large_files_are_rejected_during_the_upload(server: Any, size: int) -> N
         refused.value.close()
 
 
-def test_rejected_files_have_a_reason(server: Any, right: Any) -> None:
+def test_rejected_files_have_a_reason(server, right):
     file = io.BytesIO()
     Image.new("1", (9_000, 9_000)).save(file, "PNG")
     bad, bomb, good = server.classify(*server.upload(b"no image", file.getvalue(), GOOD))
@@ -61,7 +60,7 @@ def test_rejected_files_have_a_reason(server: Any, right: Any) -> None:
     assert good["predictions"] == right["predictions"]
 
 
-def test_200_files_are_rejected_with_the_limit(server: Any) -> None:
+def test_200_files_are_rejected_with_the_limit(server):
     paths = server.upload(*[GOOD + bytes([number]) for number in range(200)])
     assert len(set(paths)) == 200
     with pytest.raises(ValueError, match="200 images were given; 1 to 4 are allowed at once"):
@@ -73,7 +72,7 @@ NAMES = ["../../../evil.png", "/tmp/evil.png", "a\0b.png", "." * 300, "é" * 300
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
-def test_file_names_do_no_harm(server: Any, right: Any, name: str) -> None:
+def test_file_names_do_no_harm(server, right, name):
     (plain,) = server.upload(GOOD)
     try:
         (path,) = server.upload(GOOD, name=name)
@@ -91,7 +90,7 @@ OUTSIDE = ["/etc/passwd", "../../../../etc/passwd", "~/.ssh/id_rsa", "\0", "a" *
 
 
 @pytest.mark.parametrize("path", [*OUTSIDE, str(example_paths()[0])], ids=lambda path: ascii(path)[:30])
-def test_only_uploads_are_read(server: Any, path: str) -> None:
+def test_only_uploads_are_read(server, path):
     with pytest.raises((ValueError, urllib.error.HTTPError)) as refused:
         server.classify(path)
     assert "root:" not in str(refused.value)
@@ -101,7 +100,7 @@ def test_only_uploads_are_read(server: Any, path: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_no_address_is_fetched(server: Any, scheme: str) -> None:
+def test_no_address_is_fetched(server, scheme):
     with socket.create_server(("127.0.0.1", 0)) as other:
         other.setblocking(False)
         address = f"{scheme}://127.0.0.1:{other.getsockname()[1]}/a.png"
@@ -111,12 +110,12 @@ def test_no_address_is_fetched(server: Any, scheme: str) -> None:
             other.accept()
 
 
-def test_nan_is_rejected(server: Any) -> None:
+def test_nan_is_rejected(server):
     with pytest.raises(ValueError, match="top must be a whole number from 1 to 10, got nan"):
         server.classify(*server.upload(GOOD), top=float("nan"))
 
 
-WEIRD: dict[str, tuple[str, bytes]] = {
+WEIRD = {
     "no JSON": ("call/classify", b"{"),
     "no data": ("call/classify", b"{}"),
     "too few values": ("call/classify", b'{"data": []}'),
@@ -131,7 +130,7 @@ WEIRD: dict[str, tuple[str, bytes]] = {
 
 
 @pytest.mark.parametrize(("path", "body"), WEIRD.values(), ids=WEIRD)
-def test_malformed_requests_get_an_error(server: Any, path: str, body: bytes) -> None:
+def test_malformed_requests_get_an_error(server, path, body):
     try:
         told = server.send(f"gradio_api/{path}", body).decode()
         if path == "call/classify":
@@ -160,14 +159,14 @@ LEAVERS = {
 
 
 @pytest.mark.parametrize(("head", "body"), LEAVERS.values(), ids=LEAVERS)
-def test_clients_that_hang_up_do_no_harm(server: Any, head: str, body: bytes) -> None:
+def test_clients_that_hang_up_do_no_harm(server, head, body):
     place = urlsplit(server.url)
     for _ in range(20):
         with socket.create_connection((place.hostname, place.port), timeout=30) as one:
             one.sendall(head.replace("\n", "\r\n").encode() + body)
 
 
-def test_a_client_that_leaves_during_the_work_blocks_nobody(server: Any) -> None:
+def test_a_client_that_leaves_during_the_work_blocks_nobody(server):
     for number in range(8):
         pixels = np.random.default_rng(number).integers(0, 256, (24, 40, 3), dtype=np.uint8)
         file = io.BytesIO()

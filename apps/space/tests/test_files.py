@@ -12,7 +12,6 @@ from PIL import Image
 import cifar_space.artifacts.files
 from cifar_space import (
     ServedFiles,
-    Service,
     built_in,
     example_paths,
     load_service,
@@ -23,14 +22,14 @@ from cifar_space import (
 from cifar_space.artifacts.files import built_in_examples, write_examples
 
 
-def make(folder: Path, *names: str) -> Path:
+def make(folder, *names):
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"x")
     return folder
 
 
-def test_a_run_brings_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_brings_what_it_has(tmp_path, monkeypatch):
     # Folders without their main file do not count.
     run = make(tmp_path, "gallery/gallery.png", "report/figures/curves.png")
     weights = run / "model.safetensors"
@@ -48,14 +47,14 @@ def test_a_run_brings_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert of_run(str(run)) == built_in() == ServedFiles(weights, run / "gallery", run / "report")
 
 
-def test_weights_alone(weights_file: Path, tmp_path: Path) -> None:
+def test_weights_alone(weights_file, tmp_path):
     assert of_weights(str(weights_file)) == ServedFiles(weights_file)
     with pytest.raises(FileNotFoundError, match="there is no file"):
         of_weights(tmp_path)
     assert load_service(weights_file).classes == load_service(of_weights(weights_file)).classes
 
 
-def test_the_gallery_command_names_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gallery_command_names_the_files(tmp_path, monkeypatch):
     files = ServedFiles(Path("a b/model.safetensors"), gallery=Path("a b/gallery"))
     expected = ["--weights", "a b/model.safetensors", "--out", "a b/gallery"]
     assert shlex.split(files.gallery_command)[-4:] == expected
@@ -68,7 +67,7 @@ def test_the_gallery_command_names_the_files(tmp_path: Path, monkeypatch: pytest
     assert files.gallery_command is not None
 
 
-def test_a_report_has_its_figures_and_its_command(tmp_path: Path) -> None:
+def test_a_report_has_its_figures_and_its_command(tmp_path):
     make(tmp_path, "figures/curves.png", "figures/other.png")
     (tmp_path / "summary.json").write_text('{"command": "rm -rf /", "precision": NaN}')
     report = read_report(tmp_path)
@@ -80,13 +79,13 @@ def test_a_report_has_its_figures_and_its_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"[1]", b"[" * 100_000, b"\xff\xfe{"], ids=range(4))
-def test_a_broken_summary_is_rejected(tmp_path: Path, content: bytes) -> None:
+def test_a_broken_summary_is_rejected(tmp_path, content):
     (tmp_path / "summary.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"summary\.json (is no JSON|must hold an object, got list)"):
         read_report(tmp_path)
 
 
-def test_examples_come_from_the_gallery(run_service: Service, tmp_path: Path) -> None:
+def test_examples_come_from_the_gallery(run_service, tmp_path):
     gallery = run_service.misclassified.gallery
     renamed = dataclasses.replace(gallery, class_names=("../../etc/x", *gallery.class_names[1:]))
     written = write_examples(renamed, tmp_path)
@@ -97,7 +96,7 @@ def test_examples_come_from_the_gallery(run_service: Service, tmp_path: Path) ->
             assert np.array_equal(image, gallery.image(index))
 
 
-def test_built_in_examples_are_what_their_origin_says(service: Service) -> None:
+def test_built_in_examples_are_what_their_origin_says(service):
     assert len(built_in_examples()) == 10
     assert {one.title for one in built_in_examples()} <= set(service.classes)
     assert "foolbox 3.3.4" in (example_paths()[0].parent / "ORIGIN.txt").read_text()

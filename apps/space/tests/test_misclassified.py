@@ -3,12 +3,9 @@
 import dataclasses
 import itertools
 import shutil
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import cifar_space.service.engine
 import cifar_space.service.requests
@@ -16,11 +13,8 @@ from cifar_explain import explain, read_gallery
 from cifar_models import load_weights
 from cifar_space import (
     PAGE_SIZE,
-    MisclassifiedImage,
     MisclassifiedOptions,
-    MisclassifiedPage,
     RequestError,
-    ServedFiles,
     Service,
     load_service,
 )
@@ -28,11 +22,11 @@ from cifar_space import (
 pytestmark = pytest.mark.numeric
 
 
-def ask(service: Service, **options: object) -> MisclassifiedPage:
+def ask(service, **options):
     return service.misclassified_page(MisclassifiedOptions(**options))
 
 
-def everything(service: Service, **options: object) -> list[MisclassifiedImage]:
+def everything(service, **options):
     """The images of all pages."""
     options["count"] = len(service.misclassified.errors)
     pages = [ask(service, page=page, **options) for page in range(1, ask(service, **options).pages + 1)]
@@ -40,7 +34,7 @@ def everything(service: Service, **options: object) -> list[MisclassifiedImage]:
     return [image for page in pages for image in page.images]
 
 
-def test_all_errors_come_once_with_their_numbers(run_service: Service) -> None:
+def test_all_errors_come_once_with_their_numbers(run_service):
     gallery, names = run_service.misclassified.gallery, run_service.classes
     wrong = np.flatnonzero(gallery.probabilities.argmax(axis=1) != gallery.labels)
     images = everything(run_service)
@@ -55,7 +49,7 @@ def test_all_errors_come_once_with_their_numbers(run_service: Service) -> None:
         assert image.maps is None
 
 
-def test_orders_are_by_confidence_loss_or_seed(run_service: Service) -> None:
+def test_orders_are_by_confidence_loss_or_seed(run_service):
     confidences = [image.confidence for image in everything(run_service)]
     losses = [image.loss for image in everything(run_service, order="loss")]
     assert confidences == sorted(confidences, reverse=True)
@@ -68,7 +62,7 @@ def test_orders_are_by_confidence_loss_or_seed(run_service: Service) -> None:
 
 
 @pytest.mark.parametrize("order", ["confidence", "loss", "chance"])
-def test_filters_keep_the_order(run_service: Service, order: str) -> None:
+def test_filters_keep_the_order(run_service, order):
     whole, matrix = everything(run_service, order=order), run_service.misclassified.matrix
     assert matrix.sum() == len(run_service.misclassified.gallery.labels)
     names = run_service.classes
@@ -81,7 +75,7 @@ def test_filters_keep_the_order(run_service: Service, order: str) -> None:
     assert [one.index for one in ships] == [one.index for one in whole if one.predicted == "ship"]
 
 
-def test_counts_and_pages(run_service: Service) -> None:
+def test_counts_and_pages(run_service):
     total = len(run_service.misclassified.errors)
     page = ask(run_service, count=PAGE_SIZE + 1, page=2)
     assert (len(page.images), page.page, page.pages) == (1, 2, 2)
@@ -93,7 +87,7 @@ def test_counts_and_pages(run_service: Service) -> None:
     assert (none.images, none.pages, none.matching, none.total) == ((), 1, 0, total)
 
 
-def test_maps_are_of_both_classes(run_service: Service, assert_close: Callable[..., None]) -> None:
+def test_maps_are_of_both_classes(run_service, assert_close):
     layer, weights = run_service.layers[-2], run_service.weights
     page = ask(run_service, count=2, explain=True, layer=layer, method="layercam")
     assert page.layer == layer
@@ -105,13 +99,11 @@ def test_maps_are_of_both_classes(run_service: Service, assert_close: Callable[.
             assert_close(heat.copy(), expected[0, 0])
 
 
-def test_maps_are_computed_once_for_shown_images(
-    run_files: ServedFiles, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_maps_are_computed_once_for_shown_images(run_files, monkeypatch):
     service = load_service(run_files)
-    calls: list[torch.Tensor] = []
+    calls = []
 
-    def counted(model: object, images: torch.Tensor, **kwargs: object) -> object:
+    def counted(model, images, **kwargs):
         calls.append(images)
         return explain(model, images, **kwargs)
 
@@ -124,9 +116,7 @@ def test_maps_are_computed_once_for_shown_images(
 
 
 @pytest.mark.parametrize("method", ["gradcam", "eigencam"])
-def test_maps_do_not_depend_on_their_companions(
-    run_files: ServedFiles, method: str, assert_close: Callable[..., None]
-) -> None:
+def test_maps_do_not_depend_on_their_companions(run_files, method, assert_close):
     together = ask(load_service(run_files), count=11, explain=True, method=method)
     service = load_service(run_files)
     for count in (1, 2, 11):
@@ -136,7 +126,7 @@ def test_maps_do_not_depend_on_their_companions(
             assert_close(one.maps.copy(), other.maps.copy())
 
 
-def test_votes_are_those_of_the_gallery(run_service: Service) -> None:
+def test_votes_are_those_of_the_gallery(run_service):
     gallery = run_service.misclassified.gallery
     images = {image.index: image for image in everything(run_service)}
     for position, index in enumerate(gallery.errors.indices):
@@ -150,9 +140,7 @@ def test_votes_are_those_of_the_gallery(run_service: Service) -> None:
     assert images[int(gallery.errors.indices[0])].recheck is not None
 
 
-def test_without_images_the_numbers_stay(
-    run_files: ServedFiles, run_service: Service, tmp_path: Path
-) -> None:
+def test_without_images_the_numbers_stay(run_files, run_service, tmp_path):
     shutil.copy(run_files.gallery / "gallery.npz", tmp_path)
     bare = load_service(dataclasses.replace(run_files, gallery=tmp_path))
     assert not bare.misclassified.has_images
@@ -163,7 +151,7 @@ def test_without_images_the_numbers_stay(
         ask(bare, explain=True)
 
 
-def test_without_a_gallery_there_is_a_reason(service: Service) -> None:
+def test_without_a_gallery_there_is_a_reason(service):
     with pytest.raises(RequestError, match="no gallery"):
         ask(service)
 
@@ -183,12 +171,12 @@ def test_without_a_gallery_there_is_a_reason(service: Service) -> None:
     ],
     ids=str,
 )
-def test_invalid_options_are_rejected(run_service: Service, options: dict[str, object], message: str) -> None:
+def test_invalid_options_are_rejected(run_service, options, message):
     with pytest.raises(RequestError, match=message):
         ask(run_service, **options)
 
 
-def test_a_gallery_of_another_model_is_rejected(run_files: ServedFiles, weights_file: Path) -> None:
+def test_a_gallery_of_another_model_is_rejected(run_files, weights_file):
     with pytest.raises(ValueError, match="gallery of another model"):
         load_service(dataclasses.replace(run_files, weights=weights_file))
     gallery = read_gallery(run_files.gallery)
@@ -199,7 +187,7 @@ def test_a_gallery_of_another_model_is_rejected(run_files: ServedFiles, weights_
         Service(load_weights(run_files.weights), gallery=renamed)
 
 
-def test_slow_maps_are_stopped(run_service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_maps_are_stopped(run_service, monkeypatch):
     ticks = iter(range(10_000))
     monkeypatch.setattr(cifar_space.service.requests.time, "monotonic", lambda: 30 * next(ticks))
     with pytest.raises(RequestError, match="stopped after 60 seconds"):

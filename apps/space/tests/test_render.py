@@ -27,7 +27,6 @@ from cifar_space import (
     Prediction,
     RejectedFile,
     Report,
-    Service,
     example_paths,
     gather_facts,
 )
@@ -64,50 +63,50 @@ IMAGE = MisclassifiedImage(
 class Page(HTMLParser):
     """Tags with their attributes, and the text; fails where tags do not match."""
 
-    def __init__(self, html: str) -> None:
+    def __init__(self, html):
         super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open = []
+        self.tags = []
         self.text = ""
         self.feed(html)
         self.close()
         assert self.open == []
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
         if tag != "img":
             self.open.append(tag)
 
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_startendtag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
 
-    def handle_endtag(self, tag: str) -> None:
+    def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
-    def handle_data(self, data: str) -> None:
+    def handle_data(self, data):
         self.text += data
 
-    def images(self, kind: str) -> list[dict[str, str | None]]:
+    def images(self, kind):
         return [attributes for tag, attributes in self.tags if tag == "img" and attributes["class"] == kind]
 
 
-def pixels(uri: str) -> np.ndarray:
+def pixels(uri):
     with Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,")))) as image:
         return np.asarray(image)
 
 
-def answer(name: str = "a.png", **maps: np.ndarray) -> Answer:
+def answer(name="a.png", **maps):
     seen = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     predictions = (Prediction("cat", 0.75), Prediction("dog", 0.0004))
     return Answer(name, seen, predictions, "cat" if maps else None, maps)
 
 
-def page_of(*images: MisclassifiedImage, layer: str | None = None) -> MisclassifiedPage:
+def page_of(*images, layer=None):
     return MisclassifiedPage(images, 1, 1, len(images), len(images), 9, layer)
 
 
 @given(st.floats(0, 1))
-def test_percent_is_honest(probability: float) -> None:
+def test_percent_is_honest(probability):
     text = percent(probability)
     number = float(re.sub("[<> %]", "", text))
     assert abs(number - 100 * probability) <= 0.1
@@ -115,7 +114,7 @@ def test_percent_is_honest(probability: float) -> None:
     assert (text == "100.0 %") == (probability == 1)
 
 
-def test_header_names_model_classes_and_accuracy(service: Service) -> None:
+def test_header_names_model_classes_and_accuracy(service):
     count = sum(tensor.numel() for tensor in service.weights.model.parameters())
     text = Page(header(service.facts)).text
     for part in ("CIFAR-10", f"whitenet, a network with {count:,} parameters", "ship and truck", "87.5 %"):
@@ -128,14 +127,14 @@ def test_header_names_model_classes_and_accuracy(service: Service) -> None:
 @pytest.mark.parametrize(
     ("classes", "words"), [(2, "two classes: kind 0 and kind 1"), (11, "11 classes: kind 0, ")]
 )
-def test_header_counts_own_classes(service: Service, classes: int, words: str) -> None:
+def test_header_counts_own_classes(service, classes, words):
     spec = dataclasses.replace(service.weights.spec, classes=tuple(f"kind {n}" for n in range(classes)))
     text = Page(header(gather_facts(dataclasses.replace(service.weights, spec=spec)))).text
     assert words in text
     assert "CIFAR-10" not in text
 
 
-def test_a_card_shows_the_answer() -> None:
+def test_a_card_shows_the_answer():
     heat = np.linspace(0, 1, 32 * 32, dtype=np.float32).reshape(32, 32)
     one = answer(layer1=heat, layer2=1 - heat)
     page = Page(cards([one]))
@@ -154,7 +153,7 @@ def test_a_card_shows_the_answer() -> None:
     assert "Choose a layer" in Page(cards([answer()], no_layer=True)).text
 
 
-def test_heat_over_photo_is_the_overlay_at_any_opacity() -> None:
+def test_heat_over_photo_is_the_overlay_at_any_opacity():
     # Mixed as the browser does, at the least size at which the page draws them.
     one = answer(layer1=np.random.default_rng(1).random((32, 32), dtype=np.float32))
     page = Page(cards([one]))
@@ -166,7 +165,7 @@ def test_heat_over_photo_is_the_overlay_at_any_opacity() -> None:
 
 
 @pytest.mark.parametrize(("peak", "dark"), [(0.0, True), (0.003, True), (0.1, False), (1.0, False)])
-def test_a_dark_map_says_so(peak: float, dark: bool) -> None:
+def test_a_dark_map_says_so(peak, dark):
     heat = np.zeros((32, 32), np.float32)
     heat[3, 4] = peak
     text = Page(cards([answer(layer1=heat, layer2=np.ones_like(heat))])).text
@@ -174,7 +173,7 @@ def test_a_dark_map_says_so(peak: float, dark: bool) -> None:
     assert "layer2: no evidence" not in text
 
 
-def test_out_of_distribution_is_marked_and_its_rate_stated(run_service: Service, service: Service) -> None:
+def test_out_of_distribution_is_marked_and_its_rate_stated(run_service, service):
     (one,) = run_service.answer(example_paths()[:1], Options(explain=False))
     for ood in (True, False):
         text = Page(cards([dataclasses.replace(one, ood=ood)])).text
@@ -186,13 +185,13 @@ def test_out_of_distribution_is_marked_and_its_rate_stated(run_service: Service,
     assert "calibration" not in Page(cards([plain])).text
 
 
-def test_rejected_files_and_errors_are_announced() -> None:
+def test_rejected_files_and_errors_are_announced():
     for html in (cards([RejectedFile("a", "b")]), notice("error", alert=True), notice("hint")):
         roles = [attributes.get("role") for _, attributes in Page(html).tags]
         assert roles.count("alert") == ("hint" not in html)
 
 
-def test_hostile_text_stays_text(service: Service) -> None:
+def test_hostile_text_stays_text(service):
     weights = dataclasses.replace(
         service.weights,
         spec=dataclasses.replace(CIFAR10, classes=(HOSTILE, *"abcdefghi")),
@@ -218,7 +217,7 @@ def test_hostile_text_stays_text(service: Service) -> None:
         assert {attributes["src"][:5] for tag, attributes in page.tags if tag == "img"} <= {"data:"}
 
 
-def buttons(page: Page) -> dict[tuple[int, int], dict[str, str]]:
+def buttons(page):
     return {
         (int(attributes["data-true"]), int(attributes["data-predicted"])): attributes
         for tag, attributes in page.tags
@@ -226,7 +225,7 @@ def buttons(page: Page) -> dict[tuple[int, int], dict[str, str]]:
     }
 
 
-def test_each_kind_of_error_and_each_class_is_a_button() -> None:
+def test_each_kind_of_error_and_each_class_is_a_button():
     found = buttons(Page(matrix(COUNTS, NAMES)))
     heads = {(-1, k) for k in range(3)} | {(k, -1) for k in range(3)}
     assert set(found) == heads | {(0, 1), (1, 0), (1, 2), (2, 1)}
@@ -239,9 +238,7 @@ def test_each_kind_of_error_and_each_class_is_a_button() -> None:
 @pytest.mark.parametrize(
     ("true", "predicted", "key"), [("dog", "cat", (1, 0)), (ANY, "dog", (-1, 1)), ("cat", ANY, (0, -1))]
 )
-def test_the_chosen_cell_is_marked_and_first_in_reach(
-    true: str, predicted: str, key: tuple[int, int]
-) -> None:
+def test_the_chosen_cell_is_marked_and_first_in_reach(true, predicted, key):
     found = buttons(Page(matrix(COUNTS, NAMES, true=true, predicted=predicted)))
     assert [cell for cell, attributes in found.items() if attributes["aria-pressed"] == "true"] == [key]
     assert [cell for cell, attributes in found.items() if attributes["tabindex"] == "0"] == [key]
@@ -252,14 +249,14 @@ def test_the_chosen_cell_is_marked_and_first_in_reach(
     st.sampled_from([ANY, *NAMES]),
     st.sampled_from(NAMES),
 )
-def test_one_button_is_always_in_reach(counts: list[int], true: str, predicted: str) -> None:
+def test_one_button_is_always_in_reach(counts, true, predicted):
     html = matrix(np.reshape(counts, (3, 3)), NAMES, true=true, predicted=predicted)
     assert html.count('tabindex="0"') == 1
     shares = [float(share) for share in re.findall(r"--share:([\d.]+)", html)]
     assert all(0 <= share <= 1 for share in shares)
 
 
-def test_a_tile_shows_its_numbers_and_maps() -> None:
+def test_a_tile_shows_its_numbers_and_maps():
     page = Page(tiles(page_of(IMAGE, layer="layer1")))
     text = page.text.replace("\u00a0", " ")
     for part in ("no. 42", "75.0 %", "12.5 %", "2.08", "1 of 5 people saw only cat", "label doubtful"):
@@ -273,7 +270,7 @@ def test_a_tile_shows_its_numbers_and_maps() -> None:
     assert len(page.images("photo")) == 3
 
 
-def test_a_tile_leaves_out_what_is_unknown() -> None:
+def test_a_tile_leaves_out_what_is_unknown():
     plain = Page(tiles(page_of(dataclasses.replace(IMAGE, maps=None))))
     assert (len(plain.images("photo")), plain.images("heat")) == (1, [])
     bare = dataclasses.replace(IMAGE, seen=None, votes=None, verdict=None, recheck=None, maps=None)
@@ -287,7 +284,7 @@ def test_a_tile_leaves_out_what_is_unknown() -> None:
     )
 
 
-def test_pages_of_errors_are_counted(run_service: Service) -> None:
+def test_pages_of_errors_are_counted(run_service):
     total = len(run_service.misclassified.errors)
     last = run_service.misclassified_page(MisclassifiedOptions(count=30, page=2))
     text = Page(tiles(last)).text
@@ -300,7 +297,7 @@ def test_pages_of_errors_are_counted(run_service: Service) -> None:
     assert "every image is classified correctly" in tiles(dataclasses.replace(none, total=0))
 
 
-def test_the_models_page_shows_what_is_known(run_service: Service, service: Service) -> None:
+def test_the_models_page_shows_what_is_known(run_service, service):
     page = Page(model_page(run_service.facts, run_service.report))
     sha256, command = run_service.weights.sha256, "uv run cifar-train --seed 1"
     for part in (sha256, "87.5 %", "12ab", command, *USE.split("\n")):
@@ -312,7 +309,7 @@ def test_the_models_page_shows_what_is_known(run_service: Service, service: Serv
         assert title not in bare
 
 
-def test_figures_come_in_both_themes(run_service: Service) -> None:
+def test_figures_come_in_both_themes(run_service):
     tags = Page(model_page(run_service.facts, run_service.report)).tags
     images = [attributes for tag, attributes in tags if tag == "img"]
     sources = {image["class"]: Path(image["src"].removeprefix("gradio_api/file=")) for image in images}
@@ -324,7 +321,7 @@ def test_figures_come_in_both_themes(run_service: Service) -> None:
     assert {image["loading"] for image in images} == {"lazy"}
 
 
-def test_dots_of_the_reliability_diagram_lie_on_the_curve(run_service: Service) -> None:
+def test_dots_of_the_reliability_diagram_lie_on_the_curve(run_service):
     curve = ReliabilityCurve(np.array([0.0, 0.5, 1.0]), np.array([1.0, 0.25, 0.0]), np.array([1, 2, 1]))
     facts = dataclasses.replace(run_service.facts, calibration=Calibration(curve, curve))
     page = Page(model_page(facts))
@@ -337,7 +334,7 @@ def test_dots_of_the_reliability_diagram_lie_on_the_curve(run_service: Service) 
     assert "expected calibration error 62.5 %" in page.text
 
 
-def test_undefined_rates_have_no_bar(run_service: Service) -> None:
+def test_undefined_rates_have_no_bar(run_service):
     report = dataclasses.replace(run_service.facts.classes_report[0], recall=np.nan, precision=np.nan)
     html = model_page(dataclasses.replace(run_service.facts, classes_report=(report,)))
     assert "<td><small>no images</small></td><td><small>never predicted</small></td>" in html
@@ -345,7 +342,7 @@ def test_undefined_rates_have_no_bar(run_service: Service) -> None:
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_a_missing_gallery_is_made_from_the_models_own_images(own: bool) -> None:
+def test_a_missing_gallery_is_made_from_the_models_own_images(own):
     classes = ("a", "b") if own else CIFAR10.classes
     html = missing("gallery", "uv run <it>", None, classes)
     assert "uv run &lt;it&gt;" in html
@@ -354,7 +351,7 @@ def test_a_missing_gallery_is_made_from_the_models_own_images(own: bool) -> None
     assert "makes" not in missing("gallery", None, None, classes)
 
 
-def test_missing_images_are_replaced_by_the_reports_figure(run_service: Service) -> None:
+def test_missing_images_are_replaced_by_the_reports_figure(run_service):
     page = Page(missing("images", "uv run it", run_service.report, CIFAR10.classes))
     assert "uv run it" in page.text
     assert [Path(attributes["src"]).name for tag, attributes in page.tags if tag == "img"] == [

@@ -8,11 +8,11 @@ from cifar_space import Limits, Options, RequestError, check_options
 LAYERS = ("stem", "layer1", "layer2")
 
 
-def check(options: Options, classes: tuple[str, ...] = CIFAR10.classes) -> tuple[str, ...]:
+def check(options, classes=CIFAR10.classes):
     return check_options(options, classes=classes, layers=LAYERS, limits=Limits(pictures=16))
 
 
-def test_layers_come_in_the_order_asked_for() -> None:
+def test_layers_come_in_the_order_asked_for():
     assert check(Options(layers=["layer2", "stem"])) == ("layer2", "stem")
     assert check(Options(explained=16, target="cat")) == LAYERS
     # Without maps their options are not checked.
@@ -20,7 +20,7 @@ def test_layers_come_in_the_order_asked_for() -> None:
 
 
 @pytest.mark.parametrize(("classes", "most"), [(2, 2), (10, 10), (11, 10), (100, 10)])
-def test_no_more_than_ten_classes_are_named(classes: int, most: int) -> None:
+def test_no_more_than_ten_classes_are_named(classes, most):
     names = tuple(f"kind {number}" for number in range(classes))
     assert check(Options(top=1), names) == check(Options(top=most), names) == LAYERS
     with pytest.raises(RequestError, match=f"top must be a whole number from 1 to {most}, got {most + 1}"):
@@ -43,13 +43,13 @@ def test_no_more_than_ten_classes_are_named(classes: int, most: int) -> None:
         (Options(layers=[["stem"]]), "unknown name"),
     ],
 )
-def test_invalid_options_are_named(options: Options, message: str) -> None:
+def test_invalid_options_are_named(options, message):
     with pytest.raises(RequestError, match=message):
         check(options)
 
 
 @pytest.mark.parametrize("value", [0, float("nan")])
 @pytest.mark.parametrize("name", ["pictures", "file_bytes", "pixels", "seconds"])
-def test_limits_are_positive(name: str, value: float) -> None:
+def test_limits_are_positive(name, value):
     with pytest.raises(ValueError, match=name):
         Limits(**{name: value})

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from cifar_explain import Gallery, read_gallery
+from cifar_explain import read_gallery
 from cifar_models import load_weights
 from cifar_space import MisclassifiedOptions, Service, built_in, example_paths, load_service, of_run
 from cifar_space.artifacts import test_images
@@ -24,19 +24,19 @@ NAME = Path(TEST_FILE).name
 
 
 @pytest.fixture
-def gallery(run_folder: Path) -> Gallery:
+def gallery(run_folder):
     return read_gallery(run_folder / "gallery")
 
 
 @pytest.fixture
-def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def nowhere(monkeypatch, tmp_path):
     """A machine without the file."""
     monkeypatch.delenv("CIFAR_DATA_DIR", raising=False)
     monkeypatch.setattr(test_images, "MOUNT", tmp_path / "mount")
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: None)
 
 
-def write(path: Path, gallery: Gallery, *, shift: int = 0, size: int = 32) -> Path:
+def write(path, gallery, *, shift=0, size=32):
     """Writes a test set in which image number n has the colour n, apart from the gallery's own."""
     rows = []
     for number in range(len(gallery.labels)):
@@ -51,9 +51,7 @@ def write(path: Path, gallery: Gallery, *, shift: int = 0, size: int = 32) -> Pa
 
 
 @pytest.mark.parametrize("place", ["file", "folder", "CIFAR_DATA_DIR", "mount", "cache"])
-def test_images_are_found_where_they_may_lie(
-    gallery: Gallery, tmp_path: Path, nowhere: None, monkeypatch: pytest.MonkeyPatch, place: str
-) -> None:
+def test_images_are_found_where_they_may_lie(gallery, tmp_path, nowhere, monkeypatch, place):
     bare = dataclasses.replace(gallery, images=None)
     assert find_test_images(bare) is None
     inside = {"file": NAME, "folder": NAME, "CIFAR_DATA_DIR": TEST_FILE, "mount": f"mount/{TEST_FILE}"}
@@ -66,7 +64,7 @@ def test_images_are_found_where_they_may_lie(
     assert np.array_equal(found, gallery.images)
 
 
-def test_other_files_are_rejected(gallery: Gallery, tmp_path: Path) -> None:
+def test_other_files_are_rejected(gallery, tmp_path):
     with pytest.raises(FileNotFoundError, match=re.escape(f"has no {TEST_FILE}")):
         find_test_images(gallery, tmp_path)
     broken, columns = tmp_path / "broken.parquet", tmp_path / "columns.parquet"
@@ -82,7 +80,7 @@ def test_other_files_are_rejected(gallery: Gallery, tmp_path: Path) -> None:
             find_test_images(gallery, file)
 
 
-def test_galleries_of_other_data_keep_their_images(gallery: Gallery, tmp_path: Path) -> None:
+def test_galleries_of_other_data_keep_their_images(gallery, tmp_path):
     other = dataclasses.replace(gallery, class_names=tuple("abcdefghij"), images=None, human=None)
     for one in (other, dataclasses.replace(gallery, split="val", images=None)):
         assert find_test_images(one, tmp_path) is None
@@ -90,12 +88,10 @@ def test_galleries_of_other_data_keep_their_images(gallery: Gallery, tmp_path: P
             fetch_test_images(one)
 
 
-def test_images_are_fetched_from_the_hub(
-    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_images_are_fetched_from_the_hub(gallery, tmp_path, monkeypatch):
     asked = []
 
-    def download(repo_id: str, filename: str, *, repo_type: str) -> str:
+    def download(repo_id, filename, *, repo_type):
         asked.append((repo_id, filename, repo_type))
         if len(asked) > 1:
             raise ConnectionError("no network")
@@ -109,14 +105,7 @@ def test_images_are_fetched_from_the_hub(
         fetch_test_images(bare)
 
 
-def test_services_have_the_images_or_say_why_not(
-    run_folder: Path,
-    gallery: Gallery,
-    nowhere: None,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_services_have_the_images_or_say_why_not(run_folder, gallery, nowhere, tmp_path, monkeypatch, caplog):
     bare = shutil.copytree(run_folder, tmp_path / "run")
     (bare / "gallery" / "gallery.png").unlink()
     files = of_run(bare)
@@ -135,7 +124,7 @@ def test_services_have_the_images_or_say_why_not(
 
 
 @pytest.mark.data
-def test_the_real_file_has_the_examples_at_their_indices() -> None:
+def test_the_real_file_has_the_examples_at_their_indices():
     gallery = read_gallery(built_in().gallery)
     wrong = np.eye(10, dtype=np.float32)[(gallery.labels + 1) % 10]  # so that each image is stored
     images = find_test_images(
@@ -147,7 +136,7 @@ def test_the_real_file_has_the_examples_at_their_indices() -> None:
             assert np.array_equal(images[int(path.stem.rpartition("-")[2])], image)
 
 
-def test_images_added_later_are_shown_and_explained(gallery: Gallery, run_folder: Path) -> None:
+def test_images_added_later_are_shown_and_explained(gallery, run_folder):
     weights = load_weights(run_folder / "model.safetensors")
     service = Service(weights, gallery=dataclasses.replace(gallery, images=None))
     options = MisclassifiedOptions(count=2, explain=True)

@@ -3,18 +3,18 @@
 The fixture `browser` is the workspace's, in the root `conftest.py`: Playwright runs once a process.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cifar_space import ServedFiles, load_service
+from cifar_space import load_service
 
 Open = Callable[..., Any]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items):
     """Mark the tests of this folder slow."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
@@ -22,19 +22,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def url(run_files: ServedFiles, serve: Callable[..., Any]) -> Iterator[str]:
+def url(run_files, serve):
     with serve(load_service(run_files)) as page:
         yield page.local_url
 
 
 @pytest.fixture
-def open_page(browser: Any, url: str) -> Iterator[Open]:
+def open_page(browser, url):
     """Open the page; at the end no page may have called another host or written an error to the console."""
-    complaints: list[str] = []
-    hosts: set[str] = set()
+    complaints = []
+    hosts = set()
     contexts = []
 
-    def opened(address: str = url, *, width: int = 1440, height: int = 1000, theme: str = "light") -> Any:
+    def opened(address=url, *, width=1440, height=1000, theme="light"):
         context = browser.new_context(
             viewport={"width": width, "height": height},
             permissions=["clipboard-read", "clipboard-write", "camera"],
@@ -63,5 +63,5 @@ def open_page(browser: Any, url: str) -> Iterator[Open]:
 
 
 @pytest.fixture
-def page(open_page: Open) -> Any:
+def page(open_page):
     return open_page()

@@ -1,40 +1,36 @@
 """The first tab, as a visitor uses it."""
 
 import re
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cifar_space import Service
-
 expect = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed").expect
 
 
-def take_example(page: Any, number: int = 0) -> None:
+def take_example(page, number=0):
     page.locator("#examples button.thumbnail-lg, #examples .grid-container button").nth(number).click()
     expect(page.locator("#results .card")).to_have_count(1)
 
 
-def layers(page: Any) -> Any:
+def layers(page):
     return page.locator("#layers input[type=checkbox]")
 
 
-def choose(page: Any, label: str, option: str) -> None:
+def choose(page, label, option):
     page.get_by_label(label).first.click()
     page.get_by_role("option", name=option, exact=True).click()
     # The list fades; while it does, a second one would be there twice.
     expect(page.get_by_role("option")).to_have_count(0)
 
 
-def upload(page: Any, *paths: Path) -> None:
+def upload(page, *paths):
     page.locator("#pictures input[type=file]").first.set_input_files([str(path) for path in paths])
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> list[Path]:
+def pictures(tmp_path):
     paths = [tmp_path / f"picture{number}.png" for number in range(3)]
     for number, path in enumerate(paths):
         pixels = np.random.default_rng(number).integers(0, 256, (40, 50, 3), dtype=np.uint8)
@@ -42,7 +38,7 @@ def pictures(tmp_path: Path) -> list[Path]:
     return paths
 
 
-def test_an_example_is_classified_and_explained(page: Any) -> None:
+def test_an_example_is_classified_and_explained(page):
     expect(page.locator("#results")).to_contain_text("An example.")
     take_example(page)
     expect(page.locator("#results .bars li")).to_have_count(3)
@@ -53,7 +49,7 @@ def test_an_example_is_classified_and_explained(page: Any) -> None:
     expect(page.locator("#results h2")).not_to_have_text(before)
 
 
-def test_a_bar_chooses_the_class_of_the_maps(page: Any) -> None:
+def test_a_bar_chooses_the_class_of_the_maps(page):
     expect(page.locator("#results .card")).to_have_count(1)
     bar = page.locator("#results .bars button").nth(1)
     name = bar.get_attribute("data-class")
@@ -64,7 +60,7 @@ def test_a_bar_chooses_the_class_of_the_maps(page: Any) -> None:
 
 
 @pytest.mark.parametrize(("width", "height", "theme"), [(1366, 650, "light"), (390, 664, "dark")])
-def test_opacity_stays_in_view_beside_the_maps(open_page: Any, width: int, height: int, theme: str) -> None:
+def test_opacity_stays_in_view_beside_the_maps(open_page, width, height, theme):
     page = open_page(width=width, height=height, theme=theme)
     heat = page.locator("#results .heat").last
     heat.evaluate("element => element.scrollIntoView({block: 'center'})")
@@ -73,7 +69,7 @@ def test_opacity_stays_in_view_beside_the_maps(open_page: Any, width: int, heigh
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
-def test_top_classes_are_1_to_10_and_never_11(page: Any) -> None:
+def test_top_classes_are_1_to_10_and_never_11(page):
     take_example(page)
     number = page.get_by_label("number input for Top classes")
     slider = page.get_by_label("range slider for Top classes")
@@ -99,7 +95,7 @@ def test_top_classes_are_1_to_10_and_never_11(page: Any) -> None:
     expect(number).to_have_value("10")
 
 
-def test_maps_on_and_off_by_layer_method_and_class(page: Any) -> None:
+def test_maps_on_and_off_by_layer_method_and_class(page):
     take_example(page)
     heat = page.locator("#results .heat")
     every = layers(page).count()
@@ -127,12 +123,12 @@ def test_maps_on_and_off_by_layer_method_and_class(page: Any) -> None:
     expect(page.locator("#results .bars li")).to_have_count(3)
 
 
-def test_opacity_changes_the_picture_and_asks_nobody(page: Any) -> None:
+def test_opacity_changes_the_picture_and_asks_nobody(page):
     take_example(page)
     stack = page.locator("#results .stack:has(.heat)").last
     expect(stack).to_be_visible()
     page.wait_for_load_state("networkidle")
-    asked: list[str] = []
+    asked = []
     page.on("request", lambda request: asked.append(request.url) if request.url.startswith("http") else None)
     seen = [stack.screenshot()]
     for value in ("0", "1"):
@@ -144,7 +140,7 @@ def test_opacity_changes_the_picture_and_asks_nobody(page: Any) -> None:
     assert asked == []
 
 
-def test_several_pictures_of_which_some_are_explained(page: Any, pictures: list[Path]) -> None:
+def test_several_pictures_of_which_some_are_explained(page, pictures):
     upload(page, *pictures)
     expect(page.locator("#results .card")).to_have_count(3)
     expect(page.locator("#results .card:has(.heat)")).to_have_count(3)
@@ -154,7 +150,7 @@ def test_several_pictures_of_which_some_are_explained(page: Any, pictures: list[
     expect(page.locator("#results .card").first.locator(".heat").first).to_be_visible()
 
 
-def test_pictures_are_dropped_onto_the_page(page: Any, pictures: list[Path]) -> None:
+def test_pictures_are_dropped_onto_the_page(page, pictures):
     contents = [list(path.read_bytes()) for path in pictures[:2]]
     dropped = page.evaluate_handle(
         """(contents) => {
@@ -172,9 +168,7 @@ def test_pictures_are_dropped_onto_the_page(page: Any, pictures: list[Path]) -> 
     expect(page.locator("#results .bars")).to_have_count(2)
 
 
-def test_bad_files_get_a_message_and_the_next_request_is_right(
-    page: Any, pictures: list[Path], tmp_path: Path
-) -> None:
+def test_bad_files_get_a_message_and_the_next_request_is_right(page, pictures, tmp_path):
     bad = tmp_path / "<img src=x onerror=document.title='taken'>{{7*7}}${7*7}.png"
     bad.write_text("no picture")
     upload(page, bad, pictures[0])
@@ -189,7 +183,7 @@ def test_bad_files_get_a_message_and_the_next_request_is_right(
     expect(alert).to_have_count(0)
 
 
-def test_clipboard_and_webcam(page: Any) -> None:
+def test_clipboard_and_webcam(page):
     page.evaluate(
         """async () => {
             const canvas = new OffscreenCanvas(40, 40);
@@ -211,9 +205,9 @@ def test_clipboard_and_webcam(page: Any) -> None:
     expect(page.locator("#results .card")).to_have_count(1)
 
 
-def test_controls_have_names_and_can_be_reached(page: Any, run_service: Service) -> None:
+def test_controls_have_names_and_can_be_reached(page, run_service):
     take_example(page)
-    reached: set[str] = set()
+    reached = set()
     page.locator("body").press("Tab")
     for _ in range(70):
         reached.add(

@@ -4,23 +4,21 @@ import dataclasses
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 
 from cifar_explain import write_gallery
 from cifar_models import CIFAR10, save_weights
-from cifar_space import USE, Service, load_service, of_run
+from cifar_space import USE, load_service, of_run
 
 expect = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed").expect
 
 HOSTILE = "<img src=x onerror=alert(1)>${alert(2)}{{7*7}}"
 
 
-def test_the_model_is_told_in_full(page: Any, run_service: Service) -> None:
+def test_the_model_is_told_in_full(page, run_service):
     page.get_by_role("tab", name="Model").click()
     model = page.locator("#model")
     for told in (run_service.weights.sha256, "87.5 %", "uv run cifar-train --seed 1", *USE.splitlines()):
@@ -33,7 +31,7 @@ def test_the_model_is_told_in_full(page: Any, run_service: Service) -> None:
     expect(settings).to_contain_text("max_epochs")
 
 
-def test_headings_are_in_order_and_every_image_has_a_text(page: Any) -> None:
+def test_headings_are_in_order_and_every_image_has_a_text(page):
     for tab in ("Classify", "Misclassified", "Model"):
         page.get_by_role("tab", name=tab).click()
         shown = "elements => elements.filter(one => one.offsetParent).map(one => +one.tagName[1])"
@@ -44,7 +42,7 @@ def test_headings_are_in_order_and_every_image_has_a_text(page: Any) -> None:
 
 
 @pytest.mark.parametrize(("theme", "shown", "hidden"), [("light", "day", "night"), ("dark", "night", "day")])
-def test_figures_follow_the_theme(open_page: Callable[..., Any], theme: str, shown: str, hidden: str) -> None:
+def test_figures_follow_the_theme(open_page, theme, shown, hidden):
     page = open_page(theme=theme)
     page.get_by_role("tab", name="Model").click()
     figure = page.locator(f"#model img.by-{shown}")
@@ -55,7 +53,7 @@ def test_figures_follow_the_theme(open_page: Callable[..., Any], theme: str, sho
 
 
 @pytest.fixture(scope="module")
-def strange_url(run_service: Service, tmp_path_factory: pytest.TempPathFactory, serve: Any) -> Iterator[str]:
+def strange_url(run_service, tmp_path_factory, serve):
     """A run whose every name wants to be HTML, and whose gallery has no images."""
     run = tmp_path_factory.mktemp("strange")
     model = run_service.weights.model
@@ -85,9 +83,7 @@ def strange_url(run_service: Service, tmp_path_factory: pytest.TempPathFactory, 
         yield page.local_url
 
 
-def test_a_strangers_model_stays_text_and_misses_nothing_else(
-    open_page: Callable[..., Any], strange_url: str, tmp_path: Path
-) -> None:
+def test_a_strangers_model_stays_text_and_misses_nothing_else(open_page, strange_url, tmp_path):
     page = open_page(strange_url)
     page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
     expect(page.locator("#header")).to_contain_text(HOSTILE)
@@ -125,9 +121,7 @@ def test_a_strangers_model_stays_text_and_misses_nothing_else(
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390])
-def test_nothing_is_wider_than_the_page(
-    open_page: Callable[..., Any], theme: str, width: int, url: str
-) -> None:
+def test_nothing_is_wider_than_the_page(open_page, theme, width, url):
     # CIFAR_SCREENSHOTS names a folder for pictures of each tab, CIFAR_SCREENSHOTS_URL another page to show.
     folder = os.environ.get("CIFAR_SCREENSHOTS")
     page = open_page(os.environ.get("CIFAR_SCREENSHOTS_URL", url), width=width, theme=theme)
