@@ -24,9 +24,9 @@ from cifar_explain import (
     write_gallery,
 )
 from cifar_models import CIFAR10, create_model, load_weights, save_weights
-from cifar_space import Limits, ServedFiles, Service, load_service
+from cifar_space import Limits, Service, load_service, of_run
 
-ARGUMENTS = {"widths": [4, 6, 8]}
+NETWORK = {"architecture": "whitenet", "arguments": {"widths": [4, 6, 8]}}
 IMAGES = np.random.default_rng(0).integers(0, 256, (120, 32, 32, 3), dtype=np.uint8)
 LABELS = np.arange(120) % 10
 
@@ -40,12 +40,20 @@ def contents():
 
 
 @pytest.fixture(scope="session")
-def weights_file(tmp_path_factory):
+def network():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = create_model("whitenet", **NETWORK["arguments"])
+        # The classifier starts near zero, which would make all probabilities alike.
+        torch.nn.init.normal_(model.head.weight)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def weights_file(network, tmp_path_factory):
     """A network without thresholds for out-of-distribution images."""
     path = tmp_path_factory.mktemp("weights") / "model.safetensors"
-    save_weights(
-        path, _network(), architecture="whitenet", arguments=ARGUMENTS, metrics={"test_accuracy": 0.875}
-    )
+    save_weights(path, network, **NETWORK, metrics={"test_accuracy": 0.875})
     return path
 
 
@@ -55,16 +63,14 @@ def service(weights_file):
 
 
 @pytest.fixture(scope="session")
-def run_folder(tmp_path_factory):
+def run_folder(network, tmp_path_factory):
     """A run: weights with thresholds for out-of-distribution images, a gallery with people's votes, a report."""
     run = tmp_path_factory.mktemp("run")
-    model = _network()
-    logits = predict_logits(model, IMAGES, preprocess=CIFAR10.normalize)
+    logits = predict_logits(network, IMAGES, preprocess=CIFAR10.normalize)
     digest = save_weights(
         run / "model.safetensors",
-        model,
-        architecture="whitenet",
-        arguments=ARGUMENTS,
+        network,
+        **NETWORK,
         recipe={"recipe": "fast", "trainer": {"max_epochs": 7}},
         metrics={
             "test_accuracy": 0.875,
@@ -72,12 +78,17 @@ def run_folder(tmp_path_factory):
             "familiarity": fit_ood_detector(logits, LABELS, false_positive_rate=0.25).to_dict(),
         },
     )
-    write_gallery(_gallery(model, digest), run / "gallery")
+    rows = predict_probabilities(network, IMAGES, preprocess=CIFAR10.normalize).astype(np.float32)
+    errors = find_errors(rows, LABELS, class_names=CIFAR10.classes)
+    counts = np.random.default_rng(1).integers(1, 30, (len(IMAGES), 10)).astype(float)
+    recheck = Recheck(int(errors.labels[0]), int(errors.predictions[0]), 1, 4, 0, 0)
+    human = judge_errors(errors, counts=counts, rechecks={int(errors.indices[0]): recheck})
+    names = {"class_names": CIFAR10.classes, "weights_sha256": digest}
+    write_gallery(make_gallery(rows, LABELS, IMAGES, **names, human=human), run / "gallery")
     figures = run / "report" / "figures"
     figures.mkdir(parents=True)
-    (run / "report" / "summary.json").write_text(
-        '{"format_version": 1, "command": ["cifar-train", "--seed", "1"]}'
-    )
+    summary = {"format_version": 1, "command": ["cifar-train", "--seed", "1"]}
+    (run / "report" / "summary.json").write_text(json.dumps(summary))
     for name in ("curves", "curves-dark", "misclassified"):
         Image.new("RGB", (8, 5), "teal").save(figures / f"{name}.png")
     return run
@@ -85,7 +96,7 @@ def run_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def run_files(run_folder):
-    return ServedFiles(run_folder / "model.safetensors", run_folder / "gallery", run_folder / "report")
+    return of_run(run_folder)
 
 
 @pytest.fixture(scope="session")
@@ -97,9 +108,7 @@ def run_service(run_files):
 def _serve(service, *, host="127.0.0.1"):
     from cifar_space.ui.server import start
 
-    with socket.create_server(
-        (host.strip("[]"), 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET
-    ) as one:
+    with socket.create_server(("127.0.0.1", 0)) as one:
         port = one.getsockname()[1]
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         # After each event Gradio sums up all so far, with what pandas has deprecated; here it never does.
@@ -137,17 +146,17 @@ class Server:
         body = b"".join(head + content + b"\r\n" for content in contents) + b"--x--\r\n"
         return json.loads(self.send("gradio_api/upload", body, "multipart/form-data; boundary=x"))
 
-    def call(self, body):
-        """Returns the identifier of a new call of `/classify`."""
-        return json.loads(self.send("gradio_api/call/classify", body))["event_id"]
+    def call(self, *paths, url=None, top=3, explain=False):
+        """Returns the address of the answer of a new call of `/classify`."""
+        file = {"orig_name": "a.png", "meta": {"_type": "gradio.FileData"}} | ({"url": url} if url else {})
+        files = [{"path": path, **file} for path in paths]
+        data = [files, top, explain, ["layer1"], "layercam", "predicted", 1, 0.5]
+        path = "gradio_api/call/classify"
+        return f"{path}/{json.loads(self.send(path, json.dumps({'data': data}).encode()))['event_id']}"
 
-    def classify(self, *paths, url=None, top=3):
+    def classify(self, *paths, **options):
         """Returns the answers, or raises `ValueError` with the server's words."""
-        meta = {"orig_name": "a.png", "meta": {"_type": "gradio.FileData"}} | ({"url": url} if url else {})
-        files = [{"path": path, **meta} for path in paths]
-        data = [files, top, False, ["layer1"], "gradcam", "predicted", 1, 0.5]
-        event = self.call(json.dumps({"data": data}).encode())
-        told = self.send(f"gradio_api/call/classify/{event}").decode()
+        told = self.send(self.call(*paths, **options)).decode()
         kind, _, answer = told.rpartition("event: ")[2].partition("\ndata: ")
         if kind == "error":
             raise ValueError(answer)
@@ -159,28 +168,3 @@ def server(run_service):
     """The page of the run, which takes four files of 100,000 bytes."""
     with _serve(run_service) as page:
         yield Server(page.local_url)
-
-
-def _network():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = create_model("whitenet", **ARGUMENTS)
-        # The classifier starts near zero, which would make all probabilities alike.
-        torch.nn.init.normal_(model.head.weight)
-    return model.eval()
-
-
-def _gallery(model, digest):
-    rows = predict_probabilities(model, IMAGES, preprocess=CIFAR10.normalize).astype(np.float32)
-    errors = find_errors(rows, LABELS, class_names=CIFAR10.classes)
-    counts = np.random.default_rng(1).integers(1, 30, (len(IMAGES), 10)).astype(float)
-    first = int(errors.indices[0])
-    recheck = Recheck(int(LABELS[first]), int(errors.predictions[0]), 1, 4, 0, 0)
-    return make_gallery(
-        rows,
-        LABELS,
-        IMAGES,
-        class_names=CIFAR10.classes,
-        weights_sha256=digest,
-        human=judge_errors(errors, counts=counts, rechecks={first: recheck}),
-    )

@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,6 @@ from cifar_space.publish.requirements import MACHINES, installed_versions, requi
 
 MEMBER = Path(__file__).parents[1]
 ASSETS = "cifar_space/assets"
-Contents = Callable[[Path], dict[str, bytes]]
 PACKAGES = {"cifar_models", "cifar_explain", "cifar_space"}
 
 
@@ -36,9 +34,9 @@ def run(run_folder, tmp_path):
     summary = {
         "data": {"origin": "parquet /home/jane doe/cifar10", "fingerprint": "ab/cd"},
         "command": ["cifar-train", "--data.root=/home/jane/cifar10", "C:\\Users\\jane\\x", "~/y", "a / b"],
-        "epochs": 7,
+        "note": "été",
     }
-    (folder / "report" / "summary.json").write_text(json.dumps(summary))
+    (folder / "report" / "summary.json").write_text(json.dumps(summary, ensure_ascii=False), "utf-8")
     (folder / "checkpoints").mkdir()
     (folder / "checkpoints" / "last.ckpt").write_bytes(b"not for the Space")
     return folder
@@ -62,33 +60,36 @@ def test_bundle_holds_what_the_space_needs_and_no_more(run, out, contents):
         assert f"{package}/__init__.py" in found
     views = ("page.css", "choose_cell.js", "templates/cards.html")
     assert {f"cifar_space/views/{name}" for name in views} <= found.keys()
-    kinds = {Path(name).suffix for name in found}
-    assert kinds <= {
+    assert {Path(name).suffix for name in found} <= {
         "", ".py", ".typed", ".md", ".txt", ".json", ".npz", ".png", ".safetensors", ".css", ".js", ".html", ".jinja"
     }  # fmt: skip
 
 
-def test_bundle_imports_nothing_that_trains(out):
+def test_bundle_imports_nothing_that_trains_and_pins_the_rest(out):
     nodes = [node for path in out.rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
     imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    imported |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
     outside = {name.partition(".")[0] for name in imported} - set(sys.stdlib_module_names) - PACKAGES
     assert not outside & {"lightning", "albumentations", "cifar_train", "cifar_data", "torchvision"}
-    # Every import is pinned.
     names = {"PIL": "pillow", "pytorch_grad_cam": "grad-cam", "huggingface_hub": "huggingface-hub"}
     assert {names.get(name, name) for name in outside} <= set(installed_versions())
 
 
-def test_same_files_give_the_same_bytes(run, out, tmp_path, contents):
-    build_bundle(of_run(run.rename(tmp_path / "elsewhere")), tmp_path / "two")
-    assert contents(out) == contents(tmp_path / "two")
+def test_same_files_give_the_same_bytes_in_any_place_and_locale(run, out, tmp_path, contents):
+    code = "from cifar_space.cli import main; raise SystemExit(main())"
+    command = ["build", "--run", run.rename(tmp_path / "elsewhere"), "--out", tmp_path / "there"]
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-c", code, *command], env={**os.environ, **locale}, check=True)
+    assert contents(out) == contents(tmp_path / "there")
 
 
 def test_bundle_does_not_name_the_machine(out, tmp_path, contents):
-    summary = json.loads((out / ASSETS / "report" / "summary.json").read_text())
-    assert summary["data"] == {"origin": "parquet cifar10", "fingerprint": "ab/cd"}
-    assert summary["command"] == ["cifar-train", "--data.root=cifar10", "x", "y", "a / b"]
-    assert summary["epochs"] == 7
+    summary = json.loads((out / ASSETS / "report" / "summary.json").read_text("utf-8"))
+    assert summary == {
+        "data": {"origin": "parquet cifar10", "fingerprint": "ab/cd"},
+        "command": ["cifar-train", "--data.root=cifar10", "x", "y", "a / b"],
+        "note": "été",
+    }
     here = {str(MEMBER), str(tmp_path), str(Path.home()), sys.prefix}
     for name, content in contents(out).items():
         assert [place for place in here if os.fsencode(place) in content] == [], name
@@ -104,22 +105,6 @@ def test_another_dtype_leaves_the_gallery_out(run, tmp_path):
     # Already stored so: nothing changes, and the gallery stays.
     build_bundle(of_run(run), tmp_path / "full", dtype="float32")
     assert (tmp_path / "full" / ASSETS / "gallery" / "gallery.npz").is_file()
-
-
-def test_bundle_is_utf8_in_any_locale(run, tmp_path, contents):
-    summary = json.loads((run / "report" / "summary.json").read_text())
-    (run / "report" / "summary.json").write_text(
-        json.dumps({**summary, "note": "été"}, ensure_ascii=False), "utf-8"
-    )
-    build_bundle(of_run(run), tmp_path / "here")
-    code = "from cifar_space.cli import main; raise SystemExit(main())"
-    subprocess.run(
-        [sys.executable, "-c", code, "build", "--run", run, "--out", tmp_path / "there"],
-        env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    assert contents(tmp_path / "here") == contents(tmp_path / "there")
 
 
 def foreign_gallery(run):
@@ -154,21 +139,21 @@ def test_a_former_bundle_is_replaced(weights_file, out):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
-    [("notes.txt", "left as it is: notes"), (".git", "left as it is: .git"), ("", "is a file")],
+    ("target", "name", "message"),
+    [
+        ("out", "out/notes.txt", "left as it is: notes.txt"),
+        ("out", "out/.git", "left as it is: .git"),
+        ("mine", "mine/README.md", "left as it is: README.md"),
+        ("file", "file", "is a file"),
+    ],
 )
-def test_a_folder_with_other_files_is_not_replaced(weights_file, out, tmp_path, name, message):
-    # Nor one that has but a name of a bundle's.
-    (tmp_path / "README.md").write_text("mine")
-    with pytest.raises(FileExistsError, match="left as it is"):
-        build_bundle(of_weights(weights_file), tmp_path)
-    target = out if name else tmp_path / "README.md"
-    other = target / name
-    if name:
-        other.write_text("mine")
+def test_other_files_are_not_replaced(weights_file, out, target, name, message):
+    other = out.parent / name
+    other.parent.mkdir(exist_ok=True)
+    other.write_text("mine")
     with pytest.raises(FileExistsError, match=re.escape(message)):
-        build_bundle(of_weights(weights_file), target)
-    assert other.read_text() == (tmp_path / "README.md").read_text() == "mine"
+        build_bundle(of_weights(weights_file), out.parent / target)
+    assert other.read_text() == "mine"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
@@ -187,22 +172,35 @@ def test_an_interrupted_build_keeps_the_former_bundle(run, out, monkeypatch, con
     assert set(out.parent.iterdir()) == around
 
 
-@pytest.mark.parametrize("torch", MACHINES)
-def test_requirements_pin_every_package(torch):
-    lines = [line for line in requirements_text(torch).splitlines() if not line.startswith("#")]
-    index = [line for line in lines if line.startswith("-")]
-    assert index == (["--extra-index-url https://download.pytorch.org/whl/cpu"] if torch == "cpu" else [])
-    pins = dict(line.split("==") for line in lines if "==" in line)
-    assert set(lines) - set(index) - {f"{name}=={pinned}" for name, pinned in pins.items()} == (
-        {"spaces"} if torch == "zerogpu" else set()
+def test_caches_and_hidden_files_are_left_out(weights_file, tmp_path, monkeypatch, contents):
+    folder = bundle._package_folder
+    package = shutil.copytree(folder("cifar-models"), tmp_path / "src" / "cifar_models")
+    for name in (".env", "sub/.token", "__pycache__/a.pyc", "b.pyc", ".ipynb_checkpoints/c.py"):
+        (package / name).parent.mkdir(exist_ok=True)
+        (package / name).write_text("secret")
+    shutil.copy(MEMBER / "LICENSE", tmp_path)
+    monkeypatch.setattr(
+        bundle, "_package_folder", lambda name: {"cifar-models": package}.get(name) or folder(name)
     )
-    for name, pinned in pins.items():
-        if torch != "zerogpu" or name not in ("torch", "torchvision"):
-            suffix = "+cpu" if torch == "cpu" and name in ("torch", "torchvision") else ""
-            assert pinned == importlib.metadata.version(name).partition("+")[0] + suffix
-    if torch == "zerogpu":
-        # Source: the Hub's documentation of ZeroGPU, 2026-08.
-        assert 8 <= int(pins["torch"].split(".")[1]) <= 11
+    build_bundle(of_weights(weights_file), tmp_path / "out")
+    found = contents(tmp_path / "out")
+    assert "cifar_models/weights/io.py" in found
+    assert b"secret" not in found.values()
+
+
+def test_requirements_pin_every_package():
+    pins = {name: importlib.metadata.version(name).partition("+")[0] for name in installed_versions()}
+    cpu = {name: f"{pins[name]}+cpu" for name in ("torch", "torchvision")}
+    # The newest torch in the Hub's documentation of ZeroGPU, 2026-08.
+    zerogpu = {"torch": "2.11.0", "torchvision": "0.26.0"}
+    for torch, other, unpinned in (
+        ("any", {}, set()),
+        ("cpu", cpu, {"--extra-index-url https://download.pytorch.org/whl/cpu"}),
+        ("zerogpu", zerogpu, {"spaces"}),
+    ):
+        lines = [line for line in requirements_text(torch).splitlines() if not line.startswith("#")]
+        assert set(lines) - unpinned == {f"{name}=={pinned}" for name, pinned in (pins | other).items()}
+        assert len(lines) == len(pins) + len(unpinned)
 
 
 def test_the_lock_has_the_same_packages():
@@ -229,16 +227,17 @@ def test_the_sources_app_is_the_bundles():
     assert imports.index("import spaces") < imports.index("from cifar_space.cli import main")
 
 
-@pytest.mark.parametrize("torch", MACHINES)
-def test_readme_configures_the_space(run, tmp_path, torch):
+@pytest.mark.parametrize(
+    ("torch", "python", "hardware"), [("cpu", "3.12", None), ("zerogpu", "3.12.12", "zero-a10g")]
+)
+def test_readme_configures_the_space(run, tmp_path, torch, python, hardware):
     out = tmp_path / "out"
     build_bundle(of_run(run), out, torch=torch, model_id="user/model")
     card = RepoCard.load(out / "README.md")
     fields = card.data.to_dict()
     assert (fields["sdk"], fields["sdk_version"]) == ("gradio", importlib.metadata.version("gradio"))
-    assert fields["python_version"] == ("3.12.12" if torch == "zerogpu" else "3.12")
+    assert (fields["python_version"], fields.get("suggested_hardware")) == (python, hardware)
     assert (out / fields["app_file"]).is_file()
-    assert fields.get("suggested_hardware") == ("zero-a10g" if torch == "zerogpu" else None)
     # Source: the Hub's reference of a Space's configuration.
     colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
     assert {fields["colorFrom"], fields["colorTo"]} <= colours
@@ -250,36 +249,15 @@ def test_readme_configures_the_space(run, tmp_path, torch):
 
 def test_readme_is_of_the_very_model(weights_file):
     weights = load_weights(weights_file)
+    spec = dataclasses.replace(weights.spec, classes=('black "tea"', "<b>*coffee*"))
     assert "title: CIFAR-10 classify and explain\n" in readme_text(weights, machine=MACHINES["cpu"])
-    own = dataclasses.replace(
-        weights, spec=dataclasses.replace(weights.spec, classes=('black "tea"', "<b>*coffee*"))
-    )
-    text = readme_text(own, machine=MACHINES["cpu"], gallery=True)
+    text = readme_text(dataclasses.replace(weights, spec=spec), machine=MACHINES["cpu"], gallery=True)
     assert not re.search("(?i)cifar-?10|airplane|!\\[|datasets:|models:", text)
     assert 'black "tea", \\<b\\>\\*coffee\\*' in text
     nodes = ast.walk(ast.parse(text.partition("```python\n")[2].partition("```")[0]))
-    values = {
-        node.arg: ast.literal_eval(node.value)
-        for node in nodes
-        if isinstance(node, ast.keyword) and node.arg != "images"
-    }
+    calls = [node for node in nodes if isinstance(node, ast.keyword) and node.arg != "images"]
+    values = {one.arg: ast.literal_eval(one.value) for one in calls}
     assert values["top"] == 2
     assert values["target"] == values["true"] == 'black "tea"'
     assert values["predicted"] == "<b>*coffee*"
     assert set(values["layers"]) <= set(weights.model.cam_layers)
-
-
-def test_caches_and_hidden_files_are_left_out(weights_file, tmp_path, monkeypatch, contents):
-    folder = bundle._package_folder
-    package = shutil.copytree(folder("cifar-models"), tmp_path / "src" / "cifar_models")
-    for name in (".env", "sub/.token", "__pycache__/a.pyc", "b.pyc", ".ipynb_checkpoints/c.py"):
-        (package / name).parent.mkdir(exist_ok=True)
-        (package / name).write_text("secret")
-    shutil.copy(MEMBER / "LICENSE", tmp_path)
-    monkeypatch.setattr(
-        bundle, "_package_folder", lambda name: package if name == "cifar-models" else folder(name)
-    )
-    build_bundle(of_weights(weights_file), tmp_path / "out")
-    found = contents(tmp_path / "out")
-    assert "cifar_models/weights/io.py" in found
-    assert b"secret" not in found.values()

@@ -7,7 +7,6 @@ import urllib.error
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -18,16 +17,12 @@ GOOD = example_paths()[2].read_bytes()
 
 
 @pytest.fixture(scope="module")
-def local(run_folder):
-    """The same model apart from the server, whose answers are the right ones."""
-    return load_service(run_folder / "model.safetensors")
-
-
-@pytest.fixture(scope="module")
-def right(local, tmp_path_factory):
+def right(run_folder, tmp_path_factory):
+    """The right answer, of the same model apart from the server."""
     path = tmp_path_factory.mktemp("right") / "a.png"
     path.write_bytes(GOOD)
-    return describe(local.answer([path], Options(top=3, explain=False)), opacity=0.5)[0]
+    answers = load_service(run_folder / "model.safetensors").answer([path], Options(top=3, explain=False))
+    return describe(answers, opacity=0.5)[0]
 
 
 @pytest.fixture(autouse=True)
@@ -77,13 +72,12 @@ def test_file_names_do_no_harm(server, right, name):
     try:
         (path,) = server.upload(GOOD, name=name)
     except urllib.error.HTTPError as error:
-        error.close()
-        refused = error.code
+        with error:
+            if error.code not in (400, 413, 422):
+                raise
     else:
-        refused = 400
         assert Path(path).resolve().parent == Path(plain).parent
         assert server.classify(path)[0]["predictions"] == right["predictions"]
-    assert refused in (400, 413, 422)
 
 
 OUTSIDE = ["/etc/passwd", "../../../../etc/passwd", "~/.ssh/id_rsa", "\0", "a" * 5000, ""]
@@ -116,62 +110,56 @@ def test_nan_is_rejected(server):
 
 
 WEIRD = {
-    "no JSON": ("call/classify", b"{"),
-    "no data": ("call/classify", b"{}"),
-    "too few values": ("call/classify", b'{"data": []}'),
-    "too many values": ("call/classify", json.dumps({"data": [None] * 99}).encode()),
-    "wrong types": ("call/classify", b'{"data": [7, "x", {}, 3, [], null, "y", "z"]}'),
-    "bad files": ("call/classify", b'{"data": [[{"path": 7}], 3, false, [], "gradcam", "cat", 1, 0.5]}'),
-    "deeply nested": ("call/classify", b'{"data": ' + b"[" * 50_000 + b"]" * 50_000 + b"}"),
-    "no such endpoint": ("call/nothing", b'{"data": []}'),
-    "a private one": ("call/show", b'{"data": []}'),
-    "queue of no function": ("queue/join", b'{"fn_index": 999, "data": [], "session_hash": "a"}'),
+    "no JSON": ("gradio_api/call/classify", b"{"),
+    "no data": ("gradio_api/call/classify", b"{}"),
+    "too few values": ("gradio_api/call/classify", b'{"data": []}'),
+    "too many values": ("gradio_api/call/classify", json.dumps({"data": [None] * 99}).encode()),
+    "wrong types": ("gradio_api/call/classify", b'{"data": [7, "x", {}, 3, [], null, "y", "z"]}'),
+    "bad files": (
+        "gradio_api/call/classify",
+        b'{"data": [[{"path": 7}], 3, false, [], "gradcam", "cat", 1, 0.5]}',
+    ),
+    "deeply nested": ("gradio_api/call/classify", b'{"data": ' + b"[" * 50_000 + b"]" * 50_000 + b"}"),
+    "no such endpoint": ("gradio_api/call/nothing", b'{"data": []}'),
+    "a private one": ("gradio_api/call/show", b'{"data": []}'),
+    "queue of no function": ("gradio_api/queue/join", b'{"fn_index": 999, "data": [], "session_hash": "a"}'),
 }
 
 
 @pytest.mark.parametrize(("path", "body"), WEIRD.values(), ids=WEIRD)
 def test_malformed_requests_get_an_error(server, path, body):
     try:
-        told = server.send(f"gradio_api/{path}", body).decode()
-        if path == "call/classify":
-            told = server.send(f"gradio_api/{path}/{json.loads(told)['event_id']}").decode()
-            assert "event: error" in told
+        told = server.send(path, body)
+        if path.endswith("classify"):
+            told = server.send(f"{path}/{json.loads(told)['event_id']}")
+            assert b"event: error" in told
     except urllib.error.HTTPError as error:
         with error:
-            told = error.read().decode()
-    assert "Traceback" not in told
-    assert 'File "' not in told
+            told = error.read()
+    assert b"Traceback" not in told
+    assert b'File "' not in told
 
 
+HEAD = "POST /gradio_api/{} HTTP/1.1\r\nHost: x\r\nContent-Type: {}\r\nContent-Length: 50000\r\n\r\n"
 LEAVERS = {
-    "in the middle of an upload": (
-        "POST /gradio_api/upload HTTP/1.1\nHost: x\nContent-Type: multipart/form-data; boundary=x\n"
-        "Content-Length: 50000\n\n",
-        b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n' + bytes(10_000),
-    ),
-    "in the middle of a request": (
-        "POST /gradio_api/call/classify HTTP/1.1\nHost: x\nContent-Type: application/json\nContent-Length: 500\n\n",
-        b'{"data": [',
-    ),
-    "without a word": ("", b""),
-    "with noise": ("", bytes(range(256)) * 16),
+    "in the middle of an upload": HEAD.format("upload", "multipart/form-data; boundary=x").encode()
+    + b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    + bytes(10_000),
+    "in the middle of a request": HEAD.format("call/classify", "application/json").encode() + b'{"data": [',
+    "without a word": b"",
+    "with noise": bytes(range(256)) * 16,
 }
 
 
-@pytest.mark.parametrize(("head", "body"), LEAVERS.values(), ids=LEAVERS)
-def test_clients_that_hang_up_do_no_harm(server, head, body):
+@pytest.mark.parametrize("sent", LEAVERS.values(), ids=LEAVERS)
+def test_clients_that_hang_up_do_no_harm(server, sent):
     place = urlsplit(server.url)
     for _ in range(20):
         with socket.create_connection((place.hostname, place.port), timeout=30) as one:
-            one.sendall(head.replace("\n", "\r\n").encode() + body)
+            one.sendall(sent)
 
 
 def test_a_client_that_leaves_during_the_work_blocks_nobody(server):
     for number in range(8):
-        pixels = np.random.default_rng(number).integers(0, 256, (24, 40, 3), dtype=np.uint8)
-        file = io.BytesIO()
-        Image.fromarray(pixels).save(file, "PNG")
-        (path,) = server.upload(file.getvalue())
-        files = [{"path": path, "meta": {"_type": "gradio.FileData"}}]
-        data = [files, 3, True, ["layer1", "layer2"], "layercam", "predicted", 1, 0.5]
-        server.call(json.dumps({"data": data}).encode())  # and nobody asks for the answer
+        (path,) = server.upload(GOOD + bytes([number]))
+        server.call(path, explain=True)  # and nobody asks for the answer

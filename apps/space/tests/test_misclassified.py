@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import shutil
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,13 +12,7 @@ import cifar_space.service.engine
 import cifar_space.service.requests
 from cifar_explain import explain, read_gallery
 from cifar_models import load_weights
-from cifar_space import (
-    PAGE_SIZE,
-    MisclassifiedOptions,
-    RequestError,
-    Service,
-    load_service,
-)
+from cifar_space import PAGE_SIZE, MisclassifiedOptions, RequestError, Service, load_service
 
 pytestmark = pytest.mark.numeric
 
@@ -34,12 +29,12 @@ def everything(service, **options):
     return [image for page in pages for image in page.images]
 
 
-def test_all_errors_come_once_with_their_numbers(run_service):
+def test_all_errors_come_once_with_their_numbers_and_votes(run_service):
     gallery, names = run_service.misclassified.gallery, run_service.classes
-    wrong = np.flatnonzero(gallery.probabilities.argmax(axis=1) != gallery.labels)
+    wrong = np.flatnonzero(gallery.probabilities.argmax(axis=1) != gallery.labels).tolist()
     images = everything(run_service)
     assert len(images) > 2 * PAGE_SIZE
-    assert sorted(image.index for image in images) == wrong.tolist()
+    assert sorted(image.index for image in images) == wrong
     for image in images:
         row, label = gallery.probabilities[image.index], gallery.labels[image.index]
         assert (image.true, image.predicted) == (names[label], names[row.argmax()])
@@ -47,13 +42,18 @@ def test_all_errors_come_once_with_their_numbers(run_service):
         assert image.loss == pytest.approx(-np.log(image.true_probability))
         assert np.array_equal(image.seen, gallery.image(image.index))
         assert image.maps is None
+        human, position = gallery.human, wrong.index(image.index)
+        assert (image.verdict, image.recheck) == (human.verdicts[position], human.rechecks[position])
+        shares = dict(image.votes)
+        assert list(shares.values()) == sorted(shares.values(), reverse=True)
+        assert [shares.get(name, 0) for name in names] == human.votes[position].tolist()
+    assert any(image.recheck for image in images)
 
 
 def test_orders_are_by_confidence_loss_or_seed(run_service):
-    confidences = [image.confidence for image in everything(run_service)]
-    losses = [image.loss for image in everything(run_service, order="loss")]
-    assert confidences == sorted(confidences, reverse=True)
-    assert losses == sorted(losses, reverse=True)
+    for order in ("confidence", "loss"):
+        values = [getattr(image, order) for image in everything(run_service, order=order)]
+        assert values == sorted(values, reverse=True)
     first, same, other = (
         [image.index for image in everything(run_service, order="chance", seed=seed)] for seed in (1, 1, 2)
     )
@@ -65,11 +65,10 @@ def test_orders_are_by_confidence_loss_or_seed(run_service):
 def test_filters_keep_the_order(run_service, order):
     whole, matrix = everything(run_service, order=order), run_service.misclassified.matrix
     assert matrix.sum() == len(run_service.misclassified.gallery.labels)
-    names = run_service.classes
-    for row, column in itertools.permutations(range(10), 2):
-        chosen = everything(run_service, order=order, true=names[row], predicted=names[column])
+    for (row, true), (column, predicted) in itertools.permutations(enumerate(run_service.classes), 2):
+        chosen = everything(run_service, order=order, true=true, predicted=predicted)
         assert len(chosen) == matrix[row, column]
-        expected = [one.index for one in whole if (one.true, one.predicted) == (names[row], names[column])]
+        expected = [one.index for one in whole if (one.true, one.predicted) == (true, predicted)]
         assert [one.index for one in chosen] == expected
     ships = everything(run_service, order=order, predicted="ship")
     assert [one.index for one in ships] == [one.index for one in whole if one.predicted == "ship"]
@@ -99,51 +98,26 @@ def test_maps_are_of_both_classes(run_service, assert_close):
             assert_close(heat.copy(), expected[0, 0])
 
 
-def test_maps_are_computed_once_for_shown_images(run_files, monkeypatch):
-    service = load_service(run_files)
-    calls = []
-
-    def counted(model, images, **kwargs):
-        calls.append(images)
-        return explain(model, images, **kwargs)
-
-    monkeypatch.setattr(cifar_space.service.engine, "explain", counted)
-    first, again = (ask(service, count=3, explain=True) for _ in range(2))
-    assert first.layer == service.layers[-1]
-    assert len(calls) == 1
-    for one, other in zip(first.images, again.images, strict=True):
-        assert np.array_equal(one.maps, other.maps)
-
-
 @pytest.mark.parametrize("method", ["gradcam", "eigencam"])
-def test_maps_do_not_depend_on_their_companions(run_files, method, assert_close):
+def test_maps_are_computed_once_and_do_not_depend_on_their_companions(
+    run_files, method, assert_close, monkeypatch
+):
     together = ask(load_service(run_files), count=11, explain=True, method=method)
     service = load_service(run_files)
-    for count in (1, 2, 11):
+    assert together.layer == service.layers[-1]
+    monkeypatch.setattr(cifar_space.service.engine, "explain", counted := Mock(wraps=explain))
+    # Batches of at most eight images: 1; 1 more; none; 9 more.
+    for count, calls in ((1, 1), (2, 2), (2, 2), (11, 4)):
         page = ask(service, count=count, explain=True, method=method)
-        for one, other in zip(page.images, together.images, strict=False):
+        assert counted.call_count == calls
+        for one, other in zip(page.images, together.images[:count], strict=True):
             assert one.index == other.index
             assert_close(one.maps.copy(), other.maps.copy())
-
-
-def test_votes_are_those_of_the_gallery(run_service):
-    gallery = run_service.misclassified.gallery
-    images = {image.index: image for image in everything(run_service)}
-    for position, index in enumerate(gallery.errors.indices):
-        image = images[int(index)]
-        assert image.verdict == gallery.human.verdicts[position]
-        assert image.recheck == gallery.human.rechecks[position]
-        shares = dict(image.votes)
-        assert [share for _, share in image.votes] == sorted(shares.values(), reverse=True)
-        votes = gallery.human.votes[position]
-        assert [shares.get(name, 0) for name in run_service.classes] == votes.tolist()
-    assert images[int(gallery.errors.indices[0])].recheck is not None
 
 
 def test_without_images_the_numbers_stay(run_files, run_service, tmp_path):
     shutil.copy(run_files.gallery / "gallery.npz", tmp_path)
     bare = load_service(dataclasses.replace(run_files, gallery=tmp_path))
-    assert not bare.misclassified.has_images
     for one, other in zip(everything(bare), everything(run_service), strict=True):
         assert one.seen is None
         assert (one.index, one.confidence, one.votes) == (other.index, other.confidence, other.votes)
@@ -188,7 +162,7 @@ def test_a_gallery_of_another_model_is_rejected(run_files, weights_file):
 
 
 def test_slow_maps_are_stopped(run_service, monkeypatch):
-    ticks = iter(range(10_000))
-    monkeypatch.setattr(cifar_space.service.requests.time, "monotonic", lambda: 30 * next(ticks))
+    clock = Mock(side_effect=range(0, 10_000, 30))
+    monkeypatch.setattr(cifar_space.service.requests.time, "monotonic", clock)
     with pytest.raises(RequestError, match="stopped after 60 seconds"):
         ask(run_service, explain=True, layer="layer1", method="eigencam")

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import huggingface_hub
 import numpy as np
@@ -15,8 +16,7 @@ import pytest
 from PIL import Image
 
 from cifar_explain import read_gallery
-from cifar_models import load_weights
-from cifar_space import MisclassifiedOptions, Service, built_in, example_paths, load_service, of_run
+from cifar_space import MisclassifiedOptions, Service, built_in, example_paths, load_service
 from cifar_space.artifacts import test_images
 from cifar_space.artifacts.test_images import TEST_FILE, fetch_test_images, find_test_images
 
@@ -26,6 +26,11 @@ NAME = Path(TEST_FILE).name
 @pytest.fixture
 def gallery(run_folder):
     return read_gallery(run_folder / "gallery")
+
+
+@pytest.fixture
+def bare(gallery):
+    return dataclasses.replace(gallery, images=None)
 
 
 @pytest.fixture
@@ -51,11 +56,10 @@ def write(path, gallery, *, shift=0, size=32):
 
 
 @pytest.mark.parametrize("place", ["file", "folder", "CIFAR_DATA_DIR", "mount", "cache"])
-def test_images_are_found_where_they_may_lie(gallery, tmp_path, nowhere, monkeypatch, place):
-    bare = dataclasses.replace(gallery, images=None)
+def test_images_are_found_where_they_may_lie(gallery, bare, tmp_path, nowhere, monkeypatch, place):
     assert find_test_images(bare) is None
-    inside = {"file": NAME, "folder": NAME, "CIFAR_DATA_DIR": TEST_FILE, "mount": f"mount/{TEST_FILE}"}
-    file = write(tmp_path / inside.get(place, "blob.parquet"), gallery)
+    names = {"folder": NAME, "CIFAR_DATA_DIR": TEST_FILE, "mount": f"mount/{TEST_FILE}"}
+    file = write(tmp_path / names.get(place, "any.parquet"), gallery)
     if place == "CIFAR_DATA_DIR":
         monkeypatch.setenv("CIFAR_DATA_DIR", str(tmp_path))
     if place == "cache":
@@ -80,47 +84,41 @@ def test_other_files_are_rejected(gallery, tmp_path):
             find_test_images(gallery, file)
 
 
-def test_galleries_of_other_data_keep_their_images(gallery, tmp_path):
-    other = dataclasses.replace(gallery, class_names=tuple("abcdefghij"), images=None, human=None)
-    for one in (other, dataclasses.replace(gallery, split="val", images=None)):
-        assert find_test_images(one, tmp_path) is None
+def test_galleries_of_other_data_keep_their_images(bare, tmp_path):
+    for change in ({"class_names": tuple("abcdefghij"), "human": None}, {"split": "val"}):
+        other = dataclasses.replace(bare, **change)
+        assert find_test_images(other, tmp_path) is None
         with pytest.raises(ValueError, match="not of CIFAR-10's test set"):
-            fetch_test_images(one)
+            fetch_test_images(other)
 
 
-def test_images_are_fetched_from_the_hub(gallery, tmp_path, monkeypatch):
-    asked = []
-
-    def download(repo_id, filename, *, repo_type):
-        asked.append((repo_id, filename, repo_type))
-        if len(asked) > 1:
-            raise ConnectionError("no network")
-        return str(write(tmp_path / NAME, gallery))
-
+def test_images_are_fetched_from_the_hub(gallery, bare, tmp_path, monkeypatch):
+    file = str(write(tmp_path / NAME, gallery))
+    download = Mock(side_effect=[file, ConnectionError("no network")])
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    bare = dataclasses.replace(gallery, images=None)
     assert np.array_equal(fetch_test_images(bare), gallery.images)
-    assert asked == [("uoft-cs/cifar10", TEST_FILE, "dataset")]
+    download.assert_called_once_with("uoft-cs/cifar10", TEST_FILE, repo_type="dataset")
     with pytest.raises(OSError, match=r"fetching .* failed: no network"):
         fetch_test_images(bare)
 
 
-def test_services_have_the_images_or_say_why_not(run_folder, gallery, nowhere, tmp_path, monkeypatch, caplog):
-    bare = shutil.copytree(run_folder, tmp_path / "run")
-    (bare / "gallery" / "gallery.png").unlink()
-    files = of_run(bare)
-    assert not load_service(files).misclassified.has_images
+def test_services_have_the_images_or_say_why_not(run_files, gallery, nowhere, tmp_path, monkeypatch, caplog):
+    def has_images(**options):
+        files = dataclasses.replace(run_files, gallery=tmp_path, **options)
+        return load_service(files).misclassified.has_images
+
+    shutil.copy(run_files.gallery / "gallery.npz", tmp_path)
     file = write(tmp_path / "images" / NAME, gallery)
-    assert load_service(dataclasses.replace(files, images=file)).misclassified.has_images
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **__: str(file))
-    fetching = dataclasses.replace(files, fetch_images=True)
-    assert load_service(fetching).misclassified.has_images
+    assert not has_images()
+    assert has_images(images=file)
+    assert has_images(fetch_images=True)
     assert caplog.messages == []
     write(file, gallery, shift=1)
-    assert not load_service(fetching).misclassified.has_images
-    assert [one for one in caplog.messages if "has other labels than the gallery" in one]
+    assert not has_images(fetch_images=True)
+    assert "has other labels than the gallery" in caplog.text
     with pytest.raises(ValueError, match="has other labels"):
-        load_service(dataclasses.replace(files, images=file))
+        has_images(images=file)
 
 
 @pytest.mark.data
@@ -136,12 +134,11 @@ def test_the_real_file_has_the_examples_at_their_indices():
             assert np.array_equal(images[int(path.stem.rpartition("-")[2])], image)
 
 
-def test_images_added_later_are_shown_and_explained(gallery, run_folder):
-    weights = load_weights(run_folder / "model.safetensors")
-    service = Service(weights, gallery=dataclasses.replace(gallery, images=None))
-    options = MisclassifiedOptions(count=2, explain=True)
+def test_images_added_later_are_shown_and_explained(run_service, gallery, bare):
+    service = Service(run_service.weights, gallery=bare)
     service.misclassified.add_images(gallery.images)
-    whole = Service(weights, gallery=gallery).misclassified_page(options)
-    for got, expected in zip(service.misclassified_page(options).images, whole.images, strict=True):
+    options = MisclassifiedOptions(count=2, explain=True)
+    pages = [one.misclassified_page(options).images for one in (service, run_service)]
+    for got, expected in zip(*pages, strict=True):
         assert np.array_equal(got.seen, expected.seen)
         assert np.array_equal(got.maps, expected.maps)

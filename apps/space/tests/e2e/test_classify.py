@@ -1,7 +1,5 @@
 """The first tab, as a visitor uses it."""
 
-import re
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -33,8 +31,7 @@ def upload(page, *paths):
 def pictures(tmp_path):
     paths = [tmp_path / f"picture{number}.png" for number in range(3)]
     for number, path in enumerate(paths):
-        pixels = np.random.default_rng(number).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(path)
+        Image.fromarray(np.full((40, 50, 3), 80 * number, np.uint8)).save(path)
     return paths
 
 
@@ -71,25 +68,17 @@ def test_opacity_stays_in_view_beside_the_maps(open_page, width, height, theme):
 
 def test_top_classes_are_1_to_10_and_never_11(page):
     take_example(page)
-    number = page.get_by_label("number input for Top classes")
-    slider = page.get_by_label("range slider for Top classes")
-    assert (slider.get_attribute("min"), slider.get_attribute("max")) == ("1", "10")
-    for top in (10, 1):
-        number.fill(str(top))
-        number.press("Tab")
-        expect(page.locator("#results .bars li")).to_have_count(top)
-    number.fill("11")
-    number.press("Tab")
-    expect(number).to_have_value("10")
-    expect(page.locator("#results .bars li")).to_have_count(10)
+    number, bars = page.get_by_label("number input for Top classes"), page.locator("#results .bars li")
     # What is answered is what the box shows; JavaScript rounds 2.5 up.
-    number.fill("2.5")
-    expect(page.locator("#results .bars li")).to_have_count(3)
-    expect(number).to_have_value("3")
+    for typed, shown in (("10", 10), ("1", 1), ("11", 10), ("2.5", 3)):
+        number.fill(typed)
+        number.press("Tab")
+        expect(bars).to_have_count(shown)
+        expect(number).to_have_value(str(shown))
     number.fill("")
     number.press_sequentially("7")
-    expect(page.locator("#results .bars li")).to_have_count(7)
-    slider.focus()
+    expect(bars).to_have_count(7)
+    page.get_by_label("range slider for Top classes").focus()
     page.keyboard.press("End")
     page.keyboard.press("ArrowRight")
     expect(number).to_have_value("10")
@@ -97,26 +86,21 @@ def test_top_classes_are_1_to_10_and_never_11(page):
 
 def test_maps_on_and_off_by_layer_method_and_class(page):
     take_example(page)
-    heat = page.locator("#results .heat")
-    every = layers(page).count()
+    heat, every = page.locator("#results .heat"), layers(page).count()
     expect(heat).to_have_count(every)
     first = heat.first.get_attribute("src")
-
     choose(page, "Method", "LayerCAM")
     expect(heat.first).not_to_have_attribute("src", first)
     choose(page, "Class to explain", "ship")
     expect(page.locator("#results .card header")).to_contain_text("evidence for ship")
 
-    layers(page).first.uncheck()
-    expect(heat).to_have_count(every - 1)
-    for number in range(1, every):
+    for number in range(every):
         layers(page).nth(number).uncheck()
+        expect(heat).to_have_count(every - 1 - number)
     expect(page.locator("#results [role=status]")).to_have_text("Choose a layer to see maps.")
     expect(page.locator("#results .bars li")).to_have_count(3)
-    expect(heat).to_have_count(0)
     layers(page).last.check()
     expect(heat).to_have_count(1)
-
     page.locator("#options").get_by_label("Show class activation maps").uncheck()
     expect(heat).to_have_count(0)
     expect(page.locator("#layers")).to_be_hidden()
@@ -148,24 +132,6 @@ def test_several_pictures_of_which_some_are_explained(page, pictures):
     page.keyboard.press("Tab")
     expect(page.locator("#results .card:has(.heat)")).to_have_count(1)
     expect(page.locator("#results .card").first.locator(".heat").first).to_be_visible()
-
-
-def test_pictures_are_dropped_onto_the_page(page, pictures):
-    contents = [list(path.read_bytes()) for path in pictures[:2]]
-    dropped = page.evaluate_handle(
-        """(contents) => {
-            const dropped = new DataTransfer();
-            contents.forEach((bytes, number) => dropped.items.add(
-                new File([new Uint8Array(bytes)], `dropped${number}.png`, {type: 'image/png'})));
-            return dropped;
-        }""",
-        contents,
-    )
-    place = page.locator("#pictures input[type=file]").first.locator("xpath=..")
-    for event in ("dragenter", "dragover", "drop"):
-        place.dispatch_event(event, {"dataTransfer": dropped})
-    expect(page.locator("#results .card h2")).to_have_text(["dropped0.png", "dropped1.png"])
-    expect(page.locator("#results .bars")).to_have_count(2)
 
 
 def test_bad_files_get_a_message_and_the_next_request_is_right(page, pictures, tmp_path):
@@ -207,27 +173,22 @@ def test_clipboard_and_webcam(page):
 
 def test_controls_have_names_and_can_be_reached(page, run_service):
     take_example(page)
-    reached = set()
-    page.locator("body").press("Tab")
+    name = """() => {
+        const at = document.activeElement;
+        const label = at.labels && at.labels[0] ? at.labels[0].innerText : '';
+        return at.getAttribute('aria-label') || label || at.innerText || at.title || '';
+    }"""
+    reached = []
     for _ in range(70):
-        reached.add(
-            page.evaluate(
-                """() => {
-                    const at = document.activeElement;
-                    const label = at.labels && at.labels[0] ? at.labels[0].innerText : '';
-                    return at.getAttribute('aria-label') || label || at.innerText || at.title || '';
-                }"""
-            ).strip()
-        )
         page.keyboard.press("Tab")
-    told = "\n".join(reached)
-    controls = (
+        reached.append(page.evaluate(name))
+    controls = [
         "Classify",
         "Top classes",
         "Show class activation maps",
         "Method",
         "Class to explain",
         "Opacity",
-    )
-    for name in (*controls, *run_service.layers):
-        assert re.search(name, told), f"{name} cannot be reached: {sorted(reached)}"
+    ]
+    for control in (*controls, *run_service.layers):
+        assert any(control in one for one in reached), f"{control} cannot be reached: {reached}"

@@ -55,26 +55,20 @@ def test_figures_follow_the_theme(open_page, theme, shown, hidden):
 @pytest.fixture(scope="module")
 def strange_url(run_service, tmp_path_factory, serve):
     """A run whose every name wants to be HTML, and whose gallery has no images."""
-    run = tmp_path_factory.mktemp("strange")
-    model = run_service.weights.model
+    run, weights = tmp_path_factory.mktemp("strange"), run_service.weights
     spec = dataclasses.replace(CIFAR10, classes=(HOSTILE, *CIFAR10.classes[1:]))
     digest = save_weights(
         run / "model.safetensors",
-        model,
-        architecture="whitenet",
-        arguments=run_service.weights.arguments,
+        weights.model,
+        architecture=weights.architecture,
+        arguments=weights.arguments,
         spec=spec,
         recipe={HOSTILE: HOSTILE},
         metrics={HOSTILE: 1.0, "data_fingerprint": HOSTILE},
     )
-    gallery = dataclasses.replace(
-        run_service.misclassified.gallery,
-        class_names=spec.classes,
-        weights_sha256=digest,
-        split=HOSTILE,
-        human=None,
-    )
-    write_gallery(gallery, run / "gallery")
+    names = {"class_names": spec.classes, "weights_sha256": digest, "split": HOSTILE}
+    gallery = run_service.misclassified.gallery
+    write_gallery(dataclasses.replace(gallery, human=None, **names), run / "gallery")
     (run / "gallery" / "gallery.png").unlink()
     (run / "report" / "figures").mkdir(parents=True)
     (run / "report" / "summary.json").write_text(json.dumps({"command": [HOSTILE, HOSTILE]}))
