@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import nn
 
 from cifar_models import ResNet9, ResNet18, WhiteNet, create_model, list_models, register_model
 from cifar_models.architectures.whitenet import whitening_filters
@@ -12,33 +12,27 @@ from cifar_models.architectures.whitenet import whitening_filters
 pytestmark = pytest.mark.numeric
 
 
-def images(*shape: int, seed: int = 1) -> Tensor:
+PARAMETERS = {ResNet9: 6_573_130, ResNet18: 11_173_962, WhiteNet: 498_104}
+
+
+def images(*shape, seed=1):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.fixture(scope="module", params=["resnet9", "resnet18", "whitenet"])
-def model(request: pytest.FixtureRequest) -> nn.Module:
-    return create_model(request.param).eval()
+@pytest.fixture(scope="module", params=PARAMETERS)
+def model(request):
+    return request.param().eval()
 
 
-each_factory = pytest.mark.parametrize("factory", [ResNet9, ResNet18, WhiteNet])
-
-
-@pytest.mark.parametrize(
-    ("factory", "expected"), [(ResNet9, 6_573_130), (ResNet18, 11_173_962), (WhiteNet, 498_104)]
-)
-def test_parameter_count_is_as_published(factory, expected):
+@pytest.mark.parametrize(("factory", "expected"), PARAMETERS.items())
+def test_size_is_as_published_and_ends_as_asked(factory, expected):
     assert sum(p.numel() for p in factory().parameters()) == expected
-
-
-@each_factory
-def test_arguments_shape_the_ends(factory):
     assert factory(num_classes=3, in_channels=1).eval()(images(2, 1, 16, 16)).shape == (2, 3)
 
 
-@each_factory
+@pytest.mark.parametrize("factory", PARAMETERS)
 @pytest.mark.parametrize("name", ["num_classes", "in_channels"])
-@pytest.mark.parametrize("value", [0, -1, 2.0, "3", None, True])
+@pytest.mark.parametrize("value", [0, 2.0, "3", True])
 def test_impossible_arguments_are_named(factory, name, value):
     with pytest.raises(ValueError, match=rf"{name} must be an int of at least 1, got {value!r}"):
         factory(**{name: value})
@@ -100,36 +94,24 @@ def test_models_compile_to_one_graph(model, assert_close):
         assert_close(compiled(x), model(x))
 
 
-class Plus(nn.Module):
-    def __init__(self, body: nn.Module) -> None:
-        super().__init__()
-        self.body = body
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
+class Plus(nn.Sequential):
+    def forward(self, x):
+        return x + super().forward(x)
 
 
-def unit(i: int, o: int, *, pool: bool = False) -> list[nn.Module]:
-    halve = [nn.MaxPool2d(2)] if pool else []
-    return [nn.Conv2d(i, o, 3, padding=1, bias=False), *halve, nn.BatchNorm2d(o), nn.ReLU()]
+def unit(i, o, *halve):
+    return nn.Conv2d(i, o, 3, padding=1, bias=False), *halve, nn.BatchNorm2d(o), nn.ReLU()
 
 
-def resnet9_twin() -> nn.Sequential:
+def resnet9_twin():
     """Written from the published description, for 32x32 images only."""
-    return nn.Sequential(
-        *unit(3, 64),
-        *unit(64, 128, pool=True),
-        Plus(nn.Sequential(*unit(128, 128), *unit(128, 128))),
-        *unit(128, 256, pool=True),
-        *unit(256, 512, pool=True),
-        Plus(nn.Sequential(*unit(512, 512), *unit(512, 512))),
-        nn.MaxPool2d(4),
-        nn.Flatten(),
-        nn.Linear(512, 10),
-    )
+    halve = nn.MaxPool2d(2)
+    first = *unit(3, 64), *unit(64, 128, halve), Plus(*unit(128, 128), *unit(128, 128))
+    last = *unit(128, 256, halve), *unit(256, 512, halve), Plus(*unit(512, 512), *unit(512, 512))
+    return nn.Sequential(*first, *last, nn.MaxPool2d(4), nn.Flatten(), nn.Linear(512, 10))
 
 
-def torchvision_resnet18() -> nn.Module:
+def torchvision_resnet18():
     models = pytest.importorskip("torchvision.models", reason="torchvision is the oracle of ResNet18")
     twin = models.resnet18(num_classes=10)
     twin.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
@@ -137,7 +119,7 @@ def torchvision_resnet18() -> nn.Module:
     return twin
 
 
-def initialised(create) -> nn.Module:
+def initialised(create):
     with torch.random.fork_rng():
         torch.manual_seed(7)
         made = create()
@@ -173,10 +155,8 @@ def test_resnet18_takes_torchvision_weights():
 def test_ties_in_resnet9s_last_pooling_get_the_gradient_of_max_pooling():
     # After ReLU whole maps are often zero; MaxPool2d(4) then gives the gradient to one pixel, not to all.
     ties = torch.zeros(1, 512, 4, 4, requires_grad=True)
-    ResNet9().pool(ties).sum().backward()
-    again = torch.zeros(1, 512, 4, 4, requires_grad=True)
-    nn.MaxPool2d(4)(again).sum().backward()
-    assert torch.equal(ties.grad, again.grad)
+    ours, theirs = (torch.autograd.grad(pool(ties).sum(), ties) for pool in (ResNet9().pool, nn.MaxPool2d(4)))
+    assert torch.equal(*ours, *theirs)
 
 
 def correlated_images(count=256, size=12):
@@ -261,30 +241,21 @@ def test_whitenet_is_its_layers_with_the_activation_asked_for(activation, layer,
         assert_close(model(images(2, 3, 16, 16)), model.head(x.amax((2, 3))))
 
 
-def test_models_are_created_by_name():
+def test_models_are_created_by_name_also_of_registered_factories():
     created = {name: type(create_model(name)) for name in list_models()}
     assert created == {"resnet18": ResNet18, "resnet9": ResNet9, "whitenet": WhiteNet}
-    assert create_model("resnet18", num_classes=3).fc.out_features == 3
-
-
-def test_a_registered_factory_is_called():
-    register_model("tiny", lambda *, width, depth=1: nn.Linear(width, depth))
-    register_model("open", lambda **kwargs: nn.Linear(**kwargs))
-    assert {"open", "tiny"} < set(list_models())
-    assert create_model("tiny", width=4).weight.shape == (1, 4)
-    assert create_model("open", in_features=2, out_features=3).out_features == 3
+    register_model("open", lambda *, out=1, **kwargs: nn.Linear(out_features=out, **kwargs))
+    assert list_models() == ["open", *created]
+    assert create_model("open", in_features=2).weight.shape == (1, 2)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: create_model("resnet_9"), "no .* 'resnet_9'; known are resnet18, resnet9, tiny, whitenet"),
         (
-            lambda: create_model("resnet_9"),
-            "no architecture 'resnet_9'; known are resnet18, resnet9, tiny, whitenet",
-        ),
-        (
-            lambda: create_model("resnet9", clases=10),
-            r"resnet9: got an .*'clases'; its .* num_classes, in_channels",
+            lambda: create_model("resnet9", clases=1),
+            r"resnet9: got .*'clases'; its .* num_classes, in_channels",
         ),
         (lambda: create_model("tiny"), r"tiny: missing a required (keyword-only )?argument: 'width'"),
         (lambda: register_model("resnet9", ResNet18), "'resnet9' is taken already"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import nn
 
 from cifar_models import NormPair, create_model, fuse_conv_bn, load_weights, save_weights
 
@@ -16,32 +16,28 @@ ARCHITECTURES = {"resnet9": {}, "resnet18": {}, "whitenet": {"widths": [8, 16, 2
 each_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
 
 
-def create(architecture: str) -> nn.Module:
-    return create_model(architecture, **ARCHITECTURES[architecture])
-
-
-def with_random_norms(model: nn.Module, *, seed: int, lowest_scale: float) -> nn.Module:
-    """Give every norm statistics, scales from `lowest_scale` to 1.5 and biases that are far from their defaults."""
-    generator = torch.Generator().manual_seed(seed)
+def create(architecture, *, seed=None, lowest_scale=-1.5):
+    """A model whose norms have statistics, scales from `lowest_scale` to 1.5 and biases, unless there is no seed."""
+    model = create_model(architecture, **ARCHITECTURES[architecture])
+    generator = torch.Generator().manual_seed(seed or 0)
     ranges = {"running_mean": (-0.5, 0.5), "running_var": (0.2, 2.0), "bias": (-0.5, 0.5)}
-    for norm in norms(model):
+    for norm in norms(model) if seed is not None else ():
         for name, (low, high) in {**ranges, "weight": (lowest_scale, 1.5)}.items():
-            values = getattr(model.get_submodule(norm), name).data
-            values.copy_(low + (high - low) * torch.rand(values.shape, generator=generator))
+            getattr(model.get_submodule(norm), name).data.uniform_(low, high, generator=generator)
     return model
 
 
-def images(count: int = 3, size: int = 32, *, seed: int = 1) -> Tensor:
+def images(count=3, size=32, *, seed=1):
     return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
 
 
-def norms(model: nn.Module) -> list[str]:
+def norms(model):
     return [name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)]
 
 
-def outputs(network: nn.Module, x: Tensor) -> list[Tensor]:
+def outputs(network, x):
     """Logits, and maps of all `cam_layers`."""
-    seen: list[Tensor] = []
+    seen = []
     for layer in network.cam_layers.values():
         layer.register_forward_hook(lambda _m, _i, out: seen.append(out))
     with torch.no_grad():
@@ -53,7 +49,7 @@ def outputs(network: nn.Module, x: Tensor) -> list[Tensor]:
 @each_architecture
 def test_maps_and_logits_are_those_of_the_model(architecture, seed, lowest_scale):
     # In double precision little but the algebra is left to differ.
-    model = with_random_norms(create(architecture).double().eval(), seed=seed, lowest_scale=lowest_scale)
+    model = create(architecture, seed=seed, lowest_scale=lowest_scale).double().eval()
     x, fused = images(2, 16, seed=seed).double(), fuse_conv_bn(model)
     assert list(fused.cam_layers) == list(model.cam_layers)
     for ours, theirs in zip(outputs(fused, x), outputs(model, x), strict=True):
@@ -64,9 +60,8 @@ def test_maps_and_logits_are_those_of_the_model(architecture, seed, lowest_scale
 @each_architecture
 def test_a_model_loaded_from_a_file_differs_by_rounding_only(architecture, dtype, tmp_path, assert_close):
     # Loaded with strides of its own and in the precision of the file.
-    model = with_random_norms(create(architecture), seed=2, lowest_scale=-1.5)
-    arguments = ARCHITECTURES[architecture]
-    save_weights(tmp_path / "w", model, architecture=architecture, arguments=arguments, dtype=dtype)
+    facts = {"architecture": architecture, "arguments": ARCHITECTURES[architecture], "dtype": dtype}
+    save_weights(tmp_path / "w", create(architecture, seed=2), **facts)
     loaded = load_weights(tmp_path / "w").model
     with torch.no_grad():
         assert_close(fuse_conv_bn(loaded)(images()), loaded(images()))
@@ -90,7 +85,7 @@ def test_only_norms_with_negative_scales_behind_max_pooling_stay(architecture, k
 
 @each_architecture
 def test_the_copy_is_for_inference_and_fusing_it_again_changes_nothing(architecture):
-    fused = fuse_conv_bn(with_random_norms(create(architecture), seed=3, lowest_scale=-1.0).train())
+    fused = fuse_conv_bn(create(architecture, seed=3).train())
     assert not any(module.training for module in fused.modules())
     assert {(p.dtype, p.requires_grad) for p in fused.parameters()} == {(torch.float32, False)}
     kernels = [p for p in fused.parameters() if p.ndim == 4]

@@ -72,37 +72,28 @@ def assert_rejected(path, message, *, header_too=True):
         assert str(path) in str(caught.value)
 
 
-class Bomb:
-    def __init__(self, target):
-        self.target = target
-
+class Bomb(pathlib.PosixPath):
     def __reduce__(self):
-        return pathlib.Path.touch, (self.target,)
+        return os.mkdir, (str(self),)
 
 
-@pytest.mark.parametrize(
-    ("save", "load"),
-    [
-        (lambda bomb, path: path.write_bytes(pickle.dumps(bomb)), pathlib.Path.read_bytes),
-        (torch.save, lambda path: zipfile.ZipFile(path).read("model/data.pkl")),
-    ],
-    ids=["pickle", "PyTorch checkpoint"],
-)
-def test_pickles_do_not_run(tmp_path, save, load):
+@pytest.mark.parametrize("save", [lambda bomb, path: path.write_bytes(pickle.dumps(bomb)), torch.save])
+def test_pickles_do_not_run(tmp_path, save):
     proof, path = tmp_path / "proof", tmp_path / "model.safetensors"
     save(Bomb(proof), path)
     assert_rejected(path, f"{INCOMPLETE}.*PyTorch checkpoints and other pickles are never opened")
     assert not proof.exists()
-    pickle.loads(load(path))  # the pickle is a real one
+    data = zipfile.ZipFile(path).read("model/data.pkl") if save is torch.save else path.read_bytes()
+    pickle.loads(data)  # the pickle is a real one
     assert proof.exists()
 
 
-@pytest.mark.parametrize("read", [load_weights, read_header])
-def test_missing_files_and_folders_are_named(tmp_path, read):
-    with pytest.raises(FileNotFoundError, match="absent"):
-        read(tmp_path / "absent.safetensors")
-    with pytest.raises(IsADirectoryError):
-        read(tmp_path)
+def test_missing_files_and_folders_are_named(tmp_path):
+    for read in (load_weights, read_header):
+        with pytest.raises(FileNotFoundError, match="absent"):
+            read(tmp_path / "absent.safetensors")
+        with pytest.raises(IsADirectoryError):
+            read(tmp_path)
 
 
 def test_truncated_and_prolonged_files_are_rejected(path):
@@ -122,8 +113,7 @@ def test_truncated_and_prolonged_files_are_rejected(path):
     ],
     ids=["another format", "huge header", "deep header", "document of another type"],
 )
-def test_other_files_are_rejected(tmp_path, data):
-    path = tmp_path / "model.safetensors"
+def test_other_files_are_rejected(path, data):
     path.write_bytes(data)
     assert_rejected(path, INCOMPLETE)
 
@@ -142,10 +132,10 @@ def test_impossible_tensor_entries_are_rejected(path, shape, offsets):
     ("metadata", "message"),
     [
         ({"cifar_models": "[" * 100_000}, "not valid JSON"),
-        *(({"cifar_models": text}, "not a JSON object but a ") for text in ("[]", "1", "null")),
-        *((metadata, "its metadata has no 'cifar_models' entry") for metadata in ({}, {"format": "pt"})),
+        ({"cifar_models": "[]"}, "not a JSON object but a list"),
+        ({}, "its metadata has no 'cifar_models' entry"),
     ],
-    ids=range(6),
+    ids=["deep", "list", "none"],
 )
 def test_other_metadata_is_rejected(path, metadata, message):
     edit(path, __metadata__=metadata)
@@ -157,14 +147,13 @@ def test_other_metadata_is_rejected(path, metadata, message):
     [
         *(
             ({"format_version": version}, f"format_version is {version!r}, this cifar-models reads 1")
-            for version in (None, 0, "1", 1.0, True, 2)
+            for version in (None, "1", 1.0, True, 2)
         ),
         *(
             ({name: value}, f"its header needs '{name}' of type ")
             for name in ("architecture", "arguments", "spec", "recipe", "metrics", "dtype")
             for value in (..., [])
         ),
-        ({"format_version": ...}, "format_version is None"),
         ({"dtype": "float64"}, "dtype must be one of float16, float32, got 'float64'"),
         ({"spec": {"classes": []}}, "an input spec must have exactly the keys"),
         *(({"recipe": {"lr": number}}, "recipe must consist of finite") for number in (math.nan, -math.inf)),
@@ -194,20 +183,12 @@ def test_models_that_cannot_be_built_are_rejected(path, changes, message):
     assert_rejected(path, message, header_too=False)
 
 
-@pytest.mark.parametrize(
-    ("architecture", "arguments", "message"),
-    [
-        ("resnet9", {"num_classes": 10**9}, r"outputs \(1, 1000000000\) where"),  # 2 TB of classifier
-        ("whitenet", {"widths": [32, 10**8, 128]}, "'layer2.conv1.weight' is F32"),
-    ],
-)
-def test_huge_arguments_take_no_memory(tmp_path, architecture, arguments, message):
+def test_huge_arguments_take_no_memory(path):
     resource = pytest.importorskip("resource", reason="peak memory is measured by the Unix resource module")
-    path = tmp_path / "w"
-    save_weights(path, create_model(architecture), architecture=architecture)
-    edit_document(path, arguments=arguments)
+    save_weights(path, create_model("whitenet"), architecture="whitenet")
+    edit_document(path, arguments={"widths": [32, 10**8, 128]})  # 200 GB
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
-    assert_rejected(path, message, header_too=False)
+    assert_rejected(path, "'layer2.conv1.weight' is F32", header_too=False)
     # Less than 256 MiB more; Linux counts in KiB.
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**18
     assert time.monotonic() - start < 10
@@ -218,11 +199,9 @@ def test_huge_arguments_take_no_memory(tmp_path, architecture, arguments, messag
     [
         ({"3.bias": None, "4.bias": torch.zeros(3)}, r"lacks .* \['3.bias'\] .* not have \['4.bias'\]"),
         ({"3.weight": torch.zeros(3, 10)}, r"'3.weight' is F32 \(3, 10\), expected F32 \(10, 3\)"),
-        ({"3.bias": torch.full((10,), float("nan"))}, "'3.bias' .* not finite"),
         ({"3.bias": torch.full((10,), float("-inf"))}, "'3.bias' .* not finite"),
         ({"3.bias": torch.zeros(10).double()}, r"'3.bias' is F64 \(10,\), expected F32 \(10,\)"),
         ({"3.bias": torch.zeros(10).half()}, "'3.bias' is F16 .* expected F32"),
-        ({"3.bias": torch.zeros(10).long()}, "'3.bias' is I64 .* expected F32"),
         ({"2.num_batches_tracked": torch.tensor(0.0)}, "tracked' is F32 .* expected I64"),
     ],
 )
@@ -250,17 +229,13 @@ def test_damaged_bytes_give_a_clear_error_or_a_valid_model(path, flips):
         assert all(tensor.isfinite().all() for tensor in weights.model.state_dict().values())
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda path: os.truncate(path, path.stat().st_size - 4),
-        lambda path: save_weights(path, create_model("whitenet"), architecture="whitenet"),
-    ],
-    ids=["truncated", "replaced"],
-)
-def test_a_file_that_changes_while_it_is_loaded_is_rejected(path, change):
+@pytest.mark.parametrize("truncated", [True, False])
+def test_a_file_that_changes_while_it_is_loaded_is_rejected(path, truncated):
     def create():
-        change(path)
+        if truncated:
+            os.truncate(path, path.stat().st_size - 4)
+        else:
+            save_weights(path, create_model("whitenet"), architecture="whitenet")
         return Tiny()
 
     registry._FACTORIES["tiny"] = create

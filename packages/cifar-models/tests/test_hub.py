@@ -1,9 +1,8 @@
 """The Hub without a network: local paths, and the exact calls of huggingface_hub."""
 
-import inspect
 import sys
-import types
 from pathlib import Path
+from unittest.mock import ANY, call, create_autospec
 
 import pytest
 import torch
@@ -21,27 +20,16 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def calls(path, monkeypatch):
-    """Record the calls, checked against the real signatures; downloads give the file of `path`."""
-    hub = pytest.importorskip("huggingface_hub", reason="the extra `hub` is not installed")
-    made = []
-
-    def record(owner, name, result):
-        signature = inspect.signature(getattr(owner, name))
-
-        def call(*arguments, **options):
-            signature.bind(*arguments, **options)
-            made.append((name, arguments, options))
-            return result
-
-        monkeypatch.setattr(owner, name, call)
-
-    api = hub.HfApi()
-    record(api, "create_repo", types.SimpleNamespace(repo_id="me/name"))
-    record(api, "create_commit", types.SimpleNamespace(commit_url="https://hub.example/1"))
-    record(hub, "HfApi", api)
-    record(hub, "hf_hub_download", str(path))
-    return made
+def hub(path, monkeypatch):
+    """Records the calls, checked against the real signatures; downloads give the file of `path`."""
+    module = pytest.importorskip("huggingface_hub", reason="the extra `hub` is not installed")
+    api = create_autospec(module.HfApi, instance=True)
+    api.create_repo.return_value.repo_id = "me/name"
+    api.create_commit.return_value.commit_url = "https://hub.example/1"
+    monkeypatch.setattr(module, "HfApi", create_autospec(module.HfApi, return_value=api))
+    download = create_autospec(module.hf_hub_download, return_value=str(path))
+    monkeypatch.setattr(module, "hf_hub_download", download)
+    return module
 
 
 @pytest.fixture
@@ -61,24 +49,24 @@ def test_local_files_and_folders_need_no_extra(path):
 
 @pytest.mark.usefixtures("no_hub")
 @pytest.mark.parametrize(
-    "call",
+    "use",
     [
         lambda _: from_pretrained("user/name"),
         lambda path: push_to_hub(path, "user/name"),
         lambda path: model_card(load_weights(path)),
     ],
 )
-def test_a_missing_extra_is_named_in_the_error(path, call):
+def test_a_missing_extra_is_named_in_the_error(path, use):
     with pytest.raises(ImportError, match=r'pip install "cifar-models\[hub\]"'):
-        call(path)
+        use(path)
 
 
-def test_download_passes_repository_and_revision(calls, path):
+def test_download_passes_repository_and_revision(hub, path):
     assert from_pretrained("user/name").sha256 == load_weights(path).sha256
     from_pretrained("name", revision="v1", filename="b.safetensors", token="secret")
-    assert calls == [
-        ("hf_hub_download", ("user/name", "model.safetensors"), {"revision": None, "token": None}),
-        ("hf_hub_download", ("name", "b.safetensors"), {"revision": "v1", "token": "secret"}),
+    assert hub.hf_hub_download.call_args_list == [
+        call("user/name", "model.safetensors", revision=None, token=None),
+        call("name", "b.safetensors", revision="v1", token="secret"),
     ]
 
 
@@ -89,35 +77,32 @@ def test_download_passes_repository_and_revision(calls, path):
         *("a/b/c", "user/na me", "https://huggingface.co/user/name", "user/", "user/näme"),
     ],
 )
-def test_missing_paths_and_impossible_repositories_are_not_looked_up_on_the_hub(
-    calls, path, name, monkeypatch
-):
+def test_missing_paths_and_impossible_repositories_are_not_looked_up(hub, path, name, monkeypatch):
     monkeypatch.chdir(path.parent)
     with pytest.raises(FileNotFoundError, match="neither a file or folder nor a Hub repository"):
         from_pretrained(name)
-    assert not calls
+    hub.hf_hub_download.assert_not_called()
 
 
-def test_push_is_one_commit_of_weights_and_card(calls, path):
+def test_push_is_one_commit_of_weights_and_card(hub, path):
     address = push_to_hub(path, "name", private=True, token="secret", commit_message="First")
     assert address == "https://hub.example/1"
-    (login, create, (name, (repo_id, operations), options)) = calls
-    assert login == ("HfApi", (), {"token": "secret"})
-    assert create == ("create_repo", ("name",), {"private": True, "repo_type": "model", "exist_ok": True})
-    assert (name, repo_id, options) == ("create_commit", "me/name", {"commit_message": "First"})
-    weights, readme = operations
+    hub.HfApi.assert_called_once_with(token="secret")
+    api = hub.HfApi()
+    api.create_repo.assert_called_once_with("name", private=True, repo_type="model", exist_ok=True)
+    api.create_commit.assert_called_once_with("me/name", ANY, commit_message="First")
+    weights, readme = api.create_commit.call_args.args[1]
     assert (weights.path_in_repo, weights.path_or_fileobj) == ("model.safetensors", str(path))
     card = model_card(load_weights(path), repo_id="me/name", parameters=6_573_130)
     assert (readme.path_in_repo, readme.path_or_fileobj) == ("README.md", card.encode())
 
 
-def test_broken_files_are_neither_taken_nor_pushed(calls, path):
+def test_broken_files_are_neither_taken_nor_pushed(hub, path):
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ValueError, match="cannot load"):
-        push_to_hub(path, "user/name")
-    assert not calls
-    with pytest.raises(ValueError, match="cannot load"):
-        from_pretrained("user/name")
+    for use in (push_to_hub, lambda _, repo_id: from_pretrained(repo_id)):
+        with pytest.raises(ValueError, match="cannot load"):
+            use(path, "user/name")
+    hub.HfApi.assert_not_called()
 
 
 def test_wrong_local_places_are_named(path, tmp_path):
@@ -127,7 +112,7 @@ def test_wrong_local_places_are_named(path, tmp_path):
         from_pretrained(path, revision="v1")
 
 
-@pytest.mark.usefixtures("calls")
+@pytest.mark.usefixtures("hub")
 def test_the_example_on_the_card_runs(path, monkeypatch, capsys):
     monkeypatch.chdir(path.parent)
     Image.new("RGB", (40, 30)).save("photo.jpg")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import itertools
 import json
 import re
 
@@ -16,7 +15,24 @@ from PIL import Image, ImageOps, ImageSequence
 
 from cifar_models import CIFAR10, InputSpec
 
-MODES = ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"]
+MODES = [
+    "1",
+    "L",
+    "LA",
+    "La",
+    "P",
+    "PA",
+    "RGB",
+    "RGBA",
+    "RGBa",
+    "RGBX",
+    "CMYK",
+    "YCbCr",
+    "LAB",
+    "HSV",
+    "I",
+    "F",
+]
 MODES_16 = ["I;16", "I;16L", "I;16B", "I;16N"]
 LEVELS = torch.arange(256, dtype=torch.uint8).repeat_interleave(3).reshape(1, 16, 16, 3)
 
@@ -34,6 +50,10 @@ def pixels(image):
     return np.asarray(CIFAR10.to_image(image))
 
 
+def fitted(image):
+    return np.asarray(ImageOps.fit(image, (32, 32), method=Image.Resampling.BICUBIC))
+
+
 def reopened(image, format, **options):
     buffer = io.BytesIO()
     image.save(buffer, format, **options)
@@ -46,18 +66,8 @@ def exif(orientation):
     return tags
 
 
-@pytest.fixture
-def half():
-    """Distinct corners, no symmetry: any of the eight orientations looks different."""
-    array = np.zeros((32, 32, 3), np.uint8)
-    array[:16, :8] = 255, 0, 0
-    array[20:, 24:] = 0, 255, 0
-    return array
-
-
 def test_cifar10_has_the_published_values():
-    names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-    assert CIFAR10.classes == names
+    assert " ".join(CIFAR10.classes) == "airplane automobile bird cat deer dog frog horse ship truck"
     np.testing.assert_allclose(CIFAR10.mean, [0.4914, 0.4822, 0.4465], atol=5e-5)
     np.testing.assert_allclose(CIFAR10.std, [0.2470, 0.2435, 0.2616], atol=5e-5)
     assert CIFAR10.size == 32
@@ -73,10 +83,7 @@ def test_specs_survive_json(spec):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *(
-            ("classes", names)
-            for names in (["a", "b", "a"], ["caf\u00e9", "cafe\u0301"], ["a"], "abcdefghij")
-        ),
+        *(("classes", names) for names in (["a", "b", "a"], ["é", "e\u0301"], ["a"], "abcdefghij")),
         *(("classes", ["a", name]) for name in (9, "", " \u00a0", "\u200d\u200c", ["j"])),
         *(("classes", ["a", f"b{character}"]) for character in "\x1b\n\u2028\ud800\u202e"),
         *(("mean", values) for values in ([125.3, 122.9, 113.9], [0.5, 0.5], 0.5)),
@@ -108,17 +115,12 @@ def test_denormalize_inverts_normalize_for_every_level(mean, std):
     assert torch.equal(spec.denormalize(spec.normalize(LEVELS)), LEVELS)
 
 
-def test_normalize_agrees_with_the_formula_in_double_precision():
-    images = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
-    expected = (images / 255 - np.array(CIFAR10.mean)) / np.array(CIFAR10.std)
-    ours = CIFAR10.normalize(images)
-    assert ours.dtype == torch.float32
-    np.testing.assert_allclose(ours.numpy(), expected.transpose(0, 3, 1, 2), rtol=0, atol=1e-6)
-
-
-def test_normalize_takes_tensors_arrays_views_and_read_only_memory():
+def test_normalize_follows_the_formula_for_tensors_arrays_views_and_read_only_memory():
     images = np.random.default_rng(1).integers(0, 256, (4, 8, 6, 3), dtype=np.uint8)
+    formula = (images / 255 - np.array(CIFAR10.mean)) / np.array(CIFAR10.std)
     expected = CIFAR10.normalize(torch.from_numpy(images.copy()))
+    assert expected.dtype == torch.float32
+    np.testing.assert_allclose(expected.numpy(), formula.transpose(0, 3, 1, 2), rtol=0, atol=1e-6)
     images.flags.writeable = False
     assert torch.equal(CIFAR10.normalize(images), expected)
     assert torch.equal(CIFAR10.normalize(images[::-1]), expected.flip(0))
@@ -162,23 +164,18 @@ def test_other_batches_are_rejected(method, wrong, error, message):
         method(wrong)
 
 
-@given(hnp.arrays(np.uint8, (32, 32, 3)))
-def test_rgb_of_the_right_size_passes_unchanged(array):
-    assert np.array_equal(pixels(Image.fromarray(array)), array)
-    assert np.array_equal(pixels(array), array)
-
-
 @settings(max_examples=30, deadline=None)
+@example(height=32, width=32)
 @example(height=1, width=5000)
 @example(height=5000, width=1)
 @given(height=st.integers(1, 200), width=st.integers(1, 200))
 def test_other_sizes_are_fitted_as_pillow_does(height, width):
     image = Image.fromarray(noise(height, width))
-    expected = ImageOps.fit(image, (32, 32), method=Image.Resampling.BICUBIC)
-    assert np.array_equal(pixels(image), np.asarray(expected))
+    assert np.array_equal(pixels(image), fitted(image))
+    assert (height, width) != (32, 32) or np.array_equal(pixels(image), np.asarray(image))
 
 
-@pytest.mark.parametrize("mode", [*MODES, "I", "F", *MODES_16])
+@pytest.mark.parametrize("mode", MODES + MODES_16)
 def test_every_mode_gives_rgb_and_keeps_the_original(mode):
     image = Image.new(mode, (50, 40))
     before = image.tobytes()
@@ -203,19 +200,14 @@ def test_lab_is_converted_by_its_published_coordinates():
 @given(hnp.arrays(np.uint8, (32, 32, 4)))
 def test_transparency_lies_over_white(array):
     colour, alpha = array[..., :3].astype(float), array[..., 3:] / 255
-    expected = colour * alpha + 255 * (1 - alpha)
-    assert np.abs(pixels(Image.fromarray(array)) - expected).max() <= 1
-    assert np.abs(pixels(array) - expected).max() <= 1
+    expected, image = colour * alpha + 255 * (1 - alpha), Image.fromarray(array)
+    assert np.abs(pixels(image) - expected).max() <= 1
+    assert np.abs(pixels(image.convert("RGBa")) - expected).max() <= 2  # premultiplied, so rounded twice
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "RGBa", "La"])
 def test_fully_transparent_is_white(mode):
     assert (pixels(Image.new(mode, (32, 32))) == 255).all()
-
-
-def test_premultiplied_alpha_gives_the_same_colours():
-    plain = Image.new("RGBA", (32, 32), (200, 100, 0, 128))
-    assert np.abs(pixels(plain.convert("RGBa")).astype(int) - pixels(plain)).max() <= 1
 
 
 @pytest.mark.parametrize(("mode", "value"), [("L", 10), ("RGB", (1, 2, 3)), ("P", 0), ("I;16", 4000)])
@@ -228,11 +220,10 @@ def test_the_transparent_value_of_a_png_is_white(mode, value):
 @pytest.mark.parametrize("mode", MODES_16)
 def test_sixteen_bits_are_scaled(mode):
     image = Image.new(mode, (32, 32))
-    for x, y in itertools.product(range(32), range(32)):
-        image.putpixel((x, y), (y * 32 + x) * 64)
-    values = np.arange(1024).reshape(32, 32) * 64
-    expected = np.rint(values / 257).astype(np.uint8)
-    assert np.array_equal(pixels(image), np.repeat(expected[..., None], 3, axis=2))
+    for number in range(1024):
+        image.putpixel((number % 32, number // 32), number * 64)
+    expected = np.rint(np.arange(1024).reshape(32, 32, 1) * 64 / 257)
+    assert np.array_equal(pixels(image), np.broadcast_to(expected, (32, 32, 3)))
 
 
 @pytest.mark.parametrize(("mode", "white"), [("I", 65535), ("I", 255), ("F", 65535), ("F", 255), ("F", 1)])
@@ -252,19 +243,13 @@ def test_long_greys_beyond_their_range_are_rejected(value):
 
 @pytest.mark.parametrize("orientation", range(10))
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
-def test_exif_orientation_is_applied_once(half, orientation, format):
-    image = Image.fromarray(half)
+def test_exif_orientation_is_applied_once_and_before_cropping(orientation, format):
+    image = Image.fromarray(noise(40, 65))
     opened = reopened(image, format, exif=exif(orientation), lossless=True)
     image.getexif()[0x0112] = orientation
-    expected = np.asarray(ImageOps.exif_transpose(image))
-    assert (orientation in (0, 1, 9)) == np.array_equal(expected, half)
+    expected = fitted(ImageOps.exif_transpose(image))
+    assert (orientation in (0, 1, 9)) == np.array_equal(expected, fitted(image))
     assert np.array_equal(pixels(opened), expected)
-
-
-def test_orientation_comes_before_cropping():
-    image = Image.fromarray(noise(40, 64))
-    turned = image.transpose(Image.Transpose.ROTATE_270)
-    assert np.array_equal(pixels(reopened(image, "PNG", exif=exif(6))), pixels(turned))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -281,11 +266,11 @@ def test_images_with_damaged_exif_are_accepted(position, value, cut):
 
 
 @pytest.mark.parametrize("block", [b"Exif\0\0XX*\0", b"garbage"])
-def test_unreadable_exif_is_ignored_with_a_warning(half, block):
-    image = Image.fromarray(half)
+def test_unreadable_exif_is_ignored_with_a_warning(block):
+    image = Image.fromarray(noise())
     image.info["exif"] = block
     with pytest.warns(UserWarning, match="unreadable EXIF data, its orientation is ignored"):
-        assert np.array_equal(pixels(image), half)
+        assert np.array_equal(pixels(image), noise())
 
 
 @pytest.mark.parametrize("format", ["GIF", "PNG", "TIFF"])
@@ -312,8 +297,8 @@ def test_arrays_give_the_same_as_their_images(shape):
     ("wrong", "error", "message"),
     [
         *(
-            (np.zeros((32, 32, 3), dtype), ValueError, f"got {dtype} of shape")
-            for dtype in ("float32", "uint16", "bool")
+            (np.zeros((9, 9, 3), kind), ValueError, f"got {kind} of")
+            for kind in ("float32", "uint16", "bool")
         ),
         *(
             (np.zeros(shape, np.uint8), ValueError, re.escape(f"(H, W, 4), got uint8 of shape {shape}"))
@@ -321,10 +306,8 @@ def test_arrays_give_the_same_as_their_images(shape):
         ),
         (np.zeros((5, 0), np.uint8), ValueError, r"at least one pixel, got the size \(0, 5\)"),
         (Image.new("RGB", (0, 5)), ValueError, r"at least one pixel, got the size \(0, 5\)"),
-        *(
-            (wrong, TypeError, f"PIL image or a uint8 numpy array, got {type(wrong).__name__}")
-            for wrong in ("cat.png", b"\x89PNG", None, torch.zeros(3, 32, 32))
-        ),
+        ("cat.png", TypeError, "PIL image or a uint8 numpy array, got str"),
+        (torch.zeros(3, 32, 32), TypeError, "PIL image or a uint8 numpy array, got Tensor"),
     ],
 )
 def test_what_is_no_image_is_rejected(wrong, error, message):

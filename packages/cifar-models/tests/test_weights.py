@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import stat
-from collections import OrderedDict
 
 import pytest
 import safetensors
@@ -52,12 +51,9 @@ def test_float32_round_trip_is_exact(tmp_path, trained):
     weights = load_weights(path)
     assert states_equal(weights.model, trained)
     assert not weights.model.training
-    assert all(p.dtype == torch.float32 and p.requires_grad for p in weights.model.parameters())
-    assert (weights.architecture, weights.arguments, weights.spec) == ("resnet9", {}, CIFAR10)
-    assert (weights.recipe, weights.metrics) == (RECIPE, METRICS)
-    assert (weights.dtype, weights.format_version) == ("float32", 1)
+    assert all(p.requires_grad for p in weights.model.parameters())
     header = read_header(path)
-    assert type(header) is WeightsHeader
+    assert header == WeightsHeader("resnet9", {}, CIFAR10, RECIPE, METRICS, "float32", 1)
     assert vars(header) == {name: vars(weights)[name] for name in vars(header)}
     assert weights.sha256 == digest == hashlib.sha256(path.read_bytes()).hexdigest()
     with safetensors.safe_open(path, framework="pt") as file:  # as other programs do
@@ -67,16 +63,12 @@ def test_float32_round_trip_is_exact(tmp_path, trained):
 
 
 def test_float16_halves_the_file_and_rounds_once(tmp_path, trained):
-    big, small = tmp_path / "big.safetensors", tmp_path / "small.safetensors"
-    save_weights(big, trained, architecture="resnet9")
+    small, again = tmp_path / "small", tmp_path / "again"
     save_weights(small, trained, architecture="resnet9", dtype="float16")
-    assert small.stat().st_size < 0.51 * big.stat().st_size
+    assert small.stat().st_size < 2.01 * sum(p.numel() for p in trained.parameters())
     weights = load_weights(small)
     assert weights.dtype == "float16"
-    for name, tensor in trained.state_dict().items():
-        expected = tensor.half().float() if tensor.is_floating_point() else tensor
-        assert torch.equal(weights.model.state_dict()[name], expected), name
-    again = tmp_path / "again.safetensors"
+    assert states_equal(weights.model, copy.deepcopy(trained).half().float())
     save_weights(again, weights.model, architecture="resnet9", dtype="float16")
     assert again.read_bytes() == small.read_bytes()
 
@@ -93,6 +85,16 @@ def test_every_model_and_its_arguments_round_trip(tmp_path, name):
 
 def wrap_layer(wrap):
     return lambda model: model.set_submodule("layer2", wrap(model.layer2)) or model
+
+
+@pytest.fixture
+def assert_saved_as_plain(tmp_path, trained):
+    def check(wrap):
+        save_weights(tmp_path / "plain", trained, architecture="resnet9")
+        save_weights(tmp_path / "wrapped", wrap(trained), architecture="resnet9")
+        assert (tmp_path / "wrapped").read_bytes() == (tmp_path / "plain").read_bytes()
+
+    return check
 
 
 def compiled(model):
@@ -119,32 +121,31 @@ def mesh(tmp_path):
         wrap_layer(lambda layer: AveragedModel(nn.DataParallel(layer))),
     ],
 )
-def test_wrapped_models_are_saved_as_the_network_within(tmp_path, trained, wrap):
-    save_weights(tmp_path / "plain", trained, architecture="resnet9")
-    save_weights(tmp_path / "wrapped", wrap(trained), architecture="resnet9")
-    assert (tmp_path / "wrapped").read_bytes() == (tmp_path / "plain").read_bytes()
+def test_wrapped_models_are_saved_as_the_network_within(assert_saved_as_plain, wrap):
+    assert_saved_as_plain(wrap)
 
 
 @pytest.mark.filterwarnings("ignore:.*NO_SHARD:UserWarning", "ignore:.*FSDP:FutureWarning")
 @pytest.mark.parametrize("layer_only", [False, True])
-@pytest.mark.parametrize("kind", ["DDP", "FSDP", "fully_shard"])
-def test_distributed_models_are_saved_whole(tmp_path, trained, mesh, kind, layer_only):
-    save_weights(tmp_path / "plain", trained, architecture="resnet9")
-    wrap = {
-        "DDP": nn.parallel.DistributedDataParallel,
-        "FSDP": lambda model: FullyShardedDataParallel(model, device_id=torch.device("cpu")),
-        "fully_shard": lambda model: fully_shard(model, mesh=mesh),
-    }[kind]
-    wrapped = (wrap_layer(wrap) if layer_only else wrap)(trained)
-    save_weights(tmp_path / "wrapped", wrapped, architecture="resnet9")
-    assert (tmp_path / "wrapped").read_bytes() == (tmp_path / "plain").read_bytes()
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda model, _: nn.parallel.DistributedDataParallel(model),
+        lambda model, _: FullyShardedDataParallel(model, device_id=torch.device("cpu")),
+        lambda model, mesh: fully_shard(model, mesh=mesh),
+    ],
+)
+def test_distributed_models_are_saved_whole(assert_saved_as_plain, mesh, wrap, layer_only):
+    def on_mesh(model):
+        return wrap(model, mesh)
+
+    assert_saved_as_plain(wrap_layer(on_mesh) if layer_only else on_mesh)
 
 
 def test_names_of_an_architecture_that_wrappers_use_too_are_kept(tmp_path):
     def create(both=False):
-        model = nn.Sequential(
-            OrderedDict(pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), module=nn.Linear(3, 10))
-        )
+        model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        model.add_module("module", nn.Linear(3, 10))
         if both:
             model.weight = nn.Parameter(torch.ones(3))
         return model
@@ -158,10 +159,6 @@ def test_names_of_an_architecture_that_wrappers_use_too_are_kept(tmp_path):
     assert states_equal(load_weights(tmp_path / "both").model, model)
 
 
-class Ensemble(nn.ModuleList):
-    pass
-
-
 class Teacher(nn.Module):
     def __init__(self, model):
         super().__init__()
@@ -171,7 +168,7 @@ class Teacher(nn.Module):
 @pytest.mark.parametrize(
     ("wrap", "message"),
     [
-        (lambda model: Ensemble([model]), r"the Ensemble is not of this architecture: .*\['0.fc.bias'"),
+        (lambda model: nn.ModuleList([model]), r"the ModuleList is not of this .*: .*\['0.fc.bias'"),
         (Teacher, r"the Teacher .* should not have \['module\.layer1\.0\.weight'"),
         (lambda model: lambda x: model(x), r"must be an nn.Module, got <function .*; give the network"),
         (lambda model: compiled(lambda x: model(x)), "must be an nn.Module, got <function "),
@@ -228,10 +225,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, trained, monkeyp
     ("changes", "message"),
     [
         ({"dtype": "bfloat16"}, "dtype must be one of float16, float32, got 'bfloat16'"),
-        ({"architecture": "resnet8"}, "no architecture 'resnet8'; known are"),
         ({"architecture": "resnet18"}, "ResNet9 is not of this architecture: it lacks .*'bn1.bias'"),
-        ({"arguments": {"width": 3}}, "resnet9: got an unexpected keyword argument 'width'"),
-        ({"arguments": {"num_classes": 100}}, r"outputs \(1, 100\) where \(1, 10\) is expected"),
         ({"arguments": {"in_channels": 1}}, r"images must have the shape \(N, 1, H, W\)"),
         ({"recipe": {"lr": float("nan")}}, "recipe must consist of finite JSON values"),
         ({"recipe": {"a": 1, 2: 3}}, "recipe must consist of finite JSON values"),
@@ -245,9 +239,7 @@ def test_a_file_that_could_not_be_loaded_is_not_written(tmp_path, trained, chang
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("dtype", "value"), [("float32", float("nan")), ("float32", float("inf")), ("float16", 65536.0)]
-)
+@pytest.mark.parametrize(("dtype", "value"), [("float32", float("nan")), ("float16", 65536.0)])
 def test_weights_out_of_range_are_not_written(tmp_path, trained, dtype, value):
     trained.fc.bias.data[3] = value
     with pytest.raises(ValueError, match=f"'fc.bias' has values that are not finite in torch.{dtype}"):
