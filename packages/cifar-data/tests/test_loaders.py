@@ -16,7 +16,7 @@ from cifar_data.dataset.arrays import Split
 from cifar_data.loaders.albumentations import (
     AlbumentationsDataset,
     import_albumentations,
-    make_albumentations_loader,
+    make_loader,
 )
 from cifar_data.loaders.tensor import TensorLoader
 
@@ -35,7 +35,7 @@ def make(kind, *, augmentation=DEFAULT, indices=LABELS, seed=0, **options):
     if kind == "tensor":
         return TensorLoader(IMAGES, LABELS, indices=indices, **augment, **options)
     dataset = AlbumentationsDataset(Subset(Split(IMAGES, LABELS), indices), **augment, seed=seed)
-    return make_albumentations_loader(dataset, **{"num_workers": 0, **options})
+    return make_loader(dataset, **{"num_workers": 0, **options})
 
 
 def epoch_of(loader, epoch):
@@ -157,13 +157,13 @@ def test_workers_forked_after_threads_have_run_do_not_hang():
 import numpy as np, torch
 from cifar_data.augmentation.policy import Augmentation
 from cifar_data.dataset.arrays import Split
-from cifar_data.loaders.albumentations import AlbumentationsDataset, make_albumentations_loader
+from cifar_data.loaders.albumentations import AlbumentationsDataset, make_loader
 torch.set_num_threads(2)
 torch.randn(600, 600) @ torch.randn(600, 600)
 torch.nn.functional.conv2d(torch.randn(64, 3, 32, 32), torch.randn(8, 3, 3, 3)).exp().sum()
 samples = Split(np.zeros((8, 32, 32, 3), np.uint8), np.arange(8))
 dataset = AlbumentationsDataset(samples, mean=(.5, .5, .5), std=(.2, .2, .2), augmentation=Augmentation())
-loader = make_albumentations_loader(dataset, batch_size=4, num_workers=2)
+loader = make_loader(dataset, batch_size=4, num_workers=2)
 assert sum(len(labels) for _, labels in loader) == 8
 """)
 

@@ -104,7 +104,7 @@ GOOD = OODDetector(1.5, 0.4, -2.0, 0.05, 500).to_dict()
         ({"highest_energy": math.nan}, "highest_energy must be a number that is finite, got nan"),
         ({"false_alarm_rate": 1}, "false_positive_rate must be .* less than 1, got 1"),
         ({"images": 0}, "images must be a whole number of at least 1, got 0"),
-        ({"temprature": 1.0}, "must have temperature, lowest_confidence, .* temprature"),
+        ({"temprature": 1.0}, "must be a mapping of temperature, lowest_confidence, .* temprature"),
     ],
 )
 def test_fields_that_do_not_fit_are_rejected(fields, message):
@@ -115,7 +115,7 @@ def test_fields_that_do_not_fit_are_rejected(fields, message):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: OODDetector.from_dict([1.0]), "must be a mapping, got list"),
+        (lambda: OODDetector.from_dict([1.0]), "must be a mapping of .*, got list"),
         (lambda: energy_scores([1.0, 2.0]), r"\(N, K\), .* got float64 \(2,\)"),
         (lambda: energy_scores([[1.0]]), "K at least 2"),
         (lambda: OODDetector.from_dict(GOOD).is_ood([[0, 1], [np.inf, 0]]), "row 1 has NaN or infinity"),

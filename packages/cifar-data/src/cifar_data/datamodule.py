@@ -15,13 +15,9 @@ from torch.utils.data import Subset
 
 from cifar_data.augmentation.batch_ops import normalize_batch
 from cifar_data.augmentation.policy import Augmentation
-from cifar_data.dataset.arrays import ImageDataset
+from cifar_data.dataset.arrays import Channels, ImageDataset
 from cifar_data.dataset.split import stratified_split
-from cifar_data.loaders.albumentations import (
-    AlbumentationsDataset,
-    default_workers,
-    make_albumentations_loader,
-)
+from cifar_data.loaders import albumentations
 from cifar_data.loaders.bolts import open_bolts
 from cifar_data.loaders.tensor import TensorLoader
 from cifar_data.seeding import derive_generator
@@ -112,12 +108,12 @@ class CIFAR10DataModule(L.LightningDataModule):
         return self.dataset.classes
 
     @property
-    def mean(self) -> tuple[float, float, float]:
+    def mean(self) -> Channels:
         """Mean of the source's training images, per channel, in [0, 1]."""
         return self.dataset.mean
 
     @property
-    def std(self) -> tuple[float, float, float]:
+    def std(self) -> Channels:
         """Standard deviation of the source's training images, per channel, in [0, 1]."""
         return self.dataset.std
 
@@ -218,9 +214,11 @@ class CIFAR10DataModule(L.LightningDataModule):
             if self.loader == "bolts":  # how it splits does not matter here: the indices choose the images
                 bolts = open_bolts(self.dataset)
                 samples = bolts.dataset_test if part == "test" else bolts.dataset_train.dataset
-            dataset = AlbumentationsDataset(Subset(samples, indices.tolist()), **images)
-            workers = default_workers(devices) if self.num_workers is None else self.num_workers
-            batches = make_albumentations_loader(dataset, num_workers=workers, seed=self.seed, **order)
+            dataset = albumentations.AlbumentationsDataset(Subset(samples, indices.tolist()), **images)
+            workers = (
+                albumentations.default_workers(devices) if self.num_workers is None else self.num_workers
+            )
+            batches = albumentations.make_loader(dataset, num_workers=workers, seed=self.seed, **order)
         overfit = part != "test" and getattr(self.trainer, "overfit_batches", 0) > 0
         return _FixedBatches(batches) if overfit else batches
 

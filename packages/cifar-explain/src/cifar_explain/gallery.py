@@ -30,16 +30,11 @@ _NO_RECHECK = (-1,) * 6
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """The predictions for each image of a split, and the images worth a look.
+    """The predictions for each image of a split, such as "test", and the images worth a look.
 
-    Args:
-        weights_sha256: SHA-256 of the weights file, 64 hexadecimal digits.
-        split: Name of the split, such as "test".
-        class_names: Names of the K classes.
-        labels: True class of each image, `(N,)`.
-        probabilities: `(N, K)`, kept as float32.
-        images: The T images of `tiles`, uint8 `(T, H, W, 3)`; None if they are not there.
-        human: People's view of the errors, in their order; None if nobody was asked.
+    The hash is that of the weights file, 64 hexadecimal digits. Labels are the true classes `(N,)`; probabilities
+    `(N, K)` are kept as float32. Images are the T of `tiles`, uint8 `(T, H, W, 3)`, or None if they are not there.
+    People's view is of the errors, in their order.
     """
 
     weights_sha256: str
@@ -153,13 +148,12 @@ def write_gallery(gallery: Gallery, folder: str | Path) -> None:
         fields["rechecks"] = np.array(numbers, np.int64).reshape(-1, 6)
         fields |= {} if human.votes is None else {"votes": human.votes}
     np.savez_compressed(data, **fields)
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    for path, content in ((target / _SPRITE, sprite), (target / _DATA, data)):
-        temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for name, content in ((_SPRITE, sprite), (_DATA, data)):
+        temporary = Path(folder) / f".{name}-{os.getpid()}"
         try:
             temporary.write_bytes(content.getvalue())
-            temporary.replace(path)
+            temporary.replace(temporary.with_name(name))
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -49,16 +49,14 @@ class HumanView:
         """Raises a `ValueError` unless this can be a view of these errors."""
         count, classes = len(errors), len(errors.class_names)
         votes = (count, classes) if self.votes is None else np.shape(self.votes)
-        if (len(self.verdicts), len(self.rechecks), votes) != (count, count, (count, classes)):
-            got = (
-                f"{len(self.verdicts)} verdicts, {len(self.rechecks)} rechecks and votes of the shape {votes}"
-            )
+        given = len(self.verdicts), len(self.rechecks), votes
+        if given != (count, count, (count, classes)):
+            got = "{} verdicts, {} rechecks and votes of the shape {}".format(*given)
             raise ValueError(f"human must be about {count} errors and {classes} classes, got {got}")
         for index, label, recheck in zip(errors.indices, errors.labels, self.rechecks, strict=True):
             if recheck and (recheck.given != label or not 0 <= recheck.guessed < classes):
-                raise ValueError(
-                    f"image {index} has label {label}, but {recheck}; images are numbered otherwise"
-                )
+                got = f"label {label}, but {recheck}"
+                raise ValueError(f"image {index} has {got}; images are numbered otherwise")
 
 
 def judge_errors(
@@ -134,8 +132,6 @@ def _as_counts(array: NDArray[Any], images: int, classes: int, source: str) -> N
         raise ValueError(f"{source} must be numbers ({images}, {classes}), got {array.dtype} {array.shape}")
     valid = (array >= 0).all(axis=1) & np.isfinite(array).all(axis=1) & (array.sum(axis=1) > 0)
     if not valid.all():
-        row = int(valid.argmin())
-        raise ValueError(
-            f"{source} must have votes of at least 0, some for each image; row {row} is {array[row]}"
-        )
+        row = f"row {valid.argmin()} is {array[valid.argmin()]}"
+        raise ValueError(f"{source} must have votes of at least 0, some for each image; {row}")
     return array.astype(np.float64)

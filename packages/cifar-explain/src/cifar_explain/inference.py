@@ -29,8 +29,8 @@ def private_view(model: nn.Module) -> tuple[nn.Module, dict[int, Any]]:
     and modules that only a function or an object holds are copied as well. A compiled model is viewed through the
     module it wraps.
     """
-    copier = _Copier()
-    return copier.copy(check_module(model)), copier.copies
+    copies: dict[int, Any] = {}
+    return _copy(check_module(model), copies), copies
 
 
 def check_module(model: Any) -> nn.Module:
@@ -62,77 +62,74 @@ class EvaluationMode(TorchFunctionMode):
         return func(*args, **options)
 
 
-class _Copier:
-    """Copies modules and what holds them: containers, functions, methods, partials and other objects."""
-
-    def __init__(self) -> None:
-        self.copies: dict[int, Any] = {}
-
-    def copy(self, value: Any) -> Any:
-        """Returns the copy of a module, or of what holds one; any other value as it is."""
-        if id(value) in self.copies:
-            return self.copies[id(value)]
-        if isinstance(value, nn.Module):
-            if (wrapped := value._modules.get("_orig_mod")) is not None:
-                self.copies[id(value)] = self.copy(wrapped)
-                return self.copies[id(value)]
-            # Noted before its parts are copied, since they may hold it; so are functions and objects below.
-            other = self.copies[id(value)] = object.__new__(type(value))
-            other.__dict__.update(self._state(value))
-            return other
-        if not _holds_module(value, set()):
-            return value
-        if isinstance(value, MethodType):
-            return MethodType(self.copy(value.__func__), self.copy(value.__self__))
-        if type(value) is partial:
-            return partial(self.copy(value.func), *self.copy(value.args), **self.copy(value.keywords))
-        if type(value) in (tuple, set, frozenset):
-            return type(value)(map(self.copy, value))
-        if isinstance(value, FunctionType):
-            return self._function(value)
-        other = self.copies[id(value)] = copy.copy(value)
-        if other is value:  # It cannot be copied, such as a `functools.cache`.
-            return value
-        parts = other if type(value) in _CONTAINERS else _attributes(other)
-        for key, part in list(parts.items() if isinstance(parts, dict) else enumerate(parts)):
-            parts[key] = self.copy(part)
-        if parts is not other:
-            vars(other).update(parts)
+def _copy(value: Any, copies: dict[int, Any]) -> Any:
+    """Returns the copy of a module, or of a container, function or object that holds one; any other value as it is."""
+    if id(value) in copies:
+        return copies[id(value)]
+    if isinstance(value, nn.Module):
+        if (wrapped := value._modules.get("_orig_mod")) is not None:
+            copies[id(value)] = _copy(wrapped, copies)
+            return copies[id(value)]
+        # Noted before its parts are copied, since they may hold it; so are functions and objects below.
+        other = copies[id(value)] = object.__new__(type(value))
+        other.__dict__.update(_module_state(value, copies))
         return other
+    if not _holds_module(value, set()):
+        return value
+    if isinstance(value, MethodType):
+        return MethodType(_copy(value.__func__, copies), _copy(value.__self__, copies))
+    if type(value) is partial:
+        function, arguments, options = (_copy(part, copies) for part in _parts(value))
+        return partial(function, *arguments, **options)
+    if type(value) in (tuple, set, frozenset):
+        return type(value)(_copy(part, copies) for part in value)
+    if isinstance(value, FunctionType):
+        return _copy_function(value, copies)
+    other = copies[id(value)] = copy.copy(value)
+    if other is value:  # It cannot be copied, such as a `functools.cache`.
+        return value
+    parts = other if type(value) in _CONTAINERS else _attributes(other)
+    for key, part in list(parts.items() if isinstance(parts, dict) else enumerate(parts)):
+        parts[key] = _copy(part, copies)
+    if parts is not other:
+        vars(other).update(parts)
+    return other
 
-    def _state(self, module: nn.Module) -> dict[str, Any]:
-        """Returns a module's attributes for its copy: containers of its own, shared weights, evaluation mode."""
-        # Dictionaries are copied at once, so that another thread may set attributes or hooks meanwhile.
-        state = dict(vars(module))
-        for name, value in _attributes(module).items():
-            state[name] = self.copy(value)
-            if state[name] is value and type(value) in (dict, OrderedDict, defaultdict, list, set):
-                state[name] = copy.copy(value)
-        # What `module.compile()` leaves behind would call the original.
-        state.pop("_compiled_call_impl", None)
-        # A detached alias: no gradient of it can be computed, and `.grad` of the original is out of reach.
-        state["_parameters"] = {
-            name: tensor if tensor is None else nn.Parameter(_ordinary(tensor.detach()), requires_grad=False)
-            for name, tensor in module._parameters.items()
-        }
-        state["_buffers"] = {
-            name: tensor if tensor is None else _ordinary(tensor) for name, tensor in module._buffers.items()
-        }
-        state["training"] = False
-        return state
 
-    def _function(self, function: FunctionType) -> FunctionType:
-        scope, closure = dict(function.__globals__), tuple(CellType() for _ in function.__closure__ or ())
-        other = FunctionType(function.__code__, scope, function.__name__, None, closure)
-        self.copies[id(function)] = other
-        other.__defaults__ = self.copy(function.__defaults__)
-        other.__kwdefaults__ = self.copy(function.__kwdefaults__)
-        vars(other).update(self.copy(vars(function)))
-        scope.update({name: self.copy(value) for name, value in _globals(function).items()})
-        for cell, original in zip(closure, function.__closure__ or (), strict=True):
-            with suppress(ValueError):  # of an empty cell
-                cell.cell_contents = self.copy(original.cell_contents)
-        return other
+def _module_state(module: nn.Module, copies: dict[int, Any]) -> dict[str, Any]:
+    """Returns a module's attributes for its copy: containers of its own, shared weights, evaluation mode."""
+    # Dictionaries are copied at once, so that another thread may set attributes or hooks meanwhile.
+    state = dict(vars(module))
+    for name, value in _attributes(module).items():
+        state[name] = _copy(value, copies)
+        if state[name] is value and type(value) in (dict, OrderedDict, defaultdict, list, set):
+            state[name] = copy.copy(value)
+    # What `module.compile()` leaves behind would call the original.
+    state.pop("_compiled_call_impl", None)
+    # A detached alias: no gradient of it can be computed, and `.grad` of the original is out of reach.
+    state["_parameters"] = {
+        name: tensor if tensor is None else nn.Parameter(_ordinary(tensor.detach()), requires_grad=False)
+        for name, tensor in module._parameters.items()
+    }
+    state["_buffers"] = {
+        name: tensor if tensor is None else _ordinary(tensor) for name, tensor in module._buffers.items()
+    }
+    state["training"] = False
+    return state
+
+
+def _copy_function(function: FunctionType, copies: dict[int, Any]) -> FunctionType:
+    scope, closure = dict(function.__globals__), tuple(CellType() for _ in function.__closure__ or ())
+    other = FunctionType(function.__code__, scope, function.__name__, None, closure)
+    copies[id(function)] = other
+    other.__defaults__ = _copy(function.__defaults__, copies)
+    other.__kwdefaults__ = _copy(function.__kwdefaults__, copies)
+    vars(other).update(_copy(vars(function), copies))
+    scope.update({name: _copy(value, copies) for name, value in _globals(function).items()})
+    for cell, original in zip(closure, function.__closure__ or (), strict=True):
+        with suppress(ValueError):  # of an empty cell
+            cell.cell_contents = _copy(original.cell_contents, copies)
+    return other
 
 
 def _holds_module(value: Any, seen: set[int]) -> bool:

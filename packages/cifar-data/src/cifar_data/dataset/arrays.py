@@ -1,14 +1,19 @@
 """The nouns of this package: a split of labelled images, a dataset of two splits, the files of one, its error."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 #: Height and width of all images in pixels.
 SIDE = 32
+
+
+#: A value for each of red, green and blue.
+Channels: TypeAlias = tuple[float, float, float]
 
 
 class DataError(ValueError):
@@ -47,8 +52,8 @@ class ImageDataset:
     train: Split
     test: Split
     classes: tuple[str, ...]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: Channels
+    std: Channels
     fingerprint: str
     origin: str
 
@@ -84,6 +89,12 @@ class Layout:
         count = len(self.left_out)
         names = ", ".join(str(path.relative_to(self.root)) for path in self.left_out[:5])
         return f"{count:,} file{'s' * (count > 1)} not read: {names}{', ...' * (count > 5)}"
+
+
+def as_channels(values: Iterable[float]) -> Channels:
+    """Returns three numbers as plain floats; another number of them is a `ValueError`."""
+    red, green, blue = map(float, values)
+    return red, green, blue
 
 
 def join_splits(parts: Sequence[Split]) -> Split:

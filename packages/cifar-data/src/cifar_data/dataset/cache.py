@@ -18,7 +18,7 @@ import numpy as np
 import platformdirs
 from filelock import FileLock
 
-from cifar_data.dataset.arrays import SIDE, DataError, ImageDataset, Layout, Split
+from cifar_data.dataset.arrays import SIDE, DataError, ImageDataset, Layout, Split, as_channels
 
 #: Part of every key: raise it whenever the files or the decoding change.
 FORMAT_VERSION = 3
@@ -76,13 +76,9 @@ def load_entry(entry: Path) -> ImageDataset | None:
         return None
     try:
         meta = json.loads((entry / "meta.json").read_bytes())
-        fields = {name: meta[name] for name in _META}
-        for name in ("mean", "std"):
-            red, green, blue = map(float, fields[name])
-            fields[name] = red, green, blue
-        fields["classes"] = tuple(fields["classes"])
+        classes, mean, std, *others = (meta[name] for name in _META)
         train, test = (_load_split(entry, name) for name in ("train", "test"))
-        return ImageDataset(train, test, **fields)
+        return ImageDataset(train, test, tuple(classes), as_channels(mean), as_channels(std), *others)
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         _logger.warning("The cache entry %s is damaged (%s) and is written again", entry, error)
         return None

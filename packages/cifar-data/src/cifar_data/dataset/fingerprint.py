@@ -7,7 +7,7 @@ import unicodedata
 import numpy as np
 import numpy.typing as npt
 
-from cifar_data.dataset.arrays import DataError, ImageDataset, Split, join_splits
+from cifar_data.dataset.arrays import Channels, DataError, ImageDataset, Split, as_channels, join_splits
 
 #: The ten classes in the order of their labels. Source: `label_names` of batches.meta, Krizhevsky 2009.
 CANONICAL_CLASSES = (
@@ -55,7 +55,7 @@ def fingerprint(train: Split, test: Split, classes: tuple[str, ...]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[list[float], list[float]]:
+def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[Channels, Channels]:
     """Returns the means and population standard deviations of the three channels of (N, H, W, 3), in [0, 1]."""
     counts = np.zeros((3, 256), dtype=np.int64)  # of each value, so that the sums are exact at any size
     for start in range(0, len(images), 1000):  # bincount copies to int64: keep the copy small
@@ -66,7 +66,7 @@ def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[list[float], list
     shares = counts / counts.sum(axis=1, keepdims=True)
     means = shares @ values
     variances = (shares * (values - means[:, None]) ** 2).sum(axis=1)
-    return means.tolist(), np.sqrt(variances).tolist()
+    return as_channels(means), as_channels(np.sqrt(variances))
 
 
 def describe_dataset(train: Split, test: Split, *, classes: tuple[str, ...], origin: str) -> ImageDataset:
@@ -76,16 +76,8 @@ def describe_dataset(train: Split, test: Split, *, classes: tuple[str, ...], ori
         raise DataError(f"{origin}: the class names are {list(classes)}; needed are two or more, each once")
     for name, split in (("training", train), ("test", test)):
         _check_labels(split, classes, place=f"{origin}: {name} split")
-    means, stds = channel_statistics(train.images)
-    return ImageDataset(
-        train=train,
-        test=test,
-        classes=classes,
-        mean=(means[0], means[1], means[2]),
-        std=(stds[0], stds[1], stds[2]),
-        fingerprint=fingerprint(train, test, classes),
-        origin=origin,
-    )
+    statistics = channel_statistics(train.images)
+    return ImageDataset(train, test, classes, *statistics, fingerprint(train, test, classes), origin)
 
 
 def canonical_order(
@@ -132,18 +124,12 @@ def _in_batch_order(train: Split) -> Split:
 
 
 def _check_labels(split: Split, classes: tuple[str, ...], *, place: str) -> None:
-    if not len(split):
-        raise DataError(f"{place} has no images; at least one per class is needed")
     wrong = np.flatnonzero((split.labels < 0) | (split.labels >= len(classes)))
     if len(wrong):
+        found = f"image {wrong[0]} has the label {split.labels[wrong[0]]}"
+        raise DataError(f"{place}: {found}; allowed are 0 to {len(classes) - 1} for {len(classes)} classes")
+    present = set(split.labels.tolist())
+    if missing := [name for label, name in enumerate(classes) if label not in present]:
         raise DataError(
-            f"{place}: image {wrong[0]} has the label {split.labels[wrong[0]]}; allowed are 0 to {len(classes) - 1} "
-            f"for the {len(classes)} classes"
-        )
-    counts = np.bincount(split.labels, minlength=len(classes))
-    missing = [name for name, count in zip(classes, counts, strict=True) if not count]
-    if missing:
-        raise DataError(
-            f"{place} has no image of {', '.join(missing)} among its {len(split)} images; "
-            f"each of the {len(classes)} classes needs at least one"
+            f"{place} has no image of {', '.join(missing)} among its {len(split)} images; each class needs one"
         )

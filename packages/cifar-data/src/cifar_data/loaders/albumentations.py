@@ -105,7 +105,7 @@ class EpochSampler(ResumableSampler):
         return ((self.epoch, cast("int", position)) for position in super().__iter__())
 
 
-def make_albumentations_loader(
+def make_loader(
     dataset: AlbumentationsDataset,
     *,
     batch_size: int,

@@ -26,16 +26,12 @@ class TensorLoader:
     Args:
         images: uint8 (N, 32, 32, 3); may be a memory map.
         labels: int64 (N,).
-        mean: Of the channels, in [0, 1].
-        std: Of the channels, in [0, 1].
-        batch_size: Images per batch, at least 1.
-        indices: Which images to use, int64 (n,); all if not given.
+        mean: Mean of each channel, in [0, 1]; `std` is its standard deviation.
+        batch_size: Images per batch, at least 1; a smaller last one is left out if `drop_last`.
+        indices: The images to use, int64 (n,); all if not given.
         augmentation: The augmentation; none if not given.
-        shuffle: Whether each epoch has an order of its own.
-        drop_last: Whether a smaller last batch is left out.
-        seed: Of order and augmentation.
-        num_replicas: Number of processes that share the images.
-        rank: The number of this process, from 0.
+        shuffle: Gives each epoch an order of its own, which `seed` decides as it does the augmentation.
+        num_replicas: Number of processes that share the images; `rank` is that of this one, from 0.
     """
 
     def __init__(
@@ -69,15 +65,13 @@ class TensorLoader:
         self._std = tuple(std)
         self._size = images.shape[1]
         self._labels = torch.from_numpy(labels[chosen])
-        side = self._size + 2 * self._augmentation.padding
+        padding, mode = self._augmentation.padding, self._augmentation.padding_mode
+        side = self._size + 2 * padding
         self._padded = torch.empty(len(chosen), side, side, 3, dtype=torch.uint8)
         for start in range(0, len(chosen), _PAD_CHUNK):
             chunk = slice(start, start + _PAD_CHUNK)
-            self._padded[chunk] = batch_ops.pad_batch(
-                torch.from_numpy(images[chosen[chunk]]),
-                self._augmentation.padding,
-                mode=self._augmentation.padding_mode,
-            )
+            batch = torch.from_numpy(images[chosen[chunk]])
+            self._padded[chunk] = batch_ops.pad_batch(batch, padding, mode=mode)
 
     def __len__(self) -> int:
         return len(self.batch_sampler)
@@ -93,10 +87,8 @@ class TensorLoader:
         return self._make(positions, self._draw(epoch))
 
     def _draw(self, epoch: int) -> AugmentationParameters:
-        count = len(self._labels)
-        return policy.draw_parameters(
-            count, self._augmentation, seed=self._seed, epoch=epoch, size=self._size
-        )
+        options = {"seed": self._seed, "epoch": epoch, "size": self._size}
+        return policy.draw_parameters(len(self._labels), self._augmentation, **options)
 
     def _make(self, positions: Tensor, parameters: AugmentationParameters) -> Tensor:
         crop, flip, hole, brightness, contrast = (values[positions] for values in parameters)

@@ -29,6 +29,8 @@ _TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
 _TEST = ("test_batch",)
 _META = "batches.meta"
 BATCH_NAMES = (*_TRAIN, *_TEST, _META)
+#: Needed of a folder, in words.
+NEEDED = f"{BATCHES}, or the files {', '.join(BATCH_NAMES)}"
 
 _MEMBER_BYTES = 200_000_000  # a batch has 31 MB; a far larger member is no batch, and is not unpacked
 

@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from cifar_data.dataset.arrays import DataError
 from cifar_data.dataset.decode import ProgressBar
@@ -23,19 +23,18 @@ def fetch_dataset(target: Path, *, source: str = "auto", progress: bool = True) 
 
     Files get their names when they are complete. The source `parquet` or `tarball` allows only one of them.
     """
-    places = {
-        "parquet": (f"Hugging Face Hub, {HUB_REPOSITORY}", fetch_parquet),
-        "tarball": (TARBALL_URL, fetch_tarball),
-    }
+    places = (
+        ("parquet", f"Hugging Face Hub, {HUB_REPOSITORY}", fetch_parquet),
+        ("tarball", TARBALL_URL, fetch_tarball),
+    )
     reasons = []
-    for kind, (place, fetch) in places.items():
-        if source in ("auto", kind):
-            try:
-                fetch(target, progress=progress)
-            except Exception as error:  # noqa: BLE001 - of two libraries and the HTTP clients beneath them
-                reasons.append(f"{place}: {_reason(error)}")
-            else:
-                return shutil.rmtree(target / _STAGING, ignore_errors=True)
+    for _, place, fetch in (choice for choice in places if source in ("auto", choice[0])):
+        try:
+            fetch(target, progress=progress)
+        except Exception as error:  # noqa: BLE001 - of two libraries and the HTTP clients beneath them
+            reasons.append(f"{place}: {_reason(error)}")
+        else:
+            return shutil.rmtree(target / _STAGING, ignore_errors=True)
     raise DataError("; ".join(reasons))
 
 
@@ -52,15 +51,9 @@ def fetch_parquet(target: Path, *, progress: bool = True) -> None:
     staging = target / _STAGING
     # Fails at once without a network, where hf_hub_download would try again for half a minute.
     get_hf_file_metadata(hf_hub_url(HUB_REPOSITORY, HUB_FILES[0], subfolder=HUB_FOLDER, repo_type="dataset"))
+    options: dict[str, Any] = {"local_dir": staging, "tqdm_class": make_bar}
     for name in HUB_FILES:
-        hf_hub_download(
-            HUB_REPOSITORY,
-            name,
-            subfolder=HUB_FOLDER,
-            repo_type="dataset",
-            local_dir=staging,
-            tqdm_class=cast("type", make_bar),
-        )
+        hf_hub_download(HUB_REPOSITORY, name, subfolder=HUB_FOLDER, repo_type="dataset", **options)
     (staging / HUB_FOLDER).rename(target / HUB_FOLDER)
 
 

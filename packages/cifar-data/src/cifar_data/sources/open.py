@@ -7,26 +7,17 @@ from pathlib import Path
 from cifar_data.dataset.arrays import DataError, ImageDataset, Layout
 from cifar_data.dataset.cache import expand_home, explained_errors, locked, open_cached, resolve_cache_dir
 from cifar_data.dataset.fingerprint import TARBALL, canonical_order, describe_dataset
-from cifar_data.sources.batches import (
-    BATCH_NAMES,
-    BATCHES,
-    find_batches,
-    find_tarball,
-    read_batches,
-    read_tarball,
-)
+from cifar_data.sources import batches, folders, parquet
 from cifar_data.sources.download import fetch_dataset
-from cifar_data.sources.folders import find_folder, read_folder
-from cifar_data.sources.parquet import NEEDED, find_parquet, read_parquet
 from cifar_data.sources.synthetic import make_synthetic
 from cifar_data.validation import SOURCES, check_choice
 
 # In order of precedence where a folder has several: how to find and to read it, and the files that it needs.
 _LAYOUTS = {
-    "parquet": (find_parquet, read_parquet, f"{NEEDED}, also in subfolders (Hugging Face)"),
-    "batches": (find_batches, read_batches, f"{BATCHES}, or the files {', '.join(BATCH_NAMES)}"),
-    "tarball": (find_tarball, read_tarball, TARBALL),
-    "folder": (find_folder, read_folder, "images in train/<class>/ and test/<class>/"),
+    "parquet": (parquet.find_parquet, parquet.read_parquet, parquet.NEEDED),
+    "batches": (batches.find_batches, batches.read_batches, batches.NEEDED),
+    "tarball": (batches.find_tarball, batches.read_tarball, TARBALL),
+    "folder": (folders.find_folder, folders.read_folder, "images in train/<class>/ and test/<class>/"),
 }
 
 _HELP = (

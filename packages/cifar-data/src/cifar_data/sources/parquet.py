@@ -23,7 +23,7 @@ _SHARD = re.compile(r"(\d+)-of-(\d+)")
 _NUMBER = re.compile(r"(?:(?:train|test|part)-)?(\d+)\.parquet")
 _DEPTH = 4  # how many folders deep shards are searched; the Hub's own cache needs 3
 #: Names of the files.
-NEEDED = "train-*.parquet and test-*.parquet, or train/*.parquet and test/*.parquet"
+NEEDED = "train-*.parquet and test-*.parquet, or train/*.parquet and test/*.parquet, also in subfolders"
 _ROWS = 2048  # decoded at a time, which bounds the memory
 
 

@@ -82,9 +82,8 @@ def measure_faithfulness(
     The scores are averaged over `percentiles`, the shares of the pixels to keep, between 0 and 100. The seed
     decides on noise, ties and random maps. All other arguments are those of `explain`.
 
-    Source:
-        Y. Rong et al., "A Consistent and Efficient Evaluation Strategy for Attribution Methods" (ROAD), 2022,
-        in pytorch-grad-cam's implementation, combined as in its `ROADCombined`.
+    Source: Y. Rong et al., "A Consistent and Efficient Evaluation Strategy for Attribution Methods" (ROAD), 2022, in
+    pytorch-grad-cam's implementation, combined as in its `ROADCombined`.
     """
     methods = [methods] if isinstance(methods, str) else list(methods)
     if not methods or len(set(methods)) != len(methods):

@@ -52,13 +52,10 @@ def find_layers(model: nn.Module, layers: Layer | Sequence[Layer] | None = None)
     # Tied modules have several names.
     modules = offered | dict(model.named_modules(remove_duplicate=False)) | offered
     modules.pop("", None)
-    if layers is None and not offered:
-        raise ValueError(
-            f"layers must be given, since the model has no cam_layers; {known_names('', modules)}"
-        )
     wanted = [layers] if isinstance(layers, str | nn.Module) else list(offered if layers is None else layers)
     if not wanted:
-        raise ValueError("layers is empty; at least one layer is needed")
+        why = "the model has no cam_layers" if layers is None else "layers is empty"
+        raise ValueError(f"layers must be at least one, but {why}; {known_names('', modules)}")
     found: dict[str, nn.Module] = {}
     for layer in wanted:
         if isinstance(layer, str):

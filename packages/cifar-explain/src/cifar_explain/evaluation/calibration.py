@@ -37,9 +37,8 @@ def reliability_curve(
 
     Adaptive bins hold equally many images (equal confidences stay together), others are equally wide.
 
-    Source:
-        C. Guo et al., "On Calibration of Modern Neural Networks", 2017, section 2, with 15 bins; K. Nguyen,
-        B. O'Connor, "Posterior Calibration and Exploratory Analysis for NLP Models", 2015, for adaptive bins.
+    Source: C. Guo et al., "On Calibration of Modern Neural Networks", 2017, section 2, with 15 bins; K. Nguyen,
+    B. O'Connor, "Posterior Calibration and Exploratory Analysis for NLP Models", 2015, for adaptive bins.
 
     >>> curve = reliability_curve([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.6, 0.4]], [0, 0, 0, 1], bins=2)
     >>> curve.confidences.round(2), curve.accuracies, curve.counts
@@ -77,8 +76,7 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
     Above 1 the model is overconfident, below 1 underconfident. Fit it on images that the model is neither trained
     nor tested on. Without a single error the likelihood has no maximum, and the temperature is 1.
 
-    Source:
-        C. Guo et al., "On Calibration of Modern Neural Networks", 2017, section 4.2.
+    Source: C. Guo et al., "On Calibration of Modern Neural Networks", 2017, section 4.2.
 
     >>> overconfident = [[0.99, 0.01]] * 4
     >>> temperature = fit_temperature(overconfident, [0, 0, 0, 1])  # 3 of 4 are right

@@ -24,14 +24,8 @@ RANKINGS: tuple[str, ...] = ("confidence", "loss", "margin")
 class Errors:
     """Misclassified images, one entry of each array per image; the methods return new tables.
 
-    Args:
-        indices: Indices of the images in the split, `(E,)`.
-        labels: Their true classes.
-        predictions: Their predicted classes.
-        confidences: Probability of the predicted class, in [0, 1].
-        losses: Cross-entropy of the true class, in nats.
-        margins: Probability of the predicted class minus that of the true one, in [0, 1].
-        class_names: Names of all classes.
+    Indices are those of the images in the split. Confidences are probabilities of the predicted class, margins that
+    minus the probability of the true one, both in [0, 1]; losses are cross-entropies of the true class, in nats.
     """
 
     indices: NDArray[np.int64]

@@ -62,13 +62,9 @@ def predict_logits(
 ) -> NDArray[np.float64]:
     """Returns the logits of each image in double precision, `(N, K)`, with the model in evaluation mode.
 
-    Args:
-        model: Any module that gives logits `(N, K)`.
-        images: Normalised images `(N, C, H, W)`, or whatever `preprocess` takes: anything with a length whose
-            slices it understands, such as a memory-mapped uint8 array.
-        preprocess: Makes normalised images `(n, C, H, W)` of a slice of `images`, micro-batch by micro-batch.
-        batch_size: Images per micro-batch; the result does not depend on it, up to rounding.
-        progress: Called with the images done and all images.
+    Images are normalised, `(N, C, H, W)`, or anything with a length of whose slices `preprocess` makes such images, as
+    of a memory-mapped uint8 array. Up to rounding, the result does not depend on `batch_size`, the images per
+    micro-batch. Progress is called with the images done and all images.
     """
     check_count("batch_size", batch_size)
     if not len(images):

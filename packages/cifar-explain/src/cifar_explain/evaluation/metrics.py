@@ -126,8 +126,7 @@ def as_confusion(confusion: NDArray[np.integer]) -> NDArray[np.int64]:
     """Returns a confusion matrix `(K, K)` as int64, if it is square with whole numbers of at least 0."""
     matrix = np.asarray(confusion)
     square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] > 0
-    if not square or matrix.dtype.kind not in "iu":
-        raise ValueError(f"confusion must be whole numbers (K, K), got {matrix.dtype} {matrix.shape}")
-    if (matrix < 0).any():
-        raise ValueError(f"confusion must hold counts of at least 0, got {matrix.min()}")
+    if not square or matrix.dtype.kind not in "iu" or matrix.min() < 0:
+        got = f"{matrix.dtype} {matrix.shape}, the least {matrix.min(initial=0)}"
+        raise ValueError(f"confusion must be whole numbers (K, K) of at least 0, got {got}")
     return matrix.astype(np.int64)

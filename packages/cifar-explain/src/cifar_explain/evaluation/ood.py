@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,14 @@ from cifar_explain.validation import check_count, check_number
 
 # In weights files since version 1.
 _STORED = {"false_positive_rate": "false_alarm_rate"}
+
+# Of each number, what is allowed, in words and as a test.
+_ALLOWED: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "temperature": ("greater than 0 and finite", lambda value: 0 < value < math.inf),
+    "lowest_confidence": ("from 0 to 1", lambda value: 0 <= value <= 1),
+    "highest_energy": ("that is finite", math.isfinite),
+    "false_positive_rate": ("at least 0 and less than 1", lambda value: 0 <= value < 1),
+}
 
 
 @dataclass(frozen=True)
@@ -39,13 +47,8 @@ class OODDetector:
     images: int
 
     def __post_init__(self) -> None:
-        for name, words, fits in (
-            ("temperature", "greater than 0 and finite", lambda value: 0 < value < math.inf),
-            ("lowest_confidence", "from 0 to 1", lambda value: 0 <= value <= 1),
-            ("highest_energy", "that is finite", math.isfinite),
-        ):
-            object.__setattr__(self, name, check_number(name, getattr(self, name), words, fits))
-        object.__setattr__(self, "false_positive_rate", _as_rate(self.false_positive_rate))
+        for name, allowed in _ALLOWED.items():
+            object.__setattr__(self, name, check_number(name, getattr(self, name), *allowed))
         object.__setattr__(self, "images", check_count("images", self.images))
 
     def is_ood(self, logits: Any) -> NDArray[np.bool_]:
@@ -60,12 +63,11 @@ class OODDetector:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "OODDetector":
         """Returns the detector of `to_dict`."""
-        if not isinstance(fields, Mapping):
-            raise ValueError(f"familiarity must be a mapping, got {type(fields).__name__}")  # noqa: TRY004
         names = {_STORED.get(field.name, field.name): field.name for field in dataclasses.fields(cls)}
-        if set(fields) != set(names):
-            got = ", ".join(map(str, fields))
-            raise ValueError(f"familiarity must have {', '.join(names)}, got {got:.100}")
+        given = list(fields) if isinstance(fields, Mapping) else [type(fields).__name__]
+        if set(given) != set(names):
+            got = ", ".join(map(str, given))
+            raise ValueError(f"familiarity must be a mapping of {', '.join(names)}, got {got:.100}")
         return cls(**{names[name]: value for name, value in fields.items()})
 
 
@@ -75,8 +77,7 @@ def energy_scores(logits: Any) -> NDArray[np.float64]:
     A constant added to all logits `(N, K)` of an image lowers its energy by as much, whereas its probabilities
     stay: energies can be compared only within one model.
 
-    Source:
-        W. Liu et al., "Energy-based Out-of-distribution Detection", 2020, equation 4, with T = 1.
+    Source: W. Liu et al., "Energy-based Out-of-distribution Detection", 2020, equation 4, with T = 1.
 
     >>> energy_scores([[0.0, 0.0], [10.0, 0.0]]).round(3)
     array([ -0.693, -10.   ])
@@ -93,12 +94,11 @@ def fit_ood_detector(logits: Any, labels: Any, *, false_positive_rate: float = 0
     `false_positive_rate`, in [0, 1). The rate says nothing of how many OOD images are found. The logits `(N, K)` are
     of images that the model was not trained on; their true classes `(N,)` decide the temperature.
 
-    Source:
-        Confidence: D. Hendrycks, K. Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution
-        Examples", 2017; its calibration: C. Guo et al., 2017. Energy: W. Liu et al., 2020.
+    Source: D. Hendrycks, K. Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution Examples", 2017,
+    for the confidence; C. Guo et al., 2017, for its calibration; W. Liu et al., 2020, for the energy.
     """
     rows = _as_logit_rows(logits)
-    rate = _as_rate(false_positive_rate)
+    rate = check_number("false_positive_rate", false_positive_rate, *_ALLOWED["false_positive_rate"])
     temperature = fit_temperature(softmax(rows), labels)
     confidences, energies = _measures(rows, temperature)
     # The most doubtful image first, by each measure.
@@ -114,12 +114,6 @@ def fit_ood_detector(logits: Any, labels: Any, *, false_positive_rate: float = 0
     least_confident, highest = ((row[max(k - 1, 0)] + row[k]) / 2 for row in ordered)
     fitted = OODDetector(temperature, -least_confident, highest, 0.0, len(rows))
     return dataclasses.replace(fitted, false_positive_rate=float(fitted.is_ood(rows).mean()))
-
-
-def _as_rate(value: Any) -> float:
-    return check_number(
-        "false_positive_rate", value, "at least 0 and less than 1", lambda rate: 0 <= rate < 1
-    )
 
 
 def _as_logit_rows(logits: Any) -> NDArray[np.float64]:

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cifar_explain.cam.overlay import overlay
 from cifar_explain.evaluation.errors import Errors
-from cifar_explain.plots.style import (
-    DOTS_PER_INCH,
-    FIGURE_WIDTH,
-    SMALL_SIZE,
-    TEXT_SIZE,
-    Theme,
-    find_theme,
-    make_figure,
-    percent,
-    shorten,
-)
+from cifar_explain.plots import style
+from cifar_explain.plots.style import Theme
 from cifar_explain.validation import check_photos
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+_Pair: TypeAlias = tuple[float, float]
 
 # Inches. A column with one map is at most so wide, and all rows are within the height that a figure can have.
 _MARGIN, _TITLE, _HEADER = 0.15, 0.7, 0.5
@@ -61,7 +54,7 @@ def plot_errors(
         opacity: How much the maps hide of the images, in [0, 1].
         theme: Name of one of `THEMES`, or a theme.
     """
-    colours = find_theme(theme)
+    colours = style.find_theme(theme)
     if not 1 <= len(errors) <= _MOST_ERRORS:
         raise ValueError(f"errors must be from 1 to {_MOST_ERRORS}, got {len(errors)}")
     check_photos(images, len(errors))
@@ -69,10 +62,10 @@ def plot_errors(
     if maps is None:
         if true_maps is not None or len(layers):
             raise ValueError("maps must be given with true_maps or layers, got None")
-        rows, side = -(-count // _PER_ROW), (FIGURE_WIDTH - 2 * _MARGIN) / _PER_ROW
+        rows, side = -(-count // _PER_ROW), (style.FIGURE_WIDTH - 2 * _MARGIN) / _PER_ROW
         below = _CAPTION_HEIGHT + 0.15
         row = min(0.9 * side * height / width + below, _ROWS / rows)
-        figure, grid = _image_grid(rows, _PER_ROW, (side, row), below, (_MARGIN, 0.6 * _TITLE), colours)
+        figure, grid = _image_grid((rows, _PER_ROW), (side, row), below, (_MARGIN, 0.6 * _TITLE), colours)
         for number, axes in enumerate(grid.flat):
             if number < count:
                 axes.imshow(images[number])
@@ -84,20 +77,17 @@ def plot_errors(
     kinds = [maps] if true_maps is None else [maps, true_maps]
     for heats in kinds:
         if np.ndim(heats) != 4 or np.shape(heats)[:2] != (count, len(layers)):
-            raise ValueError(
-                f"maps must be ({count}, {len(layers)}, h, w), one for each error and layer, got {np.shape(heats)}"
-            )
+            needed = f"({count}, {len(layers)}, h, w), one for each error and layer"
+            raise ValueError(f"maps must be {needed}, got {np.shape(heats)}")
     columns, start = 1 + len(layers) * len(kinds), _MARGIN + _CAPTION_WIDTH
-    side = min((FIGURE_WIDTH - start - _MARGIN) / columns, _COLUMN)
+    side = min((style.FIGURE_WIDTH - start - _MARGIN) / columns, _COLUMN)
     # A little less than a column is wide, so that the height bounds all images alike and leaves gaps between.
     row = min(max(0.88 * side * height / width, _CAPTION_HEIGHT), _ROWS / count)
-    figure, grid = _image_grid(count, columns, (side, row), 0.1 * row, (start, _TITLE + _HEADER), colours)
-    classes = (
-        "the predicted class" if true_maps is None else "the predicted class (left) and the true one (right)"
-    )
+    figure, grid = _image_grid((count, columns), (side, row), 0.1 * row, (start, _TITLE + _HEADER), colours)
+    classes = "the predicted class" + ("" if true_maps is None else " (left) and the true one (right)")
     subtitle = f"Evidence for {classes}; dark: none"
-    _write(figure, 0.38, subtitle, color=colours.muted, size=TEXT_SIZE - 0.5)
-    scale = max(1, round(row * DOTS_PER_INCH / height))
+    _write(figure, 0.38, subtitle, color=colours.muted, size=style.TEXT_SIZE - 0.5)
+    scale = max(1, round(row * style.DOTS_PER_INCH / height))
     for number, (first, *others) in enumerate(grid):
         first.imshow(images[number])
         _write_caption(first, errors, number, colours, (0, 0.5), (-72 * _CAPTION_WIDTH, 20))
@@ -106,34 +96,30 @@ def plot_errors(
             axes.imshow(overlay(images[number], kinds[kind][number, layer], opacity=opacity, scale=scale))
             # The two maps of a layer side by side.
             axes.set_anchor("C" if true_maps is None else "EW"[kind])
-            if number == 0:
-                word, colour = (("predicted", colours.second), ("true", colours.accent))[kind]
-                axes.set_title(
-                    word[: 9 if side > 0.65 else 4 if side > 0.35 else 0], size=SMALL_SIZE, color=colour
-                )
-                name = shorten(layers[layer], max(3, int(len(kinds) * side * 9))) if kind == 0 else ""
-                axes.annotate(
-                    name, (len(kinds) / 2, 1), xytext=(0, 21), xycoords="axes fraction",
-                    textcoords="offset points", ha="center", size=TEXT_SIZE, weight="bold", color=colours.ink,
-                )  # fmt: skip
+    letters = 9 if side > 0.65 else 4 if side > 0.35 else 0
+    for place, axes in enumerate(grid[0, 1:]):
+        layer, kind = divmod(place, len(kinds))
+        word, colour = (("predicted", colours.second), ("true", colours.accent))[kind]
+        axes.set_title(word[:letters], size=style.SMALL_SIZE, color=colour)
+        if kind == 0:
+            axes.annotate(
+                style.shorten(layers[layer], max(3, int(len(kinds) * side * 9))), (len(kinds) / 2, 1),
+                xytext=(0, 21), xycoords="axes fraction", textcoords="offset points", ha="center",
+                size=style.TEXT_SIZE, weight="bold", color=colours.ink,
+            )  # fmt: skip
     return figure
 
 
 def _image_grid(
-    rows: int,
-    columns: int,
-    cell: tuple[float, float],
-    below: float,
-    corner: tuple[float, float],
-    theme: Theme,
+    shape: tuple[int, int], cell: _Pair, below: float, corner: _Pair, theme: Theme
 ) -> tuple[Figure, NDArray[Any]]:
-    """Returns a titled figure and its axes for images; a cell's size, its gap below and the corner are inches."""
-    left, top = corner
+    """Returns a titled figure and its rows and columns of axes; a cell's size, its gap and the corner are inches."""
+    (rows, columns), (left, top) = shape, corner
     right, height = left + columns * cell[0], top + rows * cell[1]
-    width = min(max(right + _MARGIN, 0.65 * FIGURE_WIDTH), FIGURE_WIDTH)
-    figure = make_figure(width, height, theme=theme)
+    width = min(max(right + _MARGIN, 0.65 * style.FIGURE_WIDTH), style.FIGURE_WIDTH)
+    figure = style.make_figure(width, height, theme=theme)
     figure.set_layout_engine("none")
-    _write(figure, 0.14, "Misclassified images", size=TEXT_SIZE + 2.5, weight="bold", color=theme.ink)
+    _write(figure, 0.14, "Misclassified images", size=style.TEXT_SIZE + 2.5, weight="bold", color=theme.ink)
     edges = {"left": left / width, "right": right / width, "top": 1 - top / height, "bottom": below / height}
     gaps = {"wspace": 0.06, "hspace": below / (cell[1] - below)}
     grid = figure.subplots(rows, columns, squeeze=False, gridspec_kw=edges | gaps)
@@ -148,23 +134,18 @@ def _write(figure: Figure, down: float, text: str, **look: Any) -> None:
 
 
 def _write_caption(
-    axes: Axes,
-    errors: Errors,
-    number: int,
-    theme: Theme,
-    place: tuple[float, float],
-    offset: tuple[float, float],
+    axes: Axes, errors: Errors, number: int, theme: Theme, place: _Pair, offset: _Pair
 ) -> None:
     """Writes both classes and their probabilities below each other, the first `offset` points from `place`."""
     confidence, margin = float(errors.confidences[number]), float(errors.margins[number])
     lines = (
-        (f"predicted, {percent(confidence)}", SMALL_SIZE, "normal", theme.muted),
-        (errors.class_names[errors.predictions[number]], TEXT_SIZE, "bold", theme.second),
-        (f"true, {percent(confidence - margin)}", SMALL_SIZE, "normal", theme.muted),
-        (errors.class_names[errors.labels[number]], TEXT_SIZE, "bold", theme.accent),
+        (f"predicted, {style.percent(confidence)}", style.SMALL_SIZE, "normal", theme.muted),
+        (errors.class_names[errors.predictions[number]], style.TEXT_SIZE, "bold", theme.second),
+        (f"true, {style.percent(confidence - margin)}", style.SMALL_SIZE, "normal", theme.muted),
+        (errors.class_names[errors.labels[number]], style.TEXT_SIZE, "bold", theme.accent),
     )
     for (text, size, weight, colour), down in zip(lines, (0, 12, 27, 39), strict=True):
         axes.annotate(
-            shorten(text, 17), place, xytext=(offset[0], offset[1] - down), xycoords="axes fraction",
+            style.shorten(text, 17), place, xytext=(offset[0], offset[1] - down), xycoords="axes fraction",
             textcoords="offset points", va="center", size=size, weight=weight, color=colour,
         )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cifar_explain.validation import check_choice
 
@@ -139,15 +139,13 @@ def titled_axes(
 def add_title(axes: Axes, title: str, subtitle: str = "", *, theme: str | Theme = "light") -> None:
     """Writes a bold title above the axes, left-aligned, with a quieter subtitle below it."""
     colours = find_theme(theme)
-    title_look = {"color": colours.ink, "size": TEXT_SIZE + 2.5, "weight": "bold"}
-    subtitle_look = {"color": colours.muted, "size": TEXT_SIZE - 0.5, "linespacing": 1.35}
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
+    title_look: dict[str, Any] = {"color": colours.ink, "size": TEXT_SIZE + 2.5, "weight": "bold"}
+    subtitle_look: dict[str, Any] = {"color": colours.muted, "size": TEXT_SIZE - 0.5, "linespacing": 1.35}
     lift = 10 + 15 * len(subtitle.splitlines())
     for text, above, look in ((title, lift, title_look), (subtitle, 8, subtitle_look)):
         if text:
-            axes.annotate(
-                text, (0, 1), xytext=(0, above), xycoords="axes fraction", textcoords="offset points",
-                va="bottom", annotation_clip=False, **cast("Any", look),
-            )  # fmt: skip
+            axes.annotate(text, (0, 1), xytext=(0, above), annotation_clip=False, **place, **look)
 
 
 def add_legend(place: Axes | Figure, *, theme: str | Theme = "light", **options: Any) -> None:
