@@ -22,9 +22,7 @@ def info(root: str | None, source: str, cache_dir: str | None) -> None:
     _print("cache folder", cache)
     layout = None if source == "synthetic" else locate_layout(root, source=source, cache_dir=cache)
     if layout is None and source != "synthetic":
-        raise DataError(
-            "no root is given and nothing is downloaded. Download CIFAR-10 with: cifar-data download"
-        )
+        raise DataError("no root is given and nothing is downloaded. Run cifar-data download, or give --root")
     dataset = make_synthetic() if layout is None else open_layout(layout, cache)
     _print("source", f"{dataset.origin} ({len(layout.files):,} files)" if layout else dataset.origin)
     if layout is not None and layout.left_out:
@@ -83,16 +81,12 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _make_parser() -> argparse.ArgumentParser:
     cache = argparse.ArgumentParser(add_help=False)
-    cache.add_argument(
-        "--cache_dir",
-        help="folder of decoded images and downloads (default: CIFAR_CACHE_DIR, else the user's cache)",
-    )
+    kept = "folder of decoded images and downloads (default: CIFAR_CACHE_DIR, else the user's cache)"
+    cache.add_argument("--cache_dir", help=kept)
     images = argparse.ArgumentParser(add_help=False, parents=[cache])
     images.add_argument("--source", default="auto", help=f"{', '.join(SOURCES)} (default: %(default)s)")
-    images.add_argument(
-        "--root",
-        help="folder of the images, or the tarball (default: CIFAR_DATA_DIR, else the last download)",
-    )
+    place = "folder of the images, or the tarball (default: CIFAR_DATA_DIR, else the last download)"
+    images.add_argument("--root", help=place)
     parser = argparse.ArgumentParser(prog="cifar-data", description="Finds, downloads and previews CIFAR-10.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -102,9 +96,7 @@ def _make_parser() -> argparse.ArgumentParser:
         return command
 
     add(info, images, "Show which images are found where, and check the cache. Nothing is downloaded.")
-    command = add(
-        download, cache, "Download CIFAR-10 into the cache and decode it, unless that has been done."
-    )
+    command = add(download, cache, "Download CIFAR-10 into the cache and decode it, unless done already.")
     command.add_argument("--source", default="auto", help="auto, parquet, tarball (default: %(default)s)")
     command = add(preview, images, "Draw training images and their augmented versions of the first epochs.")
     command.add_argument("--out", default="preview.png", help="file to write (default: %(default)s)")

@@ -201,10 +201,11 @@ class CIFAR10DataModule(L.LightningDataModule):
         images["augmentation"] = self.augmentation if training else None
         order: dict[str, Any] = {"shuffle": training, "drop_last": training}
         order["batch_size"] = self.batch_size if training else self.eval_batch_size
-        devices = 1
+        workers = self.num_workers
+        if workers is None:
+            workers = albumentations.default_workers(self.trainer.num_devices if self.trainer else 1)
         if self.trainer is not None:
             order |= {"num_replicas": self.trainer.world_size, "rank": self.trainer.global_rank}
-            devices = self.trainer.num_devices
         batches: Any
         # Without augmentation both give the same batches, and the tensor loader does without workers.
         if self.loader == "tensor" or (self.loader == "albumentations" and not training):
@@ -215,9 +216,6 @@ class CIFAR10DataModule(L.LightningDataModule):
                 bolts = open_bolts(self.dataset)
                 samples = bolts.dataset_test if part == "test" else bolts.dataset_train.dataset
             dataset = albumentations.AlbumentationsDataset(Subset(samples, indices.tolist()), **images)
-            workers = (
-                albumentations.default_workers(devices) if self.num_workers is None else self.num_workers
-            )
             batches = albumentations.make_loader(dataset, num_workers=workers, seed=self.seed, **order)
         overfit = part != "test" and getattr(self.trainer, "overfit_batches", 0) > 0
         return _FixedBatches(batches) if overfit else batches

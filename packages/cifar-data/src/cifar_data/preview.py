@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
@@ -46,8 +45,10 @@ def render_preview(
     names = [datamodule.classes[label] for label in train.labels[trained[positions]]]
     loader = datamodule.train_dataloader()
     versions = {"original": train.images[trained[positions]]}
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (datamodule.mean, datamodule.std))
     for epoch in range(columns - 1):
-        versions[f"epoch {epoch + 1}"] = _augmented(datamodule, loader, positions.tolist(), epoch)
+        pixels = (_augmented(loader, positions.tolist(), epoch) * std + mean) * 255
+        versions[f"epoch {epoch + 1}"] = pixels.round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
 
     text, side = max(13, _TEXT * scale), SIDE * scale
     font = ImageFont.load_default(text)
@@ -69,14 +70,8 @@ def render_preview(
     return table
 
 
-def _augmented(
-    datamodule: CIFAR10DataModule, loader: Any, positions: list[int], epoch: int
-) -> npt.NDArray[np.uint8]:
-    """Returns the images (n, 32, 32, 3) as the loader yields them in an epoch, with the normalisation undone."""
+def _augmented(loader: Any, positions: list[int], epoch: int) -> torch.Tensor:
+    """Returns the normalised images (n, 3, 32, 32) as the loader yields them in an epoch."""
     if isinstance(loader, TensorLoader):
-        images = loader.batch(torch.tensor(positions), epoch=epoch)
-    else:
-        images = torch.stack([loader.dataset[(epoch, position)][0] for position in positions])
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (datamodule.mean, datamodule.std))
-    pixels = ((images * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
-    return pixels.permute(0, 2, 3, 1).numpy()
+        return loader.batch(torch.tensor(positions), epoch=epoch)
+    return torch.stack([loader.dataset[(epoch, position)][0] for position in positions])

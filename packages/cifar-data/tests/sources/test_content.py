@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from cifar_data import DataError
 from cifar_data.dataset import fingerprint as content
-from cifar_data.dataset.arrays import Split, join_splits
+from cifar_data.dataset.arrays import Split
 
 
 @settings(deadline=None)
@@ -63,7 +63,7 @@ def put_in_order(train, test, classes):
 def test_batches_in_any_order_come_out_in_canonical_order(mini, batches):
     for order in itertools.permutations(range(5)):
         names = mini.classes if order[0] else ()  # names may be missing
-        train, _, classes = put_in_order(join_splits([batches[place] for place in order]), mini.test, names)
+        train, _, classes = put_in_order(Split.join([batches[place] for place in order]), mini.test, names)
         assert classes == mini.classes
         np.testing.assert_array_equal(train.images, mini.train.images)
         np.testing.assert_array_equal(train.labels, mini.train.labels)
@@ -81,7 +81,7 @@ def test_altered_content_is_rejected(mini, batches, split, field):
 
 def test_a_repeated_batch_is_rejected(mini, batches):
     with pytest.raises(DataError, match="train split"):
-        put_in_order(join_splits([batches[0], *batches[:4]]), mini.test, mini.classes)
+        put_in_order(Split.join([batches[0], *batches[:4]]), mini.test, mini.classes)
 
 
 def test_data_of_another_size_claims_nothing(mini):

@@ -60,7 +60,7 @@ class HumanView:
 
 
 def judge_errors(
-    errors: Errors, *, counts: NDArray[np.number] | None = None, rechecks: Mapping[int, Recheck] | None = None
+    errors: Errors, *, counts: NDArray[Any] | None = None, rechecks: Mapping[int, Recheck] | None = None
 ) -> HumanView:
     """Returns the cause of each error, by annotators' votes, by re-checked labels, or by both.
 

@@ -108,7 +108,7 @@ def _module_state(module: nn.Module, copies: dict[int, Any]) -> dict[str, Any]:
     state.pop("_compiled_call_impl", None)
     # A detached alias: no gradient of it can be computed, and `.grad` of the original is out of reach.
     state["_parameters"] = {
-        name: tensor if tensor is None else nn.Parameter(_ordinary(tensor.detach()), requires_grad=False)
+        name: nn.Parameter(_ordinary(tensor.detach()), requires_grad=False) if tensor is not None else None
         for name, tensor in module._parameters.items()
     }
     state["_buffers"] = {

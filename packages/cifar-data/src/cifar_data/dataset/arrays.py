@@ -36,6 +36,17 @@ class Split:
     def __getitem__(self, index: int) -> tuple[npt.NDArray[np.uint8], int]:
         return self.images[index], int(self.labels[index])
 
+    @classmethod
+    def join(cls, parts: Sequence["Split"]) -> "Split":
+        """Returns all images and labels of the parts, without a copy if there is only one."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(np.concatenate([p.images for p in parts]), np.concatenate([p.labels for p in parts]))
+
+
+#: The training split, the test split, and the class names.
+Content: TypeAlias = tuple[Split, Split, tuple[str, ...]]
+
 
 @dataclass(frozen=True)
 class ImageDataset:
@@ -95,10 +106,3 @@ def as_channels(values: Iterable[float]) -> Channels:
     """Returns three numbers as plain floats; another number of them is a `ValueError`."""
     red, green, blue = map(float, values)
     return red, green, blue
-
-
-def join_splits(parts: Sequence[Split]) -> Split:
-    """Returns all images and labels of the parts in one split."""
-    if len(parts) == 1:  # without a copy
-        return parts[0]
-    return Split(np.concatenate([p.images for p in parts]), np.concatenate([p.labels for p in parts]))

@@ -151,10 +151,8 @@ def _grey(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.float64)
     low, high = values.min(), values.max()
     if not (low >= 0 and high <= 65535):  # also true of NaN
-        raise ValueError(
-            f"has the mode {image.mode!r} and values from {low} to {high}; allowed are 0 to 65535. "
-            "Scale them, or save it with 8 bits"
-        )
+        found = f"has the mode {image.mode!r} and values from {low} to {high}"
+        raise ValueError(f"{found}; allowed are 0 to 65535. Scale them, or save it with 8 bits")
     whites = {"I": (255, 65535), "F": (1, 255, 65535)}.get(image.mode, (65535,))
     white = next(white for white in whites if high <= white)
     grey = np.rint(values * (255 / white)).astype(np.uint8)

@@ -7,7 +7,7 @@ import unicodedata
 import numpy as np
 import numpy.typing as npt
 
-from cifar_data.dataset.arrays import Channels, DataError, ImageDataset, Split, as_channels, join_splits
+from cifar_data.dataset.arrays import Channels, Content, DataError, ImageDataset, Split, as_channels
 
 #: The ten classes in the order of their labels. Source: `label_names` of batches.meta, Krizhevsky 2009.
 CANONICAL_CLASSES = (
@@ -80,9 +80,7 @@ def describe_dataset(train: Split, test: Split, *, classes: tuple[str, ...], ori
     return ImageDataset(train, test, classes, *statistics, fingerprint(train, test, classes), origin)
 
 
-def canonical_order(
-    train: Split, test: Split, *, classes: tuple[str, ...], origin: str
-) -> tuple[Split, Split, tuple[str, ...]]:
+def canonical_order(train: Split, test: Split, *, classes: tuple[str, ...], origin: str) -> Content:
     """Checks data with the class names and sizes of CIFAR-10 pixel for pixel; returns other data unchanged.
 
     The five batches of the training split may come in any order: a conversion that follows the order of the authors'
@@ -120,7 +118,7 @@ def _in_batch_order(train: Split) -> Split:
         batches[split_sha256(batch)] = batch
     if tuple(batches) == CANONICAL_BATCH_SHA256 or set(batches) != set(CANONICAL_BATCH_SHA256):
         return train
-    return join_splits([batches[sha256] for sha256 in CANONICAL_BATCH_SHA256])
+    return Split.join([batches[sha256] for sha256 in CANONICAL_BATCH_SHA256])
 
 
 def _check_labels(split: Split, classes: tuple[str, ...], *, place: str) -> None:
@@ -130,6 +128,5 @@ def _check_labels(split: Split, classes: tuple[str, ...], *, place: str) -> None
         raise DataError(f"{place}: {found}; allowed are 0 to {len(classes) - 1} for {len(classes)} classes")
     present = set(split.labels.tolist())
     if missing := [name for label, name in enumerate(classes) if label not in present]:
-        raise DataError(
-            f"{place} has no image of {', '.join(missing)} among its {len(split)} images; each class needs one"
-        )
+        found = f"no image of {', '.join(missing)} among its {len(split)} images"
+        raise DataError(f"{place} has {found}; each class needs one")

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from cifar_data.dataset.arrays import SIDE, DataError, Layout, Split, join_splits
+from cifar_data.dataset.arrays import SIDE, Content, DataError, Layout, Split
 from cifar_data.dataset.decode import ProgressBar
 from cifar_data.dataset.fingerprint import TARBALL, TARBALL_MD5
 
@@ -52,23 +52,22 @@ def find_tarball(root: Path) -> Layout | None:
     return Layout("tarball", path, (path,), (path,)) if path.is_file() else None
 
 
-def read_tarball(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[str, ...]]:
-    """Returns the training split, the test split and the class names of a tarball, unpacking nothing to disk."""
+def read_tarball(layout: Layout, *, progress: bool) -> Content:
+    """Returns the content of a tarball, unpacking nothing to disk."""
     path = layout.root
     try:
         return read_batches(layout, progress=progress, files=_unpack(path))
     except DataError as error:
         with path.open("rb") as file:  # not for security: the authors publish no other checksum
             found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-        raise DataError(
-            f"{error}; expected md5 {TARBALL_MD5}, found {found}. Replace it by an intact one"
-        ) from error
+        md5 = f"expected md5 {TARBALL_MD5}, found {found}"
+        raise DataError(f"{error}; {md5}. Replace it by an intact one") from error
 
 
 def read_batches(
     layout: Layout, *, progress: bool, files: Iterable[tuple[str, bytes]] | None = None
-) -> tuple[Split, Split, tuple[str, ...]]:
-    """Returns the training split, the test split and the class names of the batch files, or of `files` in memory."""
+) -> Content:
+    """Returns the content of the batch files, or of `files` in memory."""
     parts: dict[str, Any] = {}
     total = len(BATCH_NAMES)
     with ProgressBar(enabled=progress, total=total, unit="file", desc=f"Reading {layout.kind}") as bar:
@@ -79,7 +78,7 @@ def read_batches(
                 raise DataError(f"{layout.root}: {name}: {error}") from error
             bar.update()
     _check_complete(layout.root, parts)
-    train, test = (join_splits([parts[name] for name in names]) for names in (_TRAIN, _TEST))
+    train, test = (Split.join([parts[name] for name in names]) for names in (_TRAIN, _TEST))
     return train, test, parts[_META]
 
 
@@ -97,9 +96,8 @@ def _unpack(path: Path) -> Iterator[tuple[str, bytes]]:
                 if inner.name not in BATCH_NAMES or inner.parent.name != BATCHES or not member.isfile():
                     continue
                 if member.size > _MEMBER_BYTES:
-                    raise DataError(
-                        f"{path}: {member.name} has {member.size:,} bytes; a batch has 31 million"
-                    )
+                    size = f"{member.size:,} bytes; a batch has 31 million"
+                    raise DataError(f"{path}: {member.name} has {size}")
                 if (file := tar.extractfile(member)) is not None:
                     yield inner.name, file.read()
             while stream.read(1 << 20):  # gzip compares its checksum only at the very end
@@ -122,9 +120,7 @@ def _split(content: dict[Any, Any]) -> Split:
     rows = pixels.to_uint8()
     needed = (len(labels), 3 * SIDE * SIDE)
     if rows.shape != needed:
-        raise DataError(
-            f"data has the shape {rows.shape}; needed is {needed}, the bytes of 32x32 pixels a label"
-        )
+        raise DataError(f"data has the shape {rows.shape}; needed is {needed}, 3 x 32 x 32 bytes a label")
     if wrong := [label for label in labels if type(label) is not int]:
         raise DataError(f"has the label {wrong[0]!r}; needed are whole numbers")
     # (N, 3072), channel by channel, to (N, 32, 32, 3)
@@ -201,10 +197,9 @@ class _Unpickler(pickle.Unpickler):
             "_codecs.encode": lambda text, _: text.encode("latin1"),
         }
         if f"{module}.{name}" not in allowed:
-            raise DataError(
-                f"the pickle asks for {module}.{name}; allowed are only NumPy arrays of uint8 and plain lists, "
-                "strings and numbers. Nothing of it was executed"
-            )
+            plain = "NumPy arrays of uint8 and plain lists, strings and numbers"
+            asked = f"the pickle asks for {module}.{name}; allowed are only {plain}"
+            raise DataError(f"{asked}. Nothing of it was executed")
         return allowed[f"{module}.{name}"]
 
     def persistent_load(self, pid: Any, /) -> NoReturn:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from cifar_data.dataset.arrays import DataError, Layout, Split
+from cifar_data.dataset.arrays import Content, DataError, Layout, Split
 from cifar_data.dataset.decode import ProgressBar, decode_images
 from cifar_data.dataset.fingerprint import compose_name
 
@@ -17,13 +17,11 @@ EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", 
 def find_folder(root: Path) -> Layout | None:
     """Returns the images of a folder with `train` and `test` in it, sorted by class and name, else None."""
     folders = (root / "train", root / "test")
-    if not any(folder.is_dir() for folder in folders):
+    missing = [folder.name for folder in folders if not folder.is_dir()]
+    if len(missing) == 2:
         return None
-    for folder in folders:
-        if not folder.is_dir():
-            raise DataError(
-                f"{root} has no {folder.name} folder; needed are train/<class>/ and test/<class>/"
-            )
+    if missing:
+        raise DataError(f"{root} has no {missing[0]} folder; needed are train/<class>/ and test/<class>/")
     scans, left_out = _scan(root, folders)
     names = sorted({name for classes in scans.values() for name in classes})
     if len(names) < 2:
@@ -39,17 +37,12 @@ def find_folder(root: Path) -> Layout | None:
     return Layout("folder", root, train, test, left_out=tuple(left_out))
 
 
-def read_folder(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[str, ...]]:
-    """Returns the training split, the test split and the sorted class names.
-
-    Images of another size are reduced to the central square and scaled to 32x32 pixels.
-    """
+def read_folder(layout: Layout, *, progress: bool) -> Content:
+    """Returns the content; images of another size are reduced to the central square and scaled to 32x32 pixels."""
     total = len(layout.train) + len(layout.test)
     with ProgressBar(enabled=progress, total=total, unit="image", desc="Decoding images") as bar:
-        (train, names), (test, _) = (
-            _read_split(paths, layout.root / split, bar)
-            for split, paths in (("train", layout.train), ("test", layout.test))
-        )
+        train, names = _read_split(layout.train, layout.root / "train", bar)
+        test, _ = _read_split(layout.test, layout.root / "test", bar)
     return train, test, names
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cifar_data.dataset.arrays import SIDE, DataError, Layout, Split, join_splits
+from cifar_data.dataset.arrays import SIDE, Content, DataError, Layout, Split
 from cifar_data.dataset.decode import ProgressBar, decode_images
 from cifar_data.dataset.fingerprint import compose_name
 
@@ -60,17 +60,15 @@ def find_parquet(root: Path) -> Layout | None:
     return Layout("parquet", folder, train, test, left_out=left_out)
 
 
-def read_parquet(layout: Layout, *, progress: bool) -> tuple[Split, Split, tuple[str, ...]]:
-    """Returns the training split, the test split and the class names, of which the files may have none."""
+def read_parquet(layout: Layout, *, progress: bool) -> Content:
+    """Returns the content; the files may have no class names."""
     rows = sum(_open(path).metadata.num_rows for path in layout.files)
     classes = {_class_names(path): path for path in layout.files}
     if len(classes) > 1:
         raise DataError(f"files have different classes: {', '.join(f'{p}: {c}' for c, p in classes.items())}")
     with ProgressBar(enabled=progress, total=rows, unit="image", desc="Decoding parquet") as bar:
-        train, test = (
-            join_splits([_read_shard(path, bar) for path in paths]) for paths in (layout.train, layout.test)
-        )
-    return train, test, next(iter(classes))
+        splits = [[_read_shard(path, bar) for path in paths] for paths in (layout.train, layout.test)]
+    return Split.join(splits[0]), Split.join(splits[1]), next(iter(classes))
 
 
 def _complete(folder: Path, shards: dict[str, list[Path]], *, split: str) -> tuple[Path, ...]:
@@ -90,9 +88,8 @@ def _complete(folder: Path, shards: dict[str, list[Path]], *, split: str) -> tup
         whole = not plain or plain == [*range(plain[0], plain[0] + len(names))]
         needed = "numbers without a gap"
     if not whole:
-        raise DataError(
-            f"{folder}: the shards of {split} are incomplete or mixed: found {', '.join(names)}; needed is {needed}"
-        )
+        found = f"the shards of {split} are incomplete or mixed: found {', '.join(names)}"
+        raise DataError(f"{folder}: {found}; needed is {needed}")
     return tuple(paths)
 
 
@@ -102,10 +99,8 @@ def _explained_errors(path: Path) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError) as error:
         size = path.stat().st_size if path.is_file() else 0
-        raise DataError(
-            f"{path}: truncated or altered, not readable as Parquet ({size:,} bytes): {error}. "
-            "Replace the file by an intact one"
-        ) from error
+        found = f"truncated or altered, not readable as Parquet ({size:,} bytes): {error}"
+        raise DataError(f"{path}: {found}. Replace the file by an intact one") from error
 
 
 def _open(path: Path) -> Any:
@@ -143,9 +138,8 @@ def _image_column(path: Path, schema: Any) -> str:
     """Returns the name of the column of images, after checking the columns' types."""
     image = next((name for name in ("img", "image") if name in schema.names), None)
     if image is None or "label" not in schema.names:
-        raise DataError(
-            f"{path}: has the columns {', '.join(schema.names)}; needed are img (or image) and label"
-        )
+        found = f"has the columns {', '.join(schema.names)}"
+        raise DataError(f"{path}: {found}; needed are img (or image) and label")
     kind = schema.field(image).type
     is_struct = pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
     if not (is_struct or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):

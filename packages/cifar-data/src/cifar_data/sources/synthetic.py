@@ -31,12 +31,9 @@ def make_synthetic(train_size: int = 10_000, test_size: int = 2_000, seed: int =
     check_integer("train_size", train_size, low=len(SYNTHETIC_CLASSES))
     check_integer("test_size", test_size, low=len(SYNTHETIC_CLASSES))
     check_integer("seed", seed, low=0)
-    train, test = (
-        _draw_split(size, np.random.default_rng((seed, split)))
-        for split, size in enumerate((train_size, test_size))
-    )
-    origin = f"synthetic shapes, seed {seed}"
-    return describe_dataset(train, test, classes=SYNTHETIC_CLASSES, origin=origin)
+    train = _draw_split(train_size, np.random.default_rng((seed, 0)))
+    test = _draw_split(test_size, np.random.default_rng((seed, 1)))
+    return describe_dataset(train, test, classes=SYNTHETIC_CLASSES, origin=f"synthetic shapes, seed {seed}")
 
 
 def _draw_split(size: int, rng: np.random.Generator) -> Split:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,8 +95,8 @@ def measure_faithfulness(
         raise ValueError(f"percentiles must be at least one, between 0 and 100, got {percentiles}")
     check_count("seed", seed, minimum=0)
     found = find_layers(model, layers)
-    parts: dict[tuple[str, str], list[NDArray[np.float64]]] = {
-        (layer, method): [] for layer in found for method in (RANDOM, *methods)
+    parts: dict[tuple[str, str], list[Any]] = {
+        (layer, one): [] for layer in found for one in (RANDOM, *methods)
     }
     with torch.inference_mode(False), torch.no_grad():
         view, copies = private_view(model)
@@ -111,9 +112,8 @@ def measure_faithfulness(
                 generator = np.random.default_rng([seed, number * BATCH_SIZE])
                 if method == RANDOM:
                     # As coarse as the layer's own maps, since coarse maps score with a wider spread.
-                    maps = np.array(
-                        [[upsample_map(generator.random(s), full) for s in sizes.values()] for _ in batch]
-                    )
+                    drawn = [[generator.random(size) for size in sizes.values()] for _ in batch]
+                    maps = np.array([[upsample_map(one, full) for one in row] for row in drawn])
                 else:
                     asked = Versus(own[:, 0], own[:, 1]) if own.shape[1] == 2 else own[:, 0]
                     maps = explain(view, batch, layers=list(viewed.values()), method=method, target=asked)
@@ -169,9 +169,8 @@ def impute(generator: np.random.Generator, image: Tensor, mask: Tensor, *, noise
     from pytorch_grad_cam.metrics import road
 
     missing = np.flatnonzero(mask.numpy().ravel() == 0)
-    matrix, right = road.NoisyLinearImputer.setup_sparse_system(
-        mask.numpy(), image.double().numpy(), road.neighbors_weights
-    )
+    arrays = mask.numpy(), image.double().numpy()
+    matrix, right = road.NoisyLinearImputer.setup_sparse_system(*arrays, road.neighbors_weights)
     values = road.spsolve(road.csc_matrix(matrix), right).reshape(len(missing), len(image)).T
     values += noise * generator.standard_normal(values.shape)
     filled = image.flatten(1).clone()

@@ -19,12 +19,9 @@ def overlay(
 ) -> NDArray[np.uint8]:
     """Returns `(1 - opacity) * image + opacity * colours of the heat map`, uint8 `(scale * H, scale * W, 3)`.
 
-    Args:
-        image: uint8 RGB `(H, W, 3)`.
-        heat: Map `(h, w)` in [0, 1] of any size.
-        opacity: From 0, the image to the bit, to 1, the map alone.
-        colormap: Name of one of Matplotlib's colour maps.
-        scale: Whole factor by which to upsample: the image with square pixels, the map smoothly.
+    The image is uint8 RGB `(H, W, 3)`, the map `(h, w)` in [0, 1] of any size; opacity 0 is the image to the bit, 1 the
+    map alone, in a colour map of Matplotlib's. The whole factor `scale` upsamples the image with square pixels, the map
+    smoothly.
     """
     share = check_number("opacity", opacity, "from 0 (the image) to 1 (the map)", lambda x: 0 <= x <= 1)
     below = upsample_image(image, scale)

@@ -13,13 +13,9 @@ from cifar_explain.validation import as_class_names, as_labels, as_predictions, 
 class ClassReport:
     """Precision and recall of one class.
 
-    Args:
-        name: Name of the class.
-        precision: Share of the images predicted as this class that are of it; NaN if none is.
-        recall: Share of the images of this class that are predicted as it; NaN if there are none.
-        f1: Harmonic mean of both, `2 TP / (2 TP + FP + FN)`; NaN if the class occurs nowhere.
-        support: Images of this class.
-        predicted: Images predicted as this class.
+    Precision is the share of the `predicted` images, those predicted as this class, that are of it; recall the share of
+    the `support`, the images of this class, that are predicted as it; F1 is `2 TP / (2 TP + FP + FN)`. Each is NaN if
+    there is no image to share.
     """
 
     name: str

@@ -32,12 +32,9 @@ class OODDetector:
     Calibration makes confidence comparable between models, such as those trained with label smoothing; energy is
     that of the logits as they are, and comparable only within one model.
 
-    Args:
-        temperature: Divisor of the logits for the confidence; greater than 0.
-        lowest_confidence: Probability of the predicted class, in [0, 1], below which an image is OOD.
-        highest_energy: Energy, as of `energy_scores`, above which an image is OOD.
-        false_positive_rate: Share of the validation images that count as OOD, in [0, 1).
-        images: Number of validation images.
+    An image is OOD if the probability of its predicted class, of logits divided by `temperature`, is below the lowest
+    confidence, or its energy, as of `energy_scores`, is above the highest. The false positive rate is the share of the
+    `images`, those of validation, that count as OOD.
     """
 
     temperature: float

@@ -110,9 +110,7 @@ def plot_errors(
     return figure
 
 
-def _image_grid(
-    shape: tuple[int, int], cell: _Pair, below: float, corner: _Pair, theme: Theme
-) -> tuple[Figure, NDArray[Any]]:
+def _image_grid(shape: tuple[int, int], cell: _Pair, below: float, corner: _Pair, theme: Theme) -> Any:
     """Returns a titled figure and its rows and columns of axes; a cell's size, its gap and the corner are inches."""
     (rows, columns), (left, top) = shape, corner
     right, height = left + columns * cell[0], top + rows * cell[1]
@@ -133,10 +131,8 @@ def _write(figure: Figure, down: float, text: str, **look: Any) -> None:
     figure.text(_MARGIN / width, 1 - down / height, text, va="top", **look)
 
 
-def _write_caption(
-    axes: Axes, errors: Errors, number: int, theme: Theme, place: _Pair, offset: _Pair
-) -> None:
-    """Writes both classes and their probabilities below each other, the first `offset` points from `place`."""
+def _write_caption(axes: Axes, errors: Errors, number: int, theme: Theme, at: _Pair, offset: _Pair) -> None:
+    """Writes both classes and their probabilities below each other, the first `offset` points from `at`."""
     confidence, margin = float(errors.confidences[number]), float(errors.margins[number])
     lines = (
         (f"predicted, {style.percent(confidence)}", style.SMALL_SIZE, "normal", theme.muted),
@@ -146,6 +142,6 @@ def _write_caption(
     )
     for (text, size, weight, colour), down in zip(lines, (0, 12, 27, 39), strict=True):
         axes.annotate(
-            style.shorten(text, 17), place, xytext=(offset[0], offset[1] - down), xycoords="axes fraction",
+            style.shorten(text, 17), at, xytext=(offset[0], offset[1] - down), xycoords="axes fraction",
             textcoords="offset points", va="center", size=size, weight=weight, color=colour,
         )  # fmt: skip

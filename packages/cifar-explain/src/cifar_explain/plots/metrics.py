@@ -106,9 +106,7 @@ def plot_reliability(
         shown = [before, ("after calibration", calibrated, colours.accent, "o")]
     counts = np.concatenate([points.counts for _, points, _, _ in shown])
     least, most = counts.min(), counts.max()
-    subtitle = (
-        "Dashed: confidence equals accuracy. Below it the model is overconfident, above it underconfident"
-    )
+    subtitle = "Dashed: confidence equals accuracy. Below it the model is overconfident, above underconfident"
     # Adaptive bins hold equally many images, but for what does not divide evenly.
     alike, other = f"Each mark: {most:,} images", f"Larger marks: more images, from {least:,} to {most:,}"
     subtitle += "\n" + (alike if most - least <= 1 else other)
@@ -162,9 +160,8 @@ def plot_faithfulness(rows: Sequence[Faithfulness], *, theme: str | Theme = "lig
             raise ValueError(f"rows must have random maps once and at least one method for {got}")
         # The layer's own line takes the place of its random maps.
         headings.add(len(labels))
-        labels.append(
-            f"{style.shorten(layer, style.NAME_LENGTH)}  {group[0].map_size[0]} x {group[0].map_size[1]}"
-        )
+        height, width = group[0].map_size
+        labels.append(f"{style.shorten(layer, style.NAME_LENGTH)}  {height} x {width}")
         for row in methods:
             advantage, error = row.advantage_over(baselines[0])
             place = len(labels)
@@ -174,10 +171,8 @@ def plot_faithfulness(rows: Sequence[Faithfulness], *, theme: str | Theme = "lig
             believed = advantage > 2 * error
             colour = colours.accent if believed else colours.second
             axes.hlines(place, advantage - margin, advantage + margin, color=colour, linewidth=2.2, alpha=0.7)
-            axes.plot(
-                advantage, place, marker="o", markersize=7.5, color=colour, markeredgewidth=1.8,
-                markerfacecolor=colour if believed else colours.surface,
-            )  # fmt: skip
+            fill = colour if believed else colours.surface
+            axes.plot(advantage, place, marker="o", color=colour, ms=7.5, mew=1.8, mfc=fill)
     axes.axvline(0, color=colours.muted, linewidth=1.2)
     axes.set_ylim(len(labels) - 0.5, -0.7)
     axes.set_yticks(range(len(labels)), labels, size=style.TEXT_SIZE)

@@ -97,8 +97,7 @@ def find_theme(name: str | Theme) -> Theme:
 def make_figure(width: float = FIGURE_WIDTH, height: float = 4.5, *, theme: str | Theme = "light") -> Figure:
     """Returns an empty figure of so many inches, with the theme's background and 200 dots per inch.
 
-    Neither pyplot nor `rcParams` are touched, so that threads can each make their own. The layout is
-    constrained: labels take the room they need.
+    Neither pyplot nor `rcParams` are touched, so that threads can each make their own. Labels take the room they need.
     """
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +16,9 @@ from cifar_models.validation import check_int
 _PATCH = 2
 
 # On a CPU silu takes twice and gelu over three times as long as relu.
-_ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "relu": nn.functional.relu,
-    "silu": nn.functional.silu,
-    "gelu": nn.functional.gelu,
+_Activation: TypeAlias = Callable[[Tensor], Tensor]
+_ACTIVATIONS: Mapping[str, _Activation] = {
+    name: getattr(nn.functional, name) for name in ("relu", "silu", "gelu")
 }
 
 
@@ -39,9 +39,7 @@ def whitening_filters(images: Tensor, *, eps: float = 5e-4) -> Tensor:
     values = channels * _PATCH**2
     patches = nn.functional.unfold(images.float(), _PATCH).transpose(1, 2).reshape(-1, values)
     if len(patches) < values:
-        raise ValueError(
-            f"images have {len(patches)} patches, at least {values} are needed; give more images"
-        )
+        raise ValueError(f"images have {len(patches)} patches but need at least {values}; give more images")
     covariance = patches.T @ patches / len(patches)
     if not torch.isfinite(covariance).all():
         raise ValueError("images must be finite, got NaN or infinite values among them")
@@ -55,9 +53,7 @@ def whitening_filters(images: Tensor, *, eps: float = 5e-4) -> Tensor:
 class _Group(nn.Module):
     """Convolution, max pooling, norm, activation, convolution, norm, activation; halves the image."""
 
-    def __init__(
-        self, inputs: int, outputs: int, momentum: float, activation: Callable[[Tensor], Tensor]
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, momentum: float, activation: _Activation) -> None:
         super().__init__()
         self.activation = activation
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
@@ -105,8 +101,7 @@ class WhiteNet(nn.Module):
         check_int("in_channels", in_channels, minimum=1)
         if len(widths) != 3:
             raise ValueError(f"widths must be three numbers, got {list(widths)}")
-        for width in widths:
-            check_int("each of widths", width, minimum=1)
+        first, second, third = (check_int("each of widths", width, minimum=1) for width in widths)
         if not 0 < norm_momentum <= 1:
             raise ValueError(f"norm_momentum must be in (0, 1], got {norm_momentum}")
         if activation not in _ACTIVATIONS:
@@ -118,12 +113,12 @@ class WhiteNet(nn.Module):
         self.whiten.bias = nn.Parameter(torch.zeros(whitened))
         # Neither is trained, so that the backward pass ends before this layer, whose maps are the largest.
         self.whiten.requires_grad_(False)
-        self.layer1 = _Group(whitened, widths[0], norm_momentum, self.activation)
-        self.layer2 = _Group(widths[0], widths[1], norm_momentum, self.activation)
-        self.layer3 = _Group(widths[1], widths[2], norm_momentum, self.activation)
-        self.head = nn.Linear(widths[2], num_classes, bias=False)
+        self.layer1 = _Group(whitened, first, norm_momentum, self.activation)
+        self.layer2 = _Group(first, second, norm_momentum, self.activation)
+        self.layer3 = _Group(second, third, norm_momentum, self.activation)
+        self.head = nn.Linear(third, num_classes, bias=False)
         # So small that training starts from a nearly even softmax.
-        self.head.weight.data.div_(widths[2])
+        self.head.weight.data.div_(third)
 
     @property
     def cam_layers(self) -> Mapping[str, nn.Module]:

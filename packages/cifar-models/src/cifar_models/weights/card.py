@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from textwrap import indent
 from typing import Any, Literal
 
 from cifar_models.weights.header import WeightsHeader
@@ -62,9 +63,14 @@ def model_card(
     Source: M. Mitchell et al., "Model Cards for Model Reporting" (arXiv:1810.03993); huggingface.co/docs/hub.
     """
     load = f"from_pretrained({json.dumps(repo_id)})" if repo_id else f"load_weights({json.dumps(filename)})"
-    title = repo_id.rpartition("/")[2] if repo_id else _title(header)
+    recipe, title = _one_line(str(header.recipe.get("recipe", ""))), _one_line(header.architecture)
+    if recipe not in ("", title):
+        title = f"{recipe} ({title})"
+    if repo_id:
+        title = repo_id.rpartition("/")[2]
     metrics = {name: float(value) for name, value in header.metrics.items() if isinstance(value, int | float)}
     thresholds = header.metrics.get("familiarity")
+    facts = {name: getattr(header, name) for name in ("architecture", "arguments", "metrics", "recipe")}
     body = _template().render(
         header=header,
         title=title,
@@ -77,7 +83,8 @@ def model_card(
         tta_note=TTA_NOTE,
         ood=thresholds if isinstance(thresholds, dict) and thresholds.keys() >= _THRESHOLDS else None,
         training=training,
-        stored=_stored(header),
+        # Indented, since a string among the facts could close a fence; JSON keeps each string on one line.
+        stored=indent(json.dumps(facts, indent=2), "    "),
         analysis=analysis or {},
     )
     body = re.sub(r"\n{3,}", "\n\n", body).strip()
@@ -91,11 +98,6 @@ def import_hub() -> Any:
     except ImportError as error:
         raise ImportError('the Hugging Face Hub needs an extra: pip install "cifar-models[hub]"') from error
     return huggingface_hub
-
-
-def _title(header: WeightsHeader) -> str:
-    recipe, architecture = _one_line(str(header.recipe.get("recipe", ""))), _one_line(header.architecture)
-    return architecture if recipe in ("", architecture) else f"{recipe} ({architecture})"
 
 
 def _front_matter(
@@ -130,12 +132,6 @@ def _front_matter(
     ).to_yaml()
 
 
-def _stored(header: WeightsHeader) -> str:
-    facts = {name: getattr(header, name) for name in ("architecture", "arguments", "metrics", "recipe")}
-    # Indented, since a string among the facts could close a fence; JSON keeps each string on one line.
-    return "\n".join("    " + line for line in json.dumps(facts, indent=2).splitlines())
-
-
 def _one_line(text: str) -> str:
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
@@ -148,9 +144,8 @@ def _template() -> Any:
         # Escapes for Markdown what autoescape would escape for HTML, in a sentence as in a table cell.
         return value if isinstance(value, Markup) else Markup(_MARKUP.sub(r"\\\g<0>", _one_line(str(value))))  # noqa: S704
 
-    environment = Environment(
-        autoescape=True, finalize=literal, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    compact: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True}
+    environment = Environment(autoescape=True, finalize=literal, undefined=StrictUndefined, **compact)
     environment.filters["percent"] = lambda share: f"{100 * share:.2f} %"
-    environment.filters["thousands"] = lambda count: f"{count:,}"
+    environment.filters["thousands"] = "{:,}".format
     return environment.from_string(files(__package__).joinpath("card.md.jinja").read_text(encoding="utf-8"))

@@ -59,8 +59,6 @@ def push_to_hub(
     repo_id = api.create_repo(repo_id, private=private, repo_type="model", exist_ok=True).repo_id
     parameters = sum(parameter.numel() for parameter in weights.model.parameters())
     card = model_card(weights, repo_id=repo_id, parameters=parameters)
-    operations = [
-        hub.CommitOperationAdd(FILENAME, os.fspath(path)),
-        hub.CommitOperationAdd("README.md", card.encode()),
-    ]
+    files = {FILENAME: os.fspath(path), "README.md": card.encode()}
+    operations = [hub.CommitOperationAdd(name, content) for name, content in files.items()]
     return str(api.create_commit(repo_id, operations, commit_message=commit_message).commit_url)
