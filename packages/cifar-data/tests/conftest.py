@@ -45,10 +45,7 @@ class Mini:
     def __init__(self):
         rng = np.random.default_rng(7)
         self.train, self.test = (
-            Split(
-                rng.integers(0, 256, size=(size, 32, 32, 3), dtype=np.uint8),
-                rng.permutation(np.arange(size, dtype=np.int64) % 10),
-            )
+            Split(rng.integers(0, 256, (size, 32, 32, 3), np.uint8), rng.permutation(np.arange(size) % 10))
             for size in (200, 50)
         )
 
@@ -63,6 +60,14 @@ class Mini:
         buffer = io.BytesIO()
         Image.fromarray(image).save(buffer, "PNG")
         return buffer.getvalue()
+
+    def write_folder(self, root):
+        for name, split in (("train", self.train), ("test", self.test)):
+            for index, (image, label) in enumerate(split):
+                folder = root / name / CLASSES[label]
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / f"{index:05d}.png").write_bytes(self.png(image))
+        return root
 
     @staticmethod
     def write_shard(path, blobs, labels, *, names=CLASSES, column="img"):
@@ -84,19 +89,11 @@ class Mini:
         return folder
 
     def batch_files(self):
-        parts = {
-            f"data_batch_{n + 1}": Split(self.train.images[n * 40 :][:40], self.train.labels[n * 40 :][:40])
-            for n in range(5)
-        }
-        content = {
-            name: {
-                "data": part.images.transpose(0, 3, 1, 2).reshape(len(part), -1),
-                "labels": part.labels.tolist(),
-                "batch_label": "a batch",
-            }
-            for name, part in {**parts, "test_batch": self.test}.items()
-        }
-        content["batches.meta"] = {"label_names": list(CLASSES), "num_vis": 3072}
+        content = {"batches.meta": {"label_names": list(CLASSES), "num_vis": 3072}}
+        parts = {f"data_batch_{n + 1}": (self.train, slice(40 * n, 40 * n + 40)) for n in range(5)}
+        for name, (split, rows) in {**parts, "test_batch": (self.test, slice(None))}.items():
+            data = split.images[rows].transpose(0, 3, 1, 2).reshape(-1, 3072)
+            content[name] = {"data": data, "labels": split.labels[rows].tolist(), "batch_label": "a batch"}
         return {name: Python2Pickler.dumps(one) for name, one in content.items()}
 
     def write_batches(self, root):
@@ -116,14 +113,6 @@ class Mini:
                 member.size = len(files[name])
                 tar.addfile(member, io.BytesIO(files[name]))
         return path
-
-    def write_folder(self, root):
-        for name, split in (("train", self.train), ("test", self.test)):
-            for index, (image, label) in enumerate(split):
-                folder = root / name / CLASSES[label]
-                folder.mkdir(parents=True, exist_ok=True)
-                (folder / f"{index:05d}.png").write_bytes(self.png(image))
-        return root
 
 
 @pytest.fixture(scope="session")

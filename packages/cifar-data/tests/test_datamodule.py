@@ -114,18 +114,15 @@ def test_bolts_splits_as_it_does_by_itself(bolts):
     assert module.val_indices.tolist() == sorted(order[150:])
 
 
-def test_lightning_advances_the_epochs_and_a_resumed_run_sees_what_an_unbroken_one_saw(
-    loader, make_trainer, tmp_path
-):
-    unbroken, resumed = Recorder(), Recorder()
+def test_a_resumed_run_sees_the_epochs_that_an_unbroken_one_saw(loader, make_trainer, tmp_path):
+    unbroken, resumed, path = Recorder(), Recorder(), tmp_path / "two.ckpt"
     make_trainer(max_epochs=3).fit(unbroken, datamodule=make(loader=loader))
     assert len({total for _, total in unbroken.trained}) == len(unbroken.trained) == 27
     trainer = make_trainer(max_epochs=2)
     trainer.fit(Recorder(), datamodule=make(loader=loader))
-    trainer.save_checkpoint(tmp_path / "two.ckpt")
-    make_trainer(max_epochs=3).fit(
-        resumed, datamodule=make(loader=loader), ckpt_path=tmp_path / "two.ckpt", weights_only=True
-    )
+    trainer.save_checkpoint(path)
+    options = {"ckpt_path": path, "weights_only": True}
+    make_trainer(max_epochs=3).fit(resumed, datamodule=make(loader=loader), **options)
     assert resumed.trained == [note for note in unbroken.trained if note[0] == 2]
 
 
@@ -239,9 +236,7 @@ def test_a_setting_out_of_range_is_named_before_any_data_is_read(name, value, al
     ],
 )
 @pytest.mark.parametrize("given", ["root", "variable"])
-def test_sizes_of_images_in_a_given_place_are_checked_once_they_are_found(
-    options, message, given, monkeypatch
-):
+def test_sizes_of_given_images_are_checked_once_they_are_found(options, message, given, monkeypatch):
     monkeypatch.setenv("CIFAR_DATA_DIR", "own" if given == "variable" else "")
     module = make(root="own" if given == "root" else None, source="auto", **options)
     for use in (lambda: module.setup("fit"), module.val_dataloader, lambda: module.train_inputs(1)):

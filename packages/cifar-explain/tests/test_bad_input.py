@@ -79,10 +79,7 @@ def mean(x):
         (shaped(lambda x: (mean(x) * 0).sqrt()), "no finite map of layer 'conv'"),
         (shaped(mean, None, cam_layers={"lost": mean}), r"'lost' \(function\), not part"),
         (shaped(mean, "extra", extra=RELU), "'extra' runs 0 times"),
-        (
-            shaped(lambda x: mean(x[0]), conv=nn.MaxPool2d(2, return_indices=True)),
-            "'conv' must .* returns tuple",
-        ),
+        (shaped(lambda x: mean(x[0]), conv=nn.MaxPool2d(2, return_indices=True)), "'conv' must .* tuple"),
         ({"method": "eigencam"} | shaped(lambda x: mean(x.isnan().float()), conv=BROKEN), "no finite map"),
         ({"model": TWICE, "layers": "1"}, "'1' runs 2 times"),
         ({"model": lambda x: x}, "must be a torch.nn.Module, got function"),

@@ -7,11 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from pytorch_grad_cam.metrics.perturbation_confidence import (
-    PerturbationConfidenceMetric,
-    RemoveLeastRelevantFirst,
-    RemoveMostRelevantFirst,
-)
+from pytorch_grad_cam.metrics import perturbation_confidence as library
 from pytorch_grad_cam.metrics.road import NoisyLinearImputer
 from torch import nn
 
@@ -63,21 +59,19 @@ def test_faithful_maps_score_above_random_ones(target, corners):
 @library_warns
 def test_scores_equal_pytorch_grad_cam_without_ties_and_noise(corners, monkeypatch):
     monkeypatch.setitem(impute.__kwdefaults__, "noise", 0.0)
-    model = Corner().eval()
-    percentiles = (20, 60)
-    rows = measure_faithfulness(
-        model, corners, layers="conv", methods=["hirescam"], target=1, percentiles=percentiles, seed=4
-    )
-    heat = explain(model, corners, layers="conv", method="hirescam", target=1)[:, 0]
+    model, options = Corner().eval(), {"layers": "conv", "target": 1}
+    rows = measure_faithfulness(model, corners, methods="hirescam", percentiles=(20, 60), seed=4, **options)
     generator = np.random.default_rng([4, 0])
+    heat = explain(model, corners, method="hirescam", **options)[:, 0]
     ranks = np.stack([ranked_map(one, generator) for one in heat])
     targets = [lambda logits: logits.softmax(-1)[1]] * 6
-    metrics = [
-        [PerturbationConfidenceMetric(removal(p, NoisyLinearImputer(noise=0))) for p in percentiles]
-        for removal in (RemoveLeastRelevantFirst, RemoveMostRelevantFirst)
-    ]
-    least, most = (np.mean([m(corners, ranks, targets, model) for m in row], axis=0) for row in metrics)
-    np.testing.assert_allclose(rows[1].scores, (least - most) / 2, atol=1e-6)
+    expected = 0
+    for name, sign in (("RemoveLeastRelevantFirst", 1), ("RemoveMostRelevantFirst", -1)):
+        for percentile in (20, 60):
+            removal = getattr(library, name)(percentile, NoisyLinearImputer(noise=0))
+            metric = library.PerturbationConfidenceMetric(removal)
+            expected += sign * metric(corners, ranks, targets, model) / 4
+    np.testing.assert_allclose(rows[1].scores, expected, atol=1e-6)
 
 
 @library_warns

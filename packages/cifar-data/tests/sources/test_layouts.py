@@ -89,9 +89,7 @@ def test_precedence_and_choice_by_name(mini, data):
         shutil.rmtree(data / place)
 
 
-@pytest.mark.parametrize(
-    "name", ["{}/0000.parquet", "plain_text/{}/part-0-c000.snappy.parquet", "{}.parquet"]
-)
+@pytest.mark.parametrize("name", ["{}/0000.parquet", "a/{}/part-0-c000.snappy.parquet", "{}.parquet"])
 def test_parquet_named_after_its_split_in_other_ways_is_read(mini, parquet, tmp_path, name):
     for split in ("train", "test"):
         path = tmp_path / "other" / name.format(split)
@@ -199,7 +197,7 @@ def test_altered_bytes_inside_parquet_are_noticed_or_harmless(parquet):
         ("label 4", None, ("row 4", "no label")),
         ("label 5", 10, ("image 5", "label 10", "0 to 9")),
         ("label 5", -1, ("label -1", "0 to 9")),
-        ("class", 3, ("training split", "no image of cat")),
+        ("class", 3, ("training split", "no image of cat among its 200 images")),
         ("all", None, ("no image of airplane", "its 0 images")),
     ],
 )
@@ -219,15 +217,12 @@ def test_wrong_rows_are_named(mini, parquet, what, value, words):
     rejected(parquet, *words)
 
 
-def test_two_parquet_datasets_are_not_guessed_between(mini, data):
+def test_a_missing_split_and_a_second_dataset_are_named(mini, data):
     for name in ("one", "two"):
         mini.write_parquet(data / name)
     rejected(data, "several", "one", "two")
-
-
-def test_a_missing_split_is_named(parquet):
-    (parquet / TRAIN).unlink()
-    rejected(parquet, "no train-*.parquet", "test-00000-of-00001.parquet")
+    (data / "one" / TRAIN).unlink()
+    rejected(data / "one", "no train-*.parquet", "test-00000-of-00001.parquet")
 
 
 @pytest.mark.parametrize(
