@@ -31,10 +31,6 @@ COMMANDS = [
 ]
 
 
-def test_every_package_has_install_command_and_example():
-    assert {name.replace("-", "_") for name in PACKAGES} == MEMBERS
-
-
 @pytest.mark.parametrize("name", PACKAGES)
 def test_example_runs_as_printed_and_needs_one_package(name, tmp_path, monkeypatch):
     monkeypatch.setenv("CIFAR_CACHE_DIR", str(tmp_path))
@@ -68,7 +64,8 @@ def call(words, monkeypatch):
         return end.code
 
 
-def test_commands_are_of_this_workspace():
+def test_packages_and_commands_are_those_of_this_workspace():
+    assert {name.replace("-", "_") for name in PACKAGES} == MEMBERS
     assert {words[0] for words in COMMANDS} == {"cifar-train", "cifar-space", "pytest"}
 
 
@@ -83,9 +80,7 @@ def test_command_looks_for_the_files_it_names(named, tmp_path, monkeypatch, caps
     assert named.split()[-1].replace("last", "runs") in "".join(capsys.readouterr())
 
 
-@pytest.mark.parametrize(
-    "words", [words for words in COMMANDS if "--trainer" in " ".join(words)], ids=" ".join
-)
+@pytest.mark.parametrize("words", [words for words in COMMANDS if "--trainer" in " ".join(words)], ids=str)
 def test_fields_of_trainings_are_understood(words, monkeypatch, capsys):
     assert call([*words, "--print_config"], monkeypatch) == 0
     config = yaml.safe_load(capsys.readouterr().out)

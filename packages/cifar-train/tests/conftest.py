@@ -9,21 +9,14 @@ from cifar_train.cli import main
 
 #: A network and a data set so small that a run takes about a second.
 SMALL = [
-    "--model.architecture=whitenet",
-    '--model.arguments={"widths": [8, 8, 8]}',
-    "--data.source=synthetic",
-    "--data.train_limit=200",
-    "--data.val_size=100",
-    "--data.batch_size=50",
-    "--trainer.accumulate_grad_batches=2",
-    "--trainer.log_every_n_steps=1",
-    "--trainer.max_epochs=2",
-]
+    "--model.architecture=whitenet", '--model.arguments={"widths": [8, 8, 8]}', "--data.source=synthetic",
+    "--data.train_limit=200", "--data.val_size=100", "--data.batch_size=50", "--trainer.max_epochs=2",
+    "--trainer.accumulate_grad_batches=2", "--trainer.log_every_n_steps=1",
+]  # fmt: skip
 
 
 @pytest.fixture
 def small():
-    """Arguments of a command that trains."""
     return SMALL
 
 
@@ -105,10 +98,8 @@ def copied_run(trained_run, tmp_path):
 @pytest.fixture
 def quick_report(monkeypatch):
     """Reports without figures, and with few images for the faithfulness of maps."""
-
-    def no_figures(folder, *_, **__):
-        folder.mkdir(parents=True, exist_ok=True)
-        return {}
-
-    monkeypatch.setattr("cifar_train.report.report.write_figures", no_figures)
+    monkeypatch.setattr(
+        "cifar_train.report.report.write_figures",
+        lambda folder, *_, **__: folder.mkdir(parents=True, exist_ok=True) or {},
+    )
     monkeypatch.setattr("cifar_train.report.analysis.TESTED_IMAGES", 2)

@@ -1,5 +1,6 @@
 import os
 import pickle
+import re
 from itertools import product
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from cifar_models import CIFAR10, create_model, read_header, save_weights
         (["--model.schedule.peek=0.1"], "model.schedule.peak"),
         (["--model.architecture=resnet8"], "resnet9"),
         (["--data.loader=tensors"], "did you mean tensor"),
-        (["--data.source=parket"], "parquet"),
         (["--data.batch_size=60000"], "data.batch_size"),
         (["--trainer.max_epochs=0"], "trainer.max_epochs is 0"),
         (["--model.lr=0"], "model.lr is 0"),
@@ -40,7 +40,6 @@ from cifar_models import CIFAR10, create_model, read_header, save_weights
             marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
         ),
         (["--data.val_size=50000"], "data.val_size"),
-        (["--data.val_size=x"], "data.val_size"),
         (["--config=nowhere.yaml"], "nowhere.yaml"),
         (["--ckpt_path=last"], "runs/latest"),
         (["--ckpt_path=nowhere.ckpt"], "nowhere.ckpt"),
@@ -85,13 +84,9 @@ def write_images(*classes, count):
 
 def test_own_classes_set_their_number_and_a_fitting_validation_split(succeed, small):
     write_images("cat", "dog", count=60)
-    arguments = [
-        a for a in small if not a.startswith(("--data.val_size", "--data.source", "--data.train_limit"))
-    ]
+    arguments = [option for option in small if not re.match("--data.(val_size|source|train_limit)", option)]
     _, err = succeed("fit", *arguments, "--data.root=own", "--data.batch_size=20")
-    assert (
-        "model.arguments.num_classes is 2 and data.val_size is 12, a tenth of the 120 training images" in err
-    )
+    assert "model.arguments.num_classes is 2 and data.val_size is 12, a tenth of the 120" in err
     run = Path("runs/latest")
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["model"]["arguments"] == {"widths": [8, 8, 8], "num_classes": 2}
@@ -111,25 +106,17 @@ def test_own_classes_set_their_number_and_a_fitting_validation_split(succeed, sm
         (
             ["cat", "dog"],
             # The recipe's val_size, but asked for.
-            [
-                "--model.arguments.num_classes=3",
-                "--data.val_size=2000",
-                "--model.optimizer=torch.optim.LBFGS",
-            ],
+            ["--model.arguments.num_classes=3", "--data.val_size=2000", "--model.optimizer=torch.optim.LBFGS"],
             ["num_classes to 2", "data.val_size must be a whole number from 0 to 5", "optimizer is LBFGS"],
         ),
         (["cat", "big\u202edog"], ["--data.val_size=2", "--data.batch_size=4"], ["printable"]),
     ],
-)
+)  # fmt: skip
 def test_all_that_does_not_fit_the_data_is_in_one_message(refuse, classes, arguments, wanted):
     write_images(*classes, count=3)
     err = refuse("--data.root=own", *arguments)
     assert [words for words in wanted if words not in err] == []
     assert not any(Path("runs").iterdir())
-
-
-def test_lightnings_error_about_a_limit_does_not_mention_hardware(refuse, small):
-    assert "accelerator" not in refuse("fit", *small, "--trainer.limit_train_batches=1.5")
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -154,12 +141,10 @@ def test_file_that_is_no_weights_or_checkpoint_is_named_and_not_executed(refuse,
     if path.suffix in (".safetensors", ".ckpt"):
         path.write_bytes(pickle.dumps(Bomb()))
     if path.suffix == ".safetensors":
-        err = refuse("test", f"--weights={path}", "--data.source=synthetic")
+        assert str(path) in refuse("test", f"--weights={path}", "--data.source=synthetic")
     else:
         arguments = ("--recipe=fast", "--data.source=synthetic", "--data.val_size=100")
-        err = refuse("fit", f"--ckpt_path={path}", *arguments)
-        assert "is not a checkpoint that can be read safely" in err
-    assert str(path) in err
+        assert f"{path} is not a checkpoint that can be" in refuse("fit", f"--ckpt_path={path}", *arguments)
     assert not Path("exploded").exists()
 
 
@@ -170,6 +155,7 @@ def test_weights_of_other_classes_are_rejected(refuse):
     assert "airplane" in refuse("test", "--weights=other.safetensors", "--data.source=synthetic")
 
 
-def test_diverging_run_stops_and_names_the_learning_rate(refuse, small):
+def test_messages_of_training_and_lightning_name_the_option(refuse, small):
     err = refuse("fit", *small, "--model.optimizer=torch.optim.SGD", "--model.lr=1e30")
     assert "in epoch 1; lower model.lr" in err
+    assert "accelerator" not in refuse("fit", *small, "--trainer.limit_train_batches=1.5")

@@ -31,8 +31,7 @@ def test_run_writes_all_files_and_its_metrics_are_those_of_its_weights(succeed, 
     for name in ("metrics.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
         assert (LATEST / name).is_file()
     assert list((LATEST / "tensorboard").glob("events.out.tfevents.*"))
-    for epoch in ("epoch 1/2  ", "epoch 2/2  "):
-        assert "images/s" in err.split(epoch)[1].splitlines()[0]
+    assert len(re.findall(r"^epoch [12]/2  .*images/s", err, re.MULTILINE)) == 2
     assert out.endswith("uv run cifar-train report runs/latest\n")
     assert len(rows_of_the_test(out)) == 4
     assert rows_of_the_test(succeed("test", "--data.source=synthetic")[0]) == rows_of_the_test(out)
@@ -53,9 +52,7 @@ def test_run_writes_all_files_and_its_metrics_are_those_of_its_weights(succeed, 
 
 
 def test_fit_writes_weights_without_evaluating_the_test_set(succeed, small, monkeypatch, tmp_path):
-    monkeypatch.setattr(
-        CIFAR10DataModule, "test_dataloader", lambda _: pytest.fail("the test set was evaluated")
-    )
+    monkeypatch.delattr(CIFAR10DataModule, "test_dataloader")
     out, _ = succeed("fit", *small, f"--data.cache_dir={tmp_path}/decoded")
     assert not (LATEST / "report").exists()
     header = read_header(WEIGHTS)
@@ -111,9 +108,8 @@ def test_export_halves_the_file_and_test_records_metrics_in_it(succeed, trained_
     assert recorded.sha256 != half.sha256
     assert f"{100 * recorded.metrics['test_accuracy']:.2f} %" in out
     assert recorded.metrics["familiarity"] == half.metrics["familiarity"]
-    assert all(
-        torch.equal(*pair) for pair in zip(recorded.model.parameters(), half.model.parameters(), strict=True)
-    )
+    pairs = zip(recorded.model.parameters(), half.model.parameters(), strict=True)
+    assert all(torch.equal(*pair) for pair in pairs)
 
 
 def test_home_folder_is_found_in_variable_and_argument(succeed, small, monkeypatch, tmp_path):
@@ -148,8 +144,7 @@ def test_lr_find_suggests_a_rate_and_writes_plot_and_snippet(succeed, small):
     assert directory.name.startswith("lr-find-fast-")
     snippet, plot = directory / "lr_find.yaml", directory / "lr_find.png"
     assert set(directory.iterdir()) == {snippet, plot}
-    with Image.open(plot) as image:
-        assert image.width > 600
+    Image.open(plot).close()
     suggested = yaml.safe_load(snippet.read_text())["model"]["lr"]
     assert 1e-4 <= suggested <= 1
     succeed("fit", "--recipe=fast", f"--config={snippet}", *small)
@@ -168,31 +163,16 @@ def printed(cifar_train, capsys):
     return call
 
 
-def test_print_config_is_the_whole_configuration(printed):
-    config = yaml.safe_load(printed("--recipe=era", "--trainer.max_epochs=4", "--print_config"))
-    assert config["trainer"]["max_epochs"] == 4
-    assert config["model"]["schedule"]["peak"] == pytest.approx(5 / 24)
-    assert config["data"]["augmentation"] == {
-        "padding": 4, "padding_mode": "constant", "flip": "random", "cutout": 8, "brightness": 0, "contrast": 0
-    }  # fmt: skip
-    assert not Path("runs").exists()
-
-
-@pytest.mark.parametrize(
-    "form",
-    [
-        ["--model.optimizer=torch.optim.Adam"],
-        ["--model.optimizer", "torch.optim.Adam"],
-        ["--recipe=fast", "--config=adam.yaml"],
-        ["--recipe=fast", "--config", "adam.yaml"],
-    ],
-)
-def test_optimizer_that_is_named_has_its_own_defaults_not_those_of_the_recipes(printed, form):
+@pytest.mark.parametrize("form", ["--model.optimizer=torch.optim.Adam", "--recipe=fast --config=adam.yaml"])
+@pytest.mark.parametrize("between", ["=", " "])
+def test_optimizer_that_is_named_has_its_own_defaults_not_those_of_the_recipes(printed, form, between):
     Path("adam.yaml").write_text("model: {optimizer: torch.optim.Adam}")
-    config = yaml.safe_load(printed("fit", *form, "--model.optimizer.eps=1e-6", "--print_config"))
+    options = [*form.replace("=", between).split(), "--model.optimizer.eps=1e-6", "--print_config"]
+    config = yaml.safe_load(printed("fit", *options))
     optimizer = config["model"]["optimizer"]
     assert optimizer["class_path"] == "torch.optim.Adam"
     assert (optimizer["init_args"]["weight_decay"], optimizer["init_args"]["eps"]) == (0, 1e-6)
+    assert not Path("runs").exists()
 
 
 @pytest.mark.parametrize(
@@ -217,32 +197,23 @@ def test_every_field_of_ours_is_described(cifar_train, small):
     assert all(texts.values()), texts
 
 
-@pytest.mark.parametrize("command", ["test", "report", "gallery"])
-def test_help_of_what_evaluates_has_no_settings_of_training(printed, trained_run, command):
-    text = printed(command, str(trained_run), "--help")
-    assert "--data.root" in text
-    of_training = r"--data\.(batch_size|loader|num_workers|augmentation|train_limit|val_size)"
-    assert not re.search(of_training, text)
-
-
-def test_overview_names_every_command(succeed):
+def test_overview_names_commands_and_recipes_and_help_of_those_that_evaluate_no_training(
+    printed, succeed, trained_run
+):
     out, _ = succeed("--help")
     for word in ("run", "fit", "test", "lr-find", "export", "era", "fast"):
         assert word in out
+    for command in ("test", "report", "gallery"):
+        text = printed(command, str(trained_run), "--help")
+        assert "--data.root" in text
+        assert not re.search(
+            r"--data\.(batch_size|loader|num_workers|augmentation|train_limit|val_size)", text
+        )
 
 
-@pytest.mark.parametrize(
-    ("capabilities", "expected"),
-    [
-        ({"avx2": True, "avx512_bf16": False, "amx_bf16": False}, "32-true"),
-        ({"avx2": True, "avx512_bf16": True}, "bf16-mixed"),
-        ({"amx_bf16": True}, "bf16-mixed"),
-        (None, "32-true"),
-    ],
-)
-def test_precision_follows_the_processor(monkeypatch, capabilities, expected):
-    if capabilities is None:  # older versions of torch
-        monkeypatch.delattr(torch.cpu, "get_capabilities")
-    else:
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert quickest_precision("cpu") == expected
+def test_precision_follows_the_processor(monkeypatch):
+    for capabilities in ({"avx512_bf16": True}, {"amx_bf16": True}, {"avx2": True, "amx_bf16": False}):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
+        assert quickest_precision("cpu") == ("32-true" if "avx2" in capabilities else "bf16-mixed")
+    monkeypatch.delattr(torch.cpu, "get_capabilities")  # older versions of torch
+    assert quickest_precision("cpu") == "32-true"

@@ -90,12 +90,6 @@ def test_evaluation_uses_a_fused_copy_of_the_present_network_and_keeps_none(mode
     assert len(model.passes) == 1
 
 
-def test_hyperparameters_are_plain_types(model):
-    assert dict(model.hparams) == {
-        "architecture": "whitenet", "arguments": {"widths": [8, 8, 8]}, "lr": 0.01, "label_smoothing": 0.2
-    }  # fmt: skip
-
-
 def test_other_number_of_classes_is_rejected(model):
     model._trainer = SimpleNamespace(datamodule=SimpleNamespace(classes=("a", "b")))
     with pytest.raises(ValueError, match=r"num_classes to 2"):

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageColor
 
 from cifar_data import CIFAR10DataModule
 from cifar_explain import THEMES, read_gallery
@@ -45,14 +45,13 @@ def test_page_needs_nothing_beside_it(trained_run):
         assert f'id="{anchor}"' in page
 
 
-def test_every_figure_is_there_for_both_themes(trained_run):
+@pytest.mark.parametrize(("theme", "suffix"), [("light", ""), ("dark", "-dark")])
+def test_every_figure_is_there_for_both_themes(trained_run, theme, suffix):
     for name in FIGURES:
-        for path, theme in zip((f"{name}.png", f"{name}-dark.png"), THEMES, strict=True):
-            with Image.open(trained_run / "report" / "figures" / path) as picture:
-                # The preview is as wide as the run is long.
-                assert picture.width > (300 if name == "augmentation" else 1000)
-                surface = picture.convert("RGB").getpixel((0, 0))
-            assert "#{:02x}{:02x}{:02x}".format(*surface) == THEMES[theme].surface
+        with Image.open(trained_run / "report" / "figures" / f"{name}{suffix}.png") as picture:
+            # The preview is as wide as the run is long.
+            assert picture.width > (300 if name == "augmentation" else 1000)
+            assert picture.convert("RGB").getpixel((0, 0)) == ImageColor.getrgb(THEMES[theme].surface)
 
 
 def test_summary_agrees_with_the_gallery(trained_run):
@@ -73,7 +72,7 @@ def test_summary_agrees_with_the_gallery(trained_run):
     np.testing.assert_allclose(recalls, np.diag(matrix) / matrix.sum(1))
 
 
-def test_page_shows_the_numbers(trained_run):
+def test_page_shows_the_numbers_and_settings(trained_run):
     page, text, analysis = page_of(trained_run), text_of(trained_run), summary_of(trained_run)["analysis"]
     assert f"{100 * analysis['test_accuracy']:.2f} % of 2,000 test images" in text
     assert f"{100 * analysis['test_accuracy_flip']:.2f} %" in text
@@ -84,10 +83,6 @@ def test_page_shows_the_numbers(trained_run):
     assert "max_epochs: 2" in page
     # The learning rate is said once, as `model.lr`.
     assert re.findall(r"^ *lr: .*", page, re.MULTILINE) == ["  lr: 0.085"]
-
-
-def test_page_explains_resizing_and_names_the_settings_that_differ_from_the_recipe(trained_run):
-    text = text_of(trained_run)
     assert "trained on images of 24x24 pixels in the first 60 % of the steps (1.2 epochs)" in text
     changed = text.partition("Changed from recipe fast")[2].partition("All settings")[0]
     assert "model.arguments.widths [8, 8, 8] [32, 128, 128]" in changed
@@ -120,9 +115,7 @@ def test_interrupted_run_gets_weights_and_report(copied_run, succeed):
 
 
 @pytest.mark.usefixtures("quick_report")
-def test_report_of_a_run_without_a_test_names_the_machine_of_the_training(
-    succeed, small, tmp_path, monkeypatch
-):
+def test_report_of_an_untested_run_names_the_machine_of_the_training(succeed, small, tmp_path, monkeypatch):
     monkeypatch.setattr("cifar_train.cli.lightning_cli.quickest_precision", lambda _: "bf16-mixed")
     monkeypatch.setattr("cifar_train.runs.hardware._processor", lambda: "the first processor")
     succeed("fit", *small, "--trainer.precision=32-true")
@@ -131,28 +124,19 @@ def test_report_of_a_run_without_a_test_names_the_machine_of_the_training(
     run = tmp_path / "runs" / "latest"
     assert not (run / "report").exists()
     succeed("report")
-    summary = summary_of(run)
-    assert summary["environment"] == {**trained_on, "precision": "32-true"}
-    assert summary["wall_seconds"] is None
-    assert summary["analysis"]["test_errors"] >= 0
+    assert summary_of(run)["environment"] == {**trained_on, "precision": "32-true"}
+    assert summary_of(run)["wall_seconds"] is None
     for text in (page_of(run), (run / "model_card.md").read_text()):
         assert "the first processor" in text
         assert "another one" not in text
     assert "None" not in text_of(run)
-
-
-@pytest.mark.usefixtures("quick_report")
-def test_machine_that_the_checkpoint_does_not_name_is_left_out(copied_run, succeed):
-    (copied_run / "report" / "summary.json").unlink()
-    for path in (copied_run / "checkpoints").iterdir():
-        content = read_checkpoint(path)
-        # As earlier versions wrote it.
-        del content[CHECKPOINT_KEY]["environment"]
-        torch.save(content, path)
-    succeed("report", str(copied_run))
-    assert summary_of(copied_run)["environment"] == {}
-    assert "Machine and versions" not in page_of(copied_run)
-    assert "| machine |" not in (copied_run / "model_card.md").read_text()
+    # As earlier versions wrote it.
+    (run / "report" / "summary.json").unlink()
+    content = read_checkpoint(run / "checkpoints" / "best.ckpt")
+    del content[CHECKPOINT_KEY]["environment"]
+    torch.save(content, run / "checkpoints" / "best.ckpt")
+    succeed("report")
+    assert summary_of(run)["environment"] == {}
 
 
 @pytest.mark.parametrize("arguments", [["{0}"], ["--weights={0}/model.safetensors", "--out={0}/gallery"]])
@@ -173,14 +157,9 @@ def test_votes_of_people_are_in_summary_gallery_and_page(copied_run, succeed):
     np.save("counts.npy", 1.0 + 40 * np.eye(10)[labels])
     succeed("report", str(copied_run), "--human.counts=counts.npy")
     analysis = summary_of(copied_run)["analysis"]
-    assert analysis["people"] == {
-        "label doubtful": 0,
-        "people disagree too": 0,
-        "the model's own": analysis["test_errors"],
-    }
+    assert [*analysis["people"].values()] == [0, 0, analysis["test_errors"]]
     human = read_gallery(copied_run / "gallery").human
     np.testing.assert_allclose(human.votes.max(axis=1), 41 / 50)
-    assert "People's answers" in page_of(copied_run)
     assert "82 %" in page_of(copied_run)
 
 
@@ -194,27 +173,23 @@ def test_wrong_counts_are_rejected_before_the_training(refuse, small, shape):
 
 @pytest.mark.parametrize("kind", ["counts", "rechecks"])
 def test_answers_in_another_order_are_rejected(copied_run, refuse, tmp_path, kind):
-    labels = read_gallery(copied_run / "gallery").labels
-    label, other = int(labels[0]), int(labels[0] + 1) % 10
-    entry = {"id": 0, "given_original_label": other, "our_guessed_label": label}
-    entry["mturk"] = {"given": 5, "guessed": 0, "neither": 0, "both": 0}
+    others = (read_gallery(copied_run / "gallery").labels + 1) % 10
+    votes = {"given": 5, "guessed": 0, "neither": 0, "both": 0}
+    entry = {"id": 0, "given_original_label": int(others[0]), "our_guessed_label": 0, "mturk": votes}
     (tmp_path / "rechecks").write_text(json.dumps([entry]))
     with (tmp_path / "counts").open("wb") as file:
-        np.save(file, np.eye(10)[(labels + 1) % 10])
+        np.save(file, np.eye(10)[others])
     assert "another order" in refuse("report", str(copied_run), f"--human.{kind}={kind}")
 
 
-def test_missing_answers_and_checkpoints_are_named(copied_run, refuse):
+def test_missing_files_and_other_data_are_named(copied_run, refuse, monkeypatch):
     run = str(copied_run)
-    assert "human.counts: there is no file x.npy" in refuse("report", run, "--human.counts=x.npy")
+    assert "x.npy: No such file" in refuse("report", run, "--human.counts=x.npy")
+    monkeypatch.setattr(CIFAR10DataModule, "fingerprint", "f" * 64)
+    assert "has ffffffffffff..." in refuse("report", run)
     (copied_run / "model.safetensors").unlink()
     shutil.rmtree(copied_run / "checkpoints")
     assert "no checkpoint" in refuse("report", run)
-
-
-def test_other_data_is_rejected(copied_run, refuse, monkeypatch):
-    monkeypatch.setattr(CIFAR10DataModule, "fingerprint", "f" * 64)
-    assert "has ffffffffffff..." in refuse("report", str(copied_run))
 
 
 @pytest.mark.usefixtures("quick_report")
@@ -225,19 +200,16 @@ def test_run_without_validation_trains_on_all_images_and_gets_a_report(succeed, 
     assert summary_of(run)["data"]["train"] == 10_000
     assert "familiarity" not in load_weights(run / "model.safetensors").metrics
     assert "validation" not in out
-    assert "Validation accuracy" not in page_of(run)
-    assert "temperature" not in text_of(run)
+    assert not re.search("temperature|Validation accuracy", text_of(run))
 
 
 def test_model_without_errors_gets_a_report(copied_run, monkeypatch, shared_folder):
-    """The labels of the test set are replaced by the predictions."""
     monkeypatch.setenv("CIFAR_CACHE_DIR", str(shared_folder / "cache"))
     monkeypatch.setattr("cifar_train.report.analysis.TESTED_IMAGES", 2)
     run = RunDirectory(copied_run)
     datamodule = CIFAR10DataModule(source="synthetic", train_limit=200, val_size=100, batch_size=50)
     dataset = datamodule.dataset
-    predictions = read_gallery(run.gallery).probabilities.argmax(1)
-    test = dataclasses.replace(dataset.test, labels=predictions)
+    test = dataclasses.replace(dataset.test, labels=read_gallery(run.gallery).probabilities.argmax(1))
     datamodule.dataset = dataclasses.replace(dataset, test=test)
     write_results(run, datamodule, people=None, summary=read_summary(run.summary))
     assert "0 of 2,000 test images are misclassified." in page_of(copied_run)

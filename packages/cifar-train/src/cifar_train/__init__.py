@@ -1,7 +1,4 @@
-"""Train CIFAR-10 classifiers with PyTorch Lightning: recipes, checkpoints, reports, the command `cifar-train`.
-
-Arguments that do not fit raise a `ValueError` that names the argument, its value and what is allowed.
-"""
+"""Train CIFAR-10 classifiers with PyTorch Lightning: recipes, checkpoints, reports, the command `cifar-train`."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

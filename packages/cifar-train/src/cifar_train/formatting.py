@@ -1,4 +1,10 @@
-"""Numbers in words."""
+"""Numbers in words, also those that are wrong."""
+
+
+def check(fits: bool, name: str, value: object, allowed: str) -> None:
+    """Raises a `ValueError` that has the name, the value and what is allowed, unless the value fits."""
+    if not fits:
+        raise ValueError(f"{name} is {value!r}; it must be {allowed}")
 
 
 def percent(share: float, digits: int = 2) -> str:

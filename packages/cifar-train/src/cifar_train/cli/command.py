@@ -52,7 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
         try:
             return _dispatch(args, started)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit) as end:
+            # Lightning turns the first into the second.
+            if KeyboardInterrupt not in (type(end), type(end.__context__)):
+                raise
             return _fail("interrupted", code=130)
         finally:
             for stream in streams:
@@ -109,6 +112,7 @@ def _dispatch(args: list[str], started: float) -> int:
     from jsonargparse import ArgumentError
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+    _quiet()
     known = ValueError, OSError, FloatingPointError, ImportError, ArgumentError, MisconfigurationException
     try:
         _run(command, args, started)
@@ -132,14 +136,12 @@ def _run(command: str, args: list[str], started: float) -> None:
     if command in ("test", "report", "gallery", "export"):
         from cifar_train.cli import evaluate
 
-        _quiet()
         evaluate.run_command(command, args, description=about)
         return
     from cifar_train.cli import lr_find, train
     from cifar_train.cli.lightning_cli import TrainCLI
     from cifar_train.runs.directory import shared
 
-    _quiet()
     cli = (lr_find.LearningRateCLI if command == "lr-find" else TrainCLI)(command, args, description=about)
     with shared(cli.run):
         if command == "lr-find":

@@ -49,8 +49,8 @@ def run_command(command: str, args: Sequence[str], *, description: str) -> None:
     shown = {key: value for key, value in config["data"].items() if key not in _OF_TRAINING}
     parser.set_defaults({"data": shown, "human": config.get("human") or {}})
     given = parse(parser, args)
-    people = parser.instantiate_classes(given).human
-    report(CIFAR10DataModule(**{**config["data"], **vars(given.data)}), run=given.run, human=people)
+    data = CIFAR10DataModule(**{**config["data"], **vars(given.data)})
+    report(data, run=given.run, human=parser.instantiate_classes(given).human)
 
 
 def _make_parser(command: str, description: str) -> ArgumentParser:
@@ -110,16 +110,11 @@ def evaluate(data: CIFAR10DataModule, *, run: Path, weights: Path | None, record
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     print(format_rows(format_metrics(metrics)))
     if record:
-        save_weights(
-            path,
-            loaded.model,
-            architecture=loaded.architecture,
-            arguments=loaded.arguments,
-            spec=loaded.spec,
-            recipe=loaded.recipe,
-            metrics={**loaded.metrics, **metrics, "data_fingerprint": data.fingerprint},
-            dtype=loaded.dtype,
-        )
+        kept = {
+            name: getattr(loaded, name) for name in ("architecture", "arguments", "spec", "recipe", "dtype")
+        }
+        known = {**loaded.metrics, **metrics, "data_fingerprint": data.fingerprint}
+        save_weights(path, loaded.model, metrics=known, **kept)
 
 
 def report(data: CIFAR10DataModule, *, run: Path, human: HumanFiles) -> None:
@@ -129,8 +124,7 @@ def report(data: CIFAR10DataModule, *, run: Path, human: HumanFiles) -> None:
         raise FileNotFoundError(f"{place.path} has no checkpoint yet to report on; train first")
     check_fingerprint(place, data)
     if not weights_are_current(place):
-        note = f"report: {place.weights.name} of the {place.trained.stem} checkpoint"
-        print(note, file=sys.stderr, flush=True)
+        print(f"report: {place.weights.name} of the {place.trained.stem} checkpoint", file=sys.stderr)
         dtype = read_header(place.weights).dtype if place.weights.exists() else "float32"
         write_weights(place, data, dtype=dtype)
     write_results(place, data, people=human.read(data), summary=current_summary(place, data))

@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from cifar_data import CIFAR10DataModule
 from cifar_models.atomic import write_at_once
 from cifar_train.cli.arguments import parse, readable_by, starting_point
+from cifar_train.formatting import check
 from cifar_train.recipes import list_recipes, recipe_path
 from cifar_train.report.analysis import HumanFiles
 from cifar_train.runs.checkpoint import AtomicCheckpointIO, RunCheckpoint
@@ -115,8 +116,7 @@ class TrainCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Checks lengths of zero, which Lightning accepts and ignores, and settles the precision."""
         for name in ("max_epochs", "max_steps"):
-            if self.config.trainer[name] == 0:
-                raise ValueError(f"trainer.{name} is 0; it must be at least 1, or -1 for no limit")
+            check(self.config.trainer[name] != 0, f"trainer.{name}", 0, "at least 1, or -1 for no limit")
         if self.config.trainer.precision is None:
             # In the configuration, so that a repeated run has the same one.
             self.config.trainer.precision = quickest_precision(str(self.config.trainer.accelerator))

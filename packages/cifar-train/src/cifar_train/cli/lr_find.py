@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 
 from cifar_explain import THEMES, add_legend, make_figure, quiet_axes
 from cifar_train.cli.lightning_cli import TrainCLI
-
-# Losses at the start that are too few to be smoothed.
-_SKIPPED = 10
+from cifar_train.formatting import check
 
 
 @dataclass(frozen=True)
@@ -34,11 +32,9 @@ class LearningRateRange:
     steps: int = 100
 
     def __post_init__(self) -> None:
-        if not 0 < self.min_lr < self.max_lr:
-            found = f"range.min_lr is {self.min_lr} and range.max_lr {self.max_lr}"
-            raise ValueError(f"{found}; 0 < min_lr < max_lr is needed")
-        if self.steps < 20:
-            raise ValueError(f"range.steps is {self.steps}; it must be at least 20")
+        allowed = f"above 0 and below range.max_lr, {self.max_lr}"
+        check(0 < self.min_lr < self.max_lr, "range.min_lr", self.min_lr, allowed)
+        check(self.steps >= 20, "range.steps", self.steps, "at least 20")
 
 
 class LearningRateCLI(TrainCLI):
@@ -84,7 +80,8 @@ def find_learning_rate(cli: TrainCLI) -> None:
         attr_name="lr",
     )
     results = {"lr": [], "loss": []} if finder is None else finder.results
-    shown = slice(_SKIPPED, -1)
+    # As in Lightning's own suggestion: the first losses are too few to be smoothed.
+    shown = slice(10, -1)
     rates, losses = results["lr"][shown], unbiased(results["loss"])[shown]
     if len(rates) < 2:
         raise ValueError(

@@ -4,7 +4,8 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,7 @@ def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
     validation = {name: value for name, value in _metrics(trainer).items() if name.startswith("val")}
     checkpoint = str(place.trained) if place.trained.exists() else None
     model = None if checkpoint else cli.model
-    with _interruptible(trainer):
-        trainer.test(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False)
+    trainer.test(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False)
     if not trainer.is_global_zero:
         return
     tested = _metrics(trainer)
@@ -90,11 +90,10 @@ def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
 
 
 def _has_weights(cli: TrainCLI) -> bool:
-    found = cli.run.trained.exists()
-    if not found:
+    if not cli.run.trained.exists():
         note = f"no weights file, since {cli.run.checkpoints} has neither best.ckpt nor last.ckpt"
         print(note, file=sys.stderr)
-    return found
+    return cli.run.trained.exists()
 
 
 def _shown(cli: TrainCLI) -> Path:
@@ -110,13 +109,12 @@ def check_data(cli: TrainCLI) -> None:
     """Opens the data, fits the configuration to it and checks model and sizes; one ValueError has all complaints."""
     cli.datamodule.prepare_data()
     _fit_to_data(cli)
-    checks: tuple[Callable[[], Any], ...] = (
-        lambda: cli.model.check_classes(cli.datamodule.classes),
-        lambda: cli.datamodule.setup("fit"),
-        cli.model.make_optimizer,
-    )
-    complaints = []
-    for check in checks:
+    model, datamodule, complaints = cli.model, cli.datamodule, []
+    for check in (
+        partial(model.check_classes, datamodule.classes),
+        partial(datamodule.setup, "fit"),
+        model.make_optimizer,
+    ):
         try:
             check()
         except ValueError as error:
@@ -161,23 +159,11 @@ def _train(cli: TrainCLI) -> None:
                 drop_later_rows(place.metrics, step=resumed["global_step"], epoch=batches_done(resumed)[0])
             cli.save_config()
         try:
-            with _interruptible(trainer):
-                trainer.fit(model, datamodule=cli.datamodule, ckpt_path=cli.checkpoint, weights_only=True)
+            trainer.fit(model, datamodule=cli.datamodule, ckpt_path=cli.checkpoint, weights_only=True)
         except BaseException:
             if trainer.is_global_zero and place.last.exists():
                 print(f"to resume: uv run cifar-train --ckpt_path {place.last}", file=sys.stderr)
             raise
-
-
-@contextlib.contextmanager
-def _interruptible(trainer: L.Trainer) -> Iterator[None]:
-    """Turns Lightning's SystemExit after Ctrl-C back into KeyboardInterrupt."""
-    try:
-        yield
-    except SystemExit:
-        if trainer.interrupted:
-            raise KeyboardInterrupt from None
-        raise
 
 
 def _read_resumed(cli: TrainCLI, path: Path) -> dict[str, Any]:

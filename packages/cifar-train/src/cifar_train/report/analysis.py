@@ -43,13 +43,10 @@ from cifar_train.runs.export import check_weights, validation_logits
 
 #: Misclassified images that the report shows.
 SHOWN_ERRORS = 10
-
 #: CAM methods compared with random maps.
 TESTED_METHODS = ("gradcam", "hirescam", "layercam")
-
 #: Test images whose maps are tested for faithfulness; each takes about a second for all layers and methods.
 TESTED_IMAGES = 24
-
 #: Returns what people say about each error.
 People = Callable[[Errors], HumanView]
 
@@ -70,23 +67,21 @@ class HumanFiles:
         """Reads the files, which must be about the test images in their order; None if there are none."""
         if self == HumanFiles():
             return None
-        for name, path in vars(self).items():
-            if path is not None and not path.is_file():
-                raise FileNotFoundError(f"human.{name}: there is no file {path}")
         labels = np.asarray(datamodule.dataset.test.labels)
         size = {"images": len(labels), "classes": len(datamodule.classes)}
         counts = None if self.counts is None else read_counts(self.counts, **size)
         rechecks = None if self.rechecks is None else read_rechecks(self.rechecks, **size)
         # Most people agree with most labels; in another order they agree by chance.
-        if counts is not None and (agreement := float((counts.argmax(axis=1) == labels).mean())) < 0.5:
-            found = f"only {percent(agreement, 0)} of the images got most votes for their label"
-            raise ValueError(
-                f"{self.counts}: {found}, so they are in another order than those of the test set"
+        found = ""
+        if counts is not None and (agreement := (counts.argmax(axis=1) == labels).mean()) < 0.5:
+            found = (
+                f"{self.counts}: only {percent(agreement, 0)} of the images got most votes for their label"
             )
         for index, recheck in (rechecks or {}).items():
             if recheck.given != labels[index]:
-                found = f"image {index} has the label {recheck.given}, but {labels[index]} in the test set"
-                raise ValueError(f"{self.rechecks}: {found}, so its images are in another order")
+                found = f"{self.rechecks}: image {index} is labelled {recheck.given}, not {labels[index]}"
+        if found:
+            raise ValueError(f"{found}, so its images are in another order than those of the test set")
         return partial(judge_errors, counts=counts, rechecks=rechecks)
 
 
@@ -104,14 +99,8 @@ class ErrorMaps:
 class Analysis:
     """Everything a report shows about the weights.
 
-    Args:
-        test: Probabilities on the test set, without test-time augmentation.
-        flip_accuracy: Test accuracy with flip as test-time augmentation, in [0, 1].
-        validation: Probabilities on the validation split; None without one.
-        detector: Temperature and out-of-distribution thresholds, fitted on the validation split; None without one.
-        human: What people say about each test error; None without their answers.
-        shown: The errors shown with their maps.
-        faithfulness: For each layer, in the model's order, the random maps first, then each method.
+    Only `flip_accuracy` is with test-time augmentation. The detector is fitted on the validation split; both are None
+    without one. Faithfulness is, for each layer in the model's order, that of random maps and then of each method.
     """
 
     test: Evaluation
@@ -151,15 +140,14 @@ class Analysis:
     @property
     def top3_accuracy(self) -> float:
         """Share of test images whose class is among the three most probable."""
-        test = self.test
-        return top_k_accuracy(test.probabilities, test.labels, k=min(3, len(test.class_names)))
+        k = min(3, len(self.test.class_names))
+        return top_k_accuracy(self.test.probabilities, self.test.labels, k=k)
 
     @cached_property
     def calibration_errors(self) -> tuple[float, float]:
         """Expected calibration error on the test set before and after temperature scaling, in [0, 1]."""
-        labels = self.test.labels
-        before = expected_calibration_error(self.test.probabilities, labels)
-        return before, expected_calibration_error(self.calibrated, labels)
+        before = expected_calibration_error(self.test.probabilities, self.test.labels)
+        return before, expected_calibration_error(self.calibrated, self.test.labels)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the numbers as plain types: shares in [0, 1], losses in nats, counts.
@@ -221,8 +209,9 @@ def analyze(
         held_out, labels = validation_logits(weights.model, datamodule, spec)
         validation = _evaluation(held_out, labels, spec.classes)
         detector = fit_ood_detector(held_out, labels)
-    network = fuse_conv_bn(weights.model)
-    flipped = predict_logits(network, images, preprocess=lambda x: spec.normalize(x).flip(3))
+    flipped = predict_logits(
+        fuse_conv_bn(weights.model), images, preprocess=lambda x: spec.normalize(x).flip(3)
+    )
     errors = find_errors(_calibrate(test, detector), test.labels, class_names=spec.classes)
     say(f"maps of {min(SHOWN_ERRORS, len(errors))} of {len(errors)} misclassified images")
     layers = tuple(find_layers(weights.model))
@@ -285,9 +274,6 @@ def _explain_errors(weights: Weights, errors: Errors, images: Any, layers: tuple
     if not len(errors):
         none = np.zeros((0, len(layers), *photos.shape[1:3]), np.float32)
         return ErrorMaps(errors, photos, none, none)
-    inputs = weights.spec.normalize(photos)
-    predicted, true = (
-        explain(weights.model, inputs, layers=layers, target=target.tolist())
-        for target in (errors.predictions, errors.labels)
-    )
-    return ErrorMaps(errors, photos, predicted, true)
+    inputs, targets = weights.spec.normalize(photos), (errors.predictions, errors.labels)
+    maps = (explain(weights.model, inputs, layers=layers, target=target.tolist()) for target in targets)
+    return ErrorMaps(errors, photos, *maps)

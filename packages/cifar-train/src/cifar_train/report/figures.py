@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,18 +24,11 @@ from cifar_explain import (
     quiet_axes,
     reliability_curve,
 )
-from cifar_models.atomic import write_at_once
 from cifar_train.report.analysis import Analysis
 from cifar_train.runs.history import History, Series
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-# Epochs that the preview of the augmentation shows at most.
-_PREVIEW_EPOCHS = 9
-
-# The curve of single steps is their mean over this share of the run.
-_SMOOTHING = 0.02
 
 
 def write_figures(
@@ -50,10 +42,8 @@ def write_figures(
     names = []
     for theme, suffix in (("light", ""), ("dark", "-dark")):
         for name, drawn in _draw(analysis, history, datamodule, THEMES[theme]):
-            buffer = io.BytesIO()
             save = drawn.save if isinstance(drawn, Image.Image) else drawn.savefig
-            save(buffer, format="png")
-            write_at_once(folder / f"{name}{suffix}.png", buffer.getvalue())
+            save(folder / f"{name}{suffix}.png")
             names.append(name)
     return {name: (folder / f"{name}.png", folder / f"{name}-dark.png") for name in names}
 
@@ -69,7 +59,8 @@ def _draw(
     yield "reliability", plot_reliability(curve, calibrated=calibrated, theme=theme)
     yield "faithfulness", plot_faithfulness(analysis.faithfulness, theme=theme)
     epochs = len(history.rows) if history else 0
-    columns = 1 + min(epochs or _PREVIEW_EPOCHS, _PREVIEW_EPOCHS)
+    # At most nine epochs beside the unchanged images.
+    columns = 1 + min(epochs or 9, 9)
     preview = render_preview(datamodule, columns=columns, scale=4, surface=theme.surface, ink=theme.ink)
     yield "augmentation", preview
     if history and epochs:
@@ -86,12 +77,11 @@ def plot_curves(history: History, *, theme: Theme) -> Figure:
 
     Panels without values are left out, and so is a momentum that does not change.
     """
-    panels = {
-        title: kept
-        for title, lines in _panels(history, theme).items()
-        if (kept := [(series, style) for series, style in lines if len(series)])
+    drawn = {
+        title: [line for line in lines if len(line[0])] for title, lines in _panels(history, theme).items()
     }
-    last = max(series.epochs[-1] for lines in panels.values() for series, _ in lines)
+    panels = {title: lines for title, lines in drawn.items() if lines}
+    last = max(series[-1, 0] for lines in panels.values() for series, _ in lines)
     # Two to a row, so that they stay legible at the width of a page; the last may have a row to itself.
     titles = list(panels)
     rows: list[Any] = [titles[start : start + 2] for start in range(0, len(titles), 2)]
@@ -103,7 +93,7 @@ def plot_curves(history: History, *, theme: Theme) -> Figure:
         add_title(ax, title, theme=theme)
         for series, style in panels[title]:
             # The last epoch's mark lies on the edge.
-            ax.plot(series.epochs, series.values, markersize=4, clip_on=False, zorder=3, **style)
+            ax.plot(*series.T, markersize=4, clip_on=False, zorder=3, **style)
         ax.set_xlim(0, last)
         ax.locator_params(axis="x", integer=True)
         bottom, top = ax.get_ylim()
@@ -122,7 +112,6 @@ def plot_curves(history: History, *, theme: Theme) -> Figure:
 
 
 def _panels(history: History, theme: Theme) -> dict[str, list[tuple[Series, dict[str, Any]]]]:
-    """Returns the lines of each panel, and how they are drawn."""
     metrics = history.epoch_metrics
     steps = {"label": "training, single steps smoothed", "color": theme.muted, "linewidth": 0.9}
     training = {"label": "training", "color": theme.accent, "marker": "o"}
@@ -141,13 +130,14 @@ def _panels(history: History, theme: Theme) -> dict[str, list[tuple[Series, dict
         ],
         "Accuracy": [(metrics["train_accuracy"], training), (metrics["val_accuracy"], validation)],
         "Learning rate": groups(history.learning_rates),
-        "Momentum": groups({name: one for name, one in history.momenta.items() if np.ptp(one.values)}),
+        "Momentum": groups({name: one for name, one in history.momenta.items() if np.ptp(one[:, 1])}),
     }
 
 
 def _smoothed(series: Series) -> Series:
-    width = max(1, round(_SMOOTHING * len(series)))
-    if width == 1:
+    """Returns the mean over 2 % of the run."""
+    width = round(0.02 * len(series))
+    if width < 2:
         return series
-    means = np.convolve(series.values, np.ones(width) / width, mode="valid")
-    return Series(series.epochs[width - 1 :], means)
+    means = np.convolve(series[:, 1], np.ones(width) / width, mode="valid")
+    return np.column_stack([series[width - 1 :, 0], means])

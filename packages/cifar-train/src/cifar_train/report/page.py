@@ -97,7 +97,6 @@ def _percent(share: float, digits: int = 2) -> str:
 
 
 def _cards(analysis: Analysis) -> Iterator[dict[str, Any]]:
-    """Yields names, probabilities, people's votes and maps of each misclassified image that is shown."""
     shown, errors, names = analysis.shown, analysis.shown.errors, analysis.test.class_names
     for number, index in enumerate(errors.indices.tolist()):
         true, predicted = names[errors.labels[number]], names[errors.predictions[number]]

@@ -8,11 +8,6 @@ from typing import Literal
 
 import torch
 
-_DISTRIBUTIONS = ("torch", "lightning", "numpy", "cifar-models", "cifar-data", "cifar-train")
-
-# Instructions that multiply bfloat16 matrices and sum in float32; without them bfloat16 is slower than float32.
-_BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
-
 
 def quickest_precision(accelerator: str = "auto") -> Literal["bf16-mixed", "32-true"]:
     """Returns the quickest precision that trains as well as float32: bf16-mixed where hardware computes in bfloat16.
@@ -25,11 +20,13 @@ def quickest_precision(accelerator: str = "auto") -> Literal["bf16-mixed", "32-t
         return "32-true"
     # Older versions of torch cannot tell.
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return "bf16-mixed" if any(capabilities.get(name) for name in _BFLOAT16_INSTRUCTIONS) else "32-true"
+    # These multiply bfloat16 matrices and sum in float32; without them bfloat16 is slower than float32.
+    return "bf16-mixed" if any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16")) else "32-true"
 
 
 def describe_environment() -> dict[str, str | int | dict[str, str]]:
     """Returns machine and versions as plain types."""
+    distributions = ("torch", "lightning", "numpy", "cifar-models", "cifar-data", "cifar-train")
     return {
         "platform": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
@@ -37,7 +34,7 @@ def describe_environment() -> dict[str, str | int | dict[str, str]]:
         "cores": os.cpu_count() or 1,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in _DISTRIBUTIONS},
+        "versions": {name: version(name) for name in distributions},
     }
 
 

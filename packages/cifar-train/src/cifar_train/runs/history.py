@@ -16,6 +16,9 @@ from cifar_models.atomic import write_at_once
 
 Row = Mapping[str, str]
 
+#: One logged quantity ``(n, 2)``: increasing epochs, with fractions within an epoch, and the values there.
+Series = NDArray[np.float64]
+
 #: Metrics logged at the end of an epoch.
 EPOCH_METRICS = ("train_loss_epoch", "train_accuracy", "val_loss", "val_accuracy")
 
@@ -90,25 +93,10 @@ def read_rows(path: Path) -> tuple[list[str], list[Row]]:
 
 
 @dataclass(frozen=True, eq=False)
-class Series:
-    """One logged quantity: values ``(n,)`` at increasing ``epochs`` ``(n,)``, fractions within an epoch."""
-
-    epochs: NDArray[np.float64]
-    values: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-
-@dataclass(frozen=True, eq=False)
 class History:
     """The curves of one run; a series that was not logged is empty. Losses in nats, accuracies in [0, 1].
 
-    Args:
-        step_loss: Training loss of single optimizer steps.
-        epoch_metrics: A series for each of :data:`EPOCH_METRICS`.
-        learning_rates: By parameter group; those that are multiples of an earlier one are left out.
-        momenta: The same for momentum.
+    Learning rates and momenta are by parameter group; multiples of an earlier one are left out.
     """
 
     step_loss: Series
@@ -121,7 +109,7 @@ class History:
         """One mapping for each finished epoch: `epoch` (from 1) and the logged metrics."""
         found: dict[float, dict[str, float]] = {}
         for name, series in self.epoch_metrics.items():
-            for epoch, value in zip(series.epochs.tolist(), series.values.tolist(), strict=True):
+            for epoch, value in series.tolist():
                 found.setdefault(epoch, {"epoch": epoch})[name] = value
         return [found[epoch] for epoch in sorted(found)]
 
@@ -134,8 +122,7 @@ def read_history(path: Path) -> History:
 
     def series(name: str, counter: str, unit: float = 1) -> Series:
         logged = [((int(row[counter]) + 1) / unit, float(row[name])) for row in rows if row.get(name)]
-        table = np.array(logged, np.float64).reshape(-1, 2)
-        return Series(table[:, 0], table[:, 1])
+        return np.array(logged, np.float64).reshape(-1, 2)
 
     try:
         # Optimizer steps in an epoch, by the last row that belongs to the end of one.
@@ -143,24 +130,21 @@ def read_history(path: Path) -> History:
         last = max((int(row["step"]) + 1 for row in rows), default=1)
         epoch, step = max(((int(row["epoch"]) + 1, int(row["step"]) + 1) for row in ends), default=(1, last))
         epoch_length = step / epoch
-        monitored = {name: series(name, "step", epoch_length) for name in columns if name.startswith("lr-")}
-        momenta = {name for name in monitored if name.endswith("-momentum")}
+        rates: dict[bool, dict[str, Series]] = {False: {}, True: {}}
+        for name in columns:
+            if name.startswith("lr-"):
+                of_momentum = name.endswith("-momentum")
+                one, kept = series(name, "step", epoch_length), rates[of_momentum]
+                if len(one) and not any(_proportional(one[:, 1], other[:, 1]) for other in kept.values()):
+                    kept[name.removeprefix("lr-").removesuffix("-momentum")] = one
         return History(
             step_loss=series("train_loss_step", "step", epoch_length),
             epoch_metrics={name: series(name, "epoch") for name in EPOCH_METRICS},
-            learning_rates=_distinct({name: monitored[name] for name in monitored if name not in momenta}),
-            momenta=_distinct({name: monitored[name] for name in monitored if name in momenta}),
+            learning_rates=rates[False],
+            momenta=rates[True],
         )
     except ValueError as error:
         raise ValueError(f"{path} holds a value that is not a number: {error}") from error
-
-
-def _distinct(series: Mapping[str, Series]) -> dict[str, Series]:
-    kept: dict[str, Series] = {}
-    for name, one in series.items():
-        if len(one) and not any(_proportional(one.values, other.values) for other in kept.values()):
-            kept[name.removeprefix("lr-").removesuffix("-momentum")] = one
-    return kept
 
 
 def _proportional(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:

@@ -19,7 +19,7 @@ from cifar_train.runs.directory import RunDirectory
 FORMAT_VERSION = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Summary:
     """The numbers of one run, as in `summary.json`; docs/FORMATS.md describes the fields.
 
@@ -33,10 +33,10 @@ class Summary:
     epochs: int
     metrics: dict[str, float]
     #: From the start of the command to the test result.
-    wall_seconds: float | None
+    wall_seconds: float | None = None
     #: Spent in training batches, loading included, since the last start.
-    train_seconds: float | None
-    images_per_second: float | None
+    train_seconds: float | None = None
+    images_per_second: float | None = None
     data: dict[str, Any]
     environment: dict[str, Any]
     command: list[str]
@@ -101,9 +101,6 @@ def current_summary(run: RunDirectory, datamodule: CIFAR10DataModule) -> Summary
         seed=config["seed_everything"],
         epochs=last["epoch"] + 1,
         metrics={name: value for name, value in metrics.items() if isinstance(value, float)},
-        wall_seconds=None,
-        train_seconds=None,
-        images_per_second=None,
         data=describe_data(datamodule),
         # This process may run on another machine. Checkpoints of earlier versions do not name theirs.
         environment=best[CHECKPOINT_KEY].get("environment", {}),

@@ -1,8 +1,4 @@
-"""Loss and gradient of a batch, one micro-batch a processor core.
-
-Cores that share one operation wait for each other after every layer; micro-batches meet once a step, and the
-activations of one stay in its core's cache.
-"""
+"""Loss and gradient of a batch, one micro-batch a processor core."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -12,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cifar_train.formatting import check
+
 #: Mean loss, a scalar, of logits `(N, K)` and labels `(N,)`.
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -19,6 +17,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 class MicroBatches:
     """Runs the micro-batches of a batch in threads, one for each core, in the calling thread's autocast state.
 
+    Cores that share one operation wait for each other after every layer; micro-batches meet once a step.
     Each micro-batch is normalised by its own statistics (ghost batch norm), and the running statistics are those of
     the first one, as with data-parallel processes. So the result does not depend on the number of threads, up to
     rounding.
@@ -33,8 +32,7 @@ class MicroBatches:
     """
 
     def __init__(self, net: nn.Module, *, size: int, loss: Loss) -> None:
-        if size < 1:
-            raise ValueError(f"size is {size}; it must be at least 1")
+        check(size >= 1, "size", size, "at least 1")
         self._nets = [net]
         self._size = size
         self._loss = loss

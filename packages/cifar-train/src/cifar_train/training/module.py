@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from cifar_data import CIFAR10DataModule
 from cifar_models import InputSpec, create_model, fuse_conv_bn, list_models
+from cifar_train.formatting import check
 from cifar_train.runs.checkpoint import CHECKPOINT_KEY, resume_after_last_batch
 from cifar_train.runs.hardware import describe_environment
 from cifar_train.training.micro_batches import MicroBatches
@@ -22,9 +23,6 @@ from cifar_train.training.schedule import OneCycle
 from cifar_train.training.tta import TTA, tta_logits
 
 Batch = tuple[Tensor, Tensor]
-
-# Images for data-dependent initialisation: the covariance of 12 values settles far below that.
-_INITIALIZATION_IMAGES = 5000
 
 # Settings that a resumed run must have in common with its checkpoint.
 _RESUMED_DATA = ("loader", "split_seed", "val_size", "train_limit", "batch_size")
@@ -99,14 +97,11 @@ class LitClassifier(L.LightningModule):
         channels_last: bool = True,
     ) -> None:
         super().__init__()
-        for name, value, fits, allowed in (
-            ("architecture", architecture, architecture in list_models(), ", ".join(list_models())),
-            ("lr", lr, 0 < lr < math.inf, "numbers above 0"),
-            ("label_smoothing", label_smoothing, 0 <= label_smoothing < 1, "numbers in [0, 1)"),
-            ("micro_batch", micro_batch, micro_batch is None or micro_batch > 0, "null, or sizes from 1"),
-        ):
-            if not fits:
-                raise ValueError(f"model.{name} is {value!r}; allowed are {allowed}")
+        names = list_models()
+        check(architecture in names, "model.architecture", architecture, f"one of {', '.join(names)}")
+        check(0 < lr < math.inf, "model.lr", lr, "a number above 0")
+        check(0 <= label_smoothing < 1, "model.label_smoothing", label_smoothing, "a number in [0, 1)")
+        check(micro_batch is None or micro_batch > 0, "model.micro_batch", micro_batch, "null, or at least 1")
         self.architecture = architecture
         self.arguments = dict(arguments or {})
         self.lr = lr
@@ -134,7 +129,8 @@ class LitClassifier(L.LightningModule):
             # Lightning restores a checkpoint after this hook, so a resumed run keeps its trained weights.
             initialize = getattr(self.net, "initialize", None)
             if stage == "fit" and initialize is not None:
-                initialize(datamodule.train_inputs(min(_INITIALIZATION_IMAGES, datamodule.train_size)))
+                # The covariance of 12 values settles far below 5000 images.
+                initialize(datamodule.train_inputs(min(5000, datamodule.train_size)))
 
     def check_classes(self, classes: Sequence[str]) -> None:
         """Checks that there is a logit for each class."""

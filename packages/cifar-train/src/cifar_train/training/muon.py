@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from cifar_train.formatting import check
 from cifar_train.runs.hardware import quickest_precision
 
 # Quintic iteration x <- a x + b x^3 + c x^5 on the singular values. It maximises the slope at zero, so that few
@@ -27,10 +28,8 @@ def orthogonalize(matrix: Tensor, *, steps: int = 5, factors: torch.dtype | None
     Source:
         Bernstein and Newhouse, "Old Optimizer, New Norm" (2024); coefficients by K. Jordan.
     """
-    if matrix.ndim != 2:
-        raise ValueError(f"matrix has shape {tuple(matrix.shape)}; two dimensions are needed")
-    if steps < 1:
-        raise ValueError(f"steps is {steps}; it must be at least 1")
+    check(matrix.ndim == 2, "the shape of matrix", tuple(matrix.shape), "of two dimensions")
+    check(steps >= 1, "steps", steps, "at least 1")
     # The Gram matrix of the shorter side is the cheaper one.
     tall = matrix.size(0) > matrix.size(1)
     x = matrix.T if tall else matrix
@@ -93,18 +92,13 @@ class Muon(Optimizer):
         gain_scale: float = 1.0,
         bfloat16: bool | None = None,
     ) -> None:
-        for name, value, allowed, wanted in (
-            ("lr", lr, lr > 0, "above 0"),
-            ("momentum", momentum, 0 <= momentum < 1, "in [0, 1)"),
-            ("steps", steps, steps >= 1, "at least 1"),
-            ("bias_scale", bias_scale, bias_scale > 0, "above 0"),
-            ("head_scale", head_scale, head_scale > 0, "above 0"),
-            ("sgd_momentum", sgd_momentum, 0 <= sgd_momentum < 1, "in [0, 1)"),
-            ("weight_decay", weight_decay, weight_decay >= 0, "at least 0"),
-            ("gain_scale", gain_scale, gain_scale > 0, "above 0"),
-        ):
-            if not allowed:
-                raise ValueError(f"{name} is {value}; it must be {wanted}")
+        scales = {"bias_scale": bias_scale, "head_scale": head_scale, "gain_scale": gain_scale}
+        for name, value in {"lr": lr, **scales}.items():
+            check(value > 0, name, value, "above 0")
+        for name, value in {"momentum": momentum, "sgd_momentum": sgd_momentum}.items():
+            check(0 <= value < 1, name, value, "in [0, 1)")
+        check(steps >= 1, "steps", steps, "at least 1")
+        check(weight_decay >= 0, "weight_decay", weight_decay, "at least 0")
         kinds: dict[str, list[Any]] = {"kernel": [], "bias": [], "gain": [], "matrix": []}
         for param in params:
             kinds[_kind(*param) if isinstance(param, tuple) else _kind("", param)].append(param)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cifar_train.formatting import check
+
 
 @dataclass(frozen=True)
 class LowResolution:
@@ -26,11 +28,9 @@ class LowResolution:
     size: int = 24
 
     def __post_init__(self) -> None:
-        if not 0 <= self.until <= 1:
-            raise ValueError(f"model.low_resolution.until is {self.until}; it must be in [0, 1]")
-        if self.size < 16:
-            # Below that the networks have no pixel left to pool.
-            raise ValueError(f"model.low_resolution.size is {self.size}; it must be at least 16")
+        check(0 <= self.until <= 1, "model.low_resolution.until", self.until, "in [0, 1]")
+        # Below that the networks have no pixel left to pool.
+        check(self.size >= 16, "model.low_resolution.size", self.size, "at least 16")
 
     def side(self, progress: float) -> int | None:
         """Returns the side in pixels after a share ``progress`` of all steps; None for the full size."""

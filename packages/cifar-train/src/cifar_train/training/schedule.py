@@ -6,6 +6,8 @@ from typing import Any, Literal
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
+from cifar_train.formatting import check
+
 
 @dataclass(frozen=True)
 class OneCycle:
@@ -29,14 +31,10 @@ class OneCycle:
     cycle_momentum: bool = False
 
     def __post_init__(self) -> None:
-        for name, allowed, wanted in (
-            ("peak", 0 <= self.peak < 1, "in [0, 1), a share of all steps"),
-            ("div", self.div >= 1, "at least 1"),
-            ("final_div", self.final_div >= 1, "at least 1"),
-            ("anneal", self.anneal in ("cos", "linear"), "'cos' or 'linear'"),
-        ):
-            if not allowed:
-                raise ValueError(f"model.schedule.{name} is {getattr(self, name)!r}; it must be {wanted}")
+        check(0 <= self.peak < 1, "model.schedule.peak", self.peak, "in [0, 1), a share of all steps")
+        check(self.div >= 1, "model.schedule.div", self.div, "at least 1")
+        check(self.final_div >= 1, "model.schedule.final_div", self.final_div, "at least 1")
+        check(self.anneal in ("cos", "linear"), "model.schedule.anneal", self.anneal, "'cos' or 'linear'")
 
     def build(self, optimizer: Optimizer, *, lr: float, total_steps: int) -> OneCycleLR:
         """Returns PyTorch's scheduler, with ``lr`` at the peak, to be stepped after each of ``total_steps`` steps."""
