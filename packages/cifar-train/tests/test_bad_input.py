@@ -11,6 +11,13 @@ from PIL import Image
 
 from cifar_models import CIFAR10, create_model, read_header, save_weights
 
+OUT_OF_RANGE = (
+    "trainer.max_epochs=0 model.lr=0 model.lr=.inf model.lr=.nan model.label_smoothing=-0.1 "
+    "model.micro_batch=0 model.schedule.peak=-0.1 model.schedule.peak=1 model.schedule.div=0.5 "
+    "model.schedule.final_div=0 model.low_resolution.until=-0.1 model.low_resolution.until=1.1 "
+    "model.low_resolution.size=15"
+)
+
 
 @pytest.mark.parametrize(
     ("arguments", "wanted"),
@@ -21,19 +28,7 @@ from cifar_models import CIFAR10, create_model, read_header, save_weights
         (["--model.architecture=resnet8"], "resnet9"),
         (["--data.loader=tensors"], "did you mean tensor"),
         (["--data.batch_size=60000"], "data.batch_size"),
-        (["--trainer.max_epochs=0"], "trainer.max_epochs is 0"),
-        (["--model.lr=0"], "model.lr is 0"),
-        (["--model.lr=.inf"], "model.lr is inf"),
-        (["--model.lr=.nan"], "model.lr is nan"),
-        (["--model.label_smoothing=-0.1"], "model.label_smoothing is -0.1"),
-        (["--model.micro_batch=0"], "model.micro_batch is 0"),
-        (["--model.schedule.peak=-0.1"], "model.schedule.peak is -0.1"),
-        (["--model.schedule.peak=1"], "model.schedule.peak is 1"),
-        (["--model.schedule.div=0.5"], "model.schedule.div is 0.5"),
-        (["--model.schedule.final_div=0"], "model.schedule.final_div is 0"),
-        (["--model.low_resolution.until=-0.1"], "model.low_resolution.until is -0.1"),
-        (["--model.low_resolution.until=1.1"], "model.low_resolution.until is 1.1"),
-        (["--model.low_resolution.size=15"], "model.low_resolution.size is 15"),
+        *(([f"--{field}"], re.sub(r"=\.?", " is ", field)) for field in OUT_OF_RANGE.split()),
         pytest.param(
             ["--trainer.accelerator=cuda"],
             "trainer.accelerator: auto",

@@ -1,12 +1,21 @@
+"""The steps of a training, test-time augmentation and progressive resizing."""
+
 import copy
 from types import SimpleNamespace
 
+import lightning as L
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
+from cifar_data import CIFAR10DataModule
 from cifar_train.training.module import LitClassifier
+from cifar_train.training.progressive_resizing import LowResolution, shrink
 from cifar_train.training.tta import tta_logits
 
 pytestmark = pytest.mark.numeric
@@ -94,3 +103,63 @@ def test_other_number_of_classes_is_rejected(model):
     model._trainer = SimpleNamespace(datamodule=SimpleNamespace(classes=("a", "b")))
     with pytest.raises(ValueError, match=r"num_classes to 2"):
         model.setup("fit")
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 4), st.integers(3, 9), st.integers(3, 9), st.integers(0, 2**16))
+@torch.no_grad()
+def test_tta_is_the_published_evaluation(count, height, width, seed):
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(count, 3, height, width, generator=generator, dtype=torch.float64)
+    weight = torch.randn(3 * height * width, 5, generator=generator, dtype=torch.float64)
+
+    def model(augmented):
+        # Not linear, or means of images and of logits could not be told apart.
+        return torch.tanh(augmented.flatten(1) @ weight)
+
+    def with_mirror_image(pixels):
+        copies = (torch.from_numpy(np.ascontiguousarray(copy)) for copy in (pixels, pixels[:, :, ::-1]))
+        return [model(copy[None])[0] for copy in copies]
+
+    found = tta_logits(model, images)
+    for tta, names in {"none": ["none"], "flip": ["none", "flip"]}.items():
+        lesser = tta_logits(model, images, tta=tta)
+        assert list(lesser) == names
+        assert all(torch.equal(lesser[name], found[name]) for name in names)
+    for index, image in enumerate(images.numpy()):
+        padded = np.pad(image, ((0, 0), (1, 1), (1, 1)), mode="reflect")
+        none, mirrored = with_mirror_image(image)
+        shifted = [*with_mirror_image(padded[:, :-2, :-2]), *with_mirror_image(padded[:, 2:, 2:])]
+        flip = (none + mirrored) / 2
+        expected = {"none": none, "flip": flip, "flip_and_shift": flip / 2 + sum(shifted) / 8}
+        ours = {name: logits[index] for name, logits in found.items()}
+        torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("side", [16, 20, 24, 31])
+def test_shrinking_is_what_pillow_does(side):
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    found = shrink(images, side)
+    assert found.shape == (2, 3, side, side)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    for channel, small in zip(images.flatten(0, 1), found.flatten(0, 1), strict=True):
+        expected = Image.fromarray(channel.numpy(), mode="F").resize((side, side), Image.Resampling.BILINEAR)
+        np.testing.assert_allclose(small.numpy(), np.asarray(expected), atol=1e-5)
+    assert shrink(images, 32) is images
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-true"])
+def test_a_run_changes_over_at_its_share_of_the_steps(tmp_path, precision):
+    data = CIFAR10DataModule(
+        source="synthetic", batch_size=50, val_size=0, train_limit=300, cache_dir=str(tmp_path)
+    )
+    resizing = LowResolution(until=0.5, size=16)
+    model = LitClassifier(architecture="whitenet", arguments={"widths": [8, 8, 8]}, low_resolution=resizing)
+    sides = []
+    model.net.register_forward_pre_hook(lambda net, args: sides.append(args[0].shape[2]))
+    trainer = L.Trainer(
+        max_epochs=2, accelerator="cpu", precision=precision, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
+    )  # fmt: skip
+    trainer.fit(model, datamodule=data)
+    assert sides == [16] * 6 + [32] * 6

@@ -59,9 +59,6 @@ class LearningRateCLI(TrainCLI):
 def find_learning_rate(cli: TrainCLI) -> None:
     """Runs the test, writes `lr_find.png` and `lr_find.yaml` into the run directory and prints the suggestion.
 
-    Raises:
-        ValueError: If the loss falls nowhere.
-
     Source:
         L. Smith, "Cyclical Learning Rates for Training Neural Networks" (arXiv:1506.01186), section 3.3.
     """

@@ -147,7 +147,6 @@ def _fit_to_data(cli: TrainCLI) -> None:
 
 
 def _train(cli: TrainCLI) -> None:
-    """Trains; if that is cut short, prints the command that resumes it."""
     model, trainer, place = cli.model, cli.trainer, cli.run
     resumed = _read_resumed(cli, cli.checkpoint) if cli.checkpoint else None
     with contextlib.ExitStack() as stack:

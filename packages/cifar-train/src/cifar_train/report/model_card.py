@@ -19,15 +19,6 @@ def model_card(
     """Returns the card in Markdown, with the front matter that the Hugging Face Hub reads.
 
     ``summary`` has an analysis of this weights file, and ``filename`` is its name beside the card.
-
-    >>> from cifar_models import CIFAR10
-    >>> header = WeightsHeader("resnet9", {}, CIFAR10, {"recipe": "era"}, {"test_accuracy": 0.9}, "float16", 1)
-    >>> print(model_card(header).split("## ")[2].strip())
-    Results
-    <BLANKLINE>
-    | metric | value |
-    |---|---|
-    | test accuracy | 90.00 % |
     """
     analysis = (summary.analysis if summary else None) or {}
     # The run's own metrics come last: they were measured before the weights were stored, perhaps in float16.

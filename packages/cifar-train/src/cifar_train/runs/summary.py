@@ -129,10 +129,5 @@ def format_metrics(metrics: dict[str, float]) -> list[tuple[str, str]]:
 
 
 def format_rows(rows: Iterable[tuple[str, str]]) -> str:
-    """Returns a table of labels and values, as wide as every other.
-
-    >>> print(format_rows([("test accuracy", "90.12 %"), ("test loss", "0.5000")]))
-    test accuracy                90.12 %
-    test loss                    0.5000
-    """
+    """Returns a table of labels and values, as wide as every other."""
     return "\n".join(f"{label:<27}  {value}" for label, value in rows)

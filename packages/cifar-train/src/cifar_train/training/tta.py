@@ -31,11 +31,6 @@ def tta_logits(
 
     Source:
         K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (arXiv:2404.00498), multi-crop evaluation.
-
-    >>> import torch
-    >>> logits = tta_logits(lambda images: images[:, :, 0, 0], torch.arange(9.0).reshape(1, 1, 3, 3))
-    >>> {name: value.item() for name, value in logits.items()}
-    {'none': 0.0, 'flip': 1.0, 'flip_and_shift': 2.5}
     """
     plain = model(images)
     results: dict[TTA, Tensor] = {"none": plain}
