@@ -63,12 +63,6 @@ def test_train_mode_takes_one_image_of_the_smallest_size(factory):
     assert factory()(images(1, 3, 16, 16)).isfinite().all()
 
 
-def test_an_image_gives_the_same_logits_alone_and_in_a_batch(model, assert_close):
-    x = images(3, 3, 32, 32)
-    with torch.no_grad():
-        assert_close(model(x), torch.cat([model(image[None]) for image in x]))
-
-
 @pytest.mark.parametrize(
     ("factory", "sides"),
     [

@@ -5,7 +5,7 @@ import unicodedata
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -66,10 +66,8 @@ class InputSpec:
 
     def preprocess_batch(self, images: Sequence[Image.Image | NDArray[np.uint8]]) -> Tensor:
         """Returns `preprocess` of each image, stacked to float32 `(N, 3, size, size)`; N may be 0."""
-        pixels = np.empty((len(images), self.size, self.size, 3), dtype=np.uint8)
-        for row, image in zip(pixels, images, strict=True):
-            row[:] = np.asarray(self.to_image(image))
-        return self.normalize(pixels)
+        pixels = np.array([np.asarray(self.to_image(image)) for image in images], dtype=np.uint8)
+        return self.normalize(pixels.reshape(-1, self.size, self.size, 3))
 
     def normalize(self, images: Tensor | NDArray[np.uint8]) -> Tensor:
         """Returns `(images / 255 - mean) / std` of uint8 `(N, H, W, 3)`: float32 `(N, 3, H, W)` in channels_last.
@@ -187,16 +185,12 @@ def _opaque(image: Image.Image) -> Image.Image:
         return _grey(image).convert("RGB")
     if image.mode == "LAB":
         profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        converted = ImageCms.applyTransform(image, ImageCms.buildTransform(*profiles, "LAB", "RGB"))
-        if converted is None:
-            raise ValueError("image of mode LAB could not be converted to RGB")
-        return converted
+        return cast("Image.Image", ImageCms.profileToProfile(image, *profiles, outputMode="RGB"))
     if image.has_transparency_data:
         if image.mode in ("La", "RGBa"):  # premultiplied: Pillow converts these to their plain form only
             image = image.convert(image.mode[:-1] + "A")
-        coloured = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, coloured).convert("RGB")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     return image.convert("RGB")
 
 

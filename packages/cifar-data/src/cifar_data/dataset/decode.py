@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import os
 import struct
 import sys
 import warnings
@@ -101,7 +100,7 @@ def decode_images(
                 raise DataError(f"{place(index)}: cannot decode the image: {reason}") from error
         return len(chunk)
 
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor() as pool:
         for count in pool.map(work, range(0, len(items), _CHUNK)):
             bar.update(count)
     return images
@@ -137,8 +136,8 @@ def _opaque(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         if image.mode in ("La", "RGBa"):  # premultiplied: Pillow converts these to their plain form only
             image = image.convert(image.mode[:-1] + "A")
-        coloured = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), coloured).convert("RGB")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     return image.convert("RGB")
 
 
