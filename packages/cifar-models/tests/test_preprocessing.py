@@ -245,7 +245,7 @@ def test_long_greys_beyond_their_range_are_rejected(value):
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
 def test_exif_orientation_is_applied_once_and_before_cropping(orientation, format):
     image = Image.fromarray(noise(40, 65))
-    opened = reopened(image, format, exif=exif(orientation), lossless=True)
+    opened = reopened(image.convert("RGBA"), format, exif=exif(orientation), lossless=True)
     image.getexif()[0x0112] = orientation
     expected = fitted(ImageOps.exif_transpose(image))
     assert (orientation in (0, 1, 9)) == np.array_equal(expected, fitted(image))

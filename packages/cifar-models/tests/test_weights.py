@@ -87,29 +87,28 @@ def wrap_layer(wrap):
     return lambda model: model.set_submodule("layer2", wrap(model.layer2)) or model
 
 
-@pytest.fixture
-def assert_saved_as_plain(tmp_path, trained):
-    def check(wrap):
-        save_weights(tmp_path / "plain", trained, architecture="resnet9")
-        save_weights(tmp_path / "wrapped", wrap(trained), architecture="resnet9")
-        assert (tmp_path / "wrapped").read_bytes() == (tmp_path / "plain").read_bytes()
-
-    return check
-
-
 def compiled(model):
     return torch.compile(model, backend="eager")
 
 
+DISTRIBUTED = (
+    nn.parallel.DistributedDataParallel,
+    lambda model: FullyShardedDataParallel(model, device_id=torch.device("cpu")),
+    fully_shard,
+)
+
+
 @pytest.fixture
-def mesh(tmp_path):
-    """A process group of this process alone."""
+def process_group(tmp_path):
+    """This process alone."""
     store = (tmp_path / "store").as_uri()
     torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
-    yield torch.distributed.device_mesh.init_device_mesh("cpu", (1,))
+    yield
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.usefixtures("process_group")
+@pytest.mark.filterwarnings("ignore:.*NO_SHARD:UserWarning", "ignore:.*FSDP:FutureWarning")
 @pytest.mark.parametrize(
     "wrap",
     [
@@ -119,27 +118,14 @@ def mesh(tmp_path):
         lambda model: torch.compile(model.forward, backend="eager"),
         wrap_layer(compiled),
         wrap_layer(lambda layer: AveragedModel(nn.DataParallel(layer))),
+        *DISTRIBUTED,
+        *map(wrap_layer, DISTRIBUTED),
     ],
 )
-def test_wrapped_models_are_saved_as_the_network_within(assert_saved_as_plain, wrap):
-    assert_saved_as_plain(wrap)
-
-
-@pytest.mark.filterwarnings("ignore:.*NO_SHARD:UserWarning", "ignore:.*FSDP:FutureWarning")
-@pytest.mark.parametrize("layer_only", [False, True])
-@pytest.mark.parametrize(
-    "wrap",
-    [
-        lambda model, _: nn.parallel.DistributedDataParallel(model),
-        lambda model, _: FullyShardedDataParallel(model, device_id=torch.device("cpu")),
-        lambda model, mesh: fully_shard(model, mesh=mesh),
-    ],
-)
-def test_distributed_models_are_saved_whole(assert_saved_as_plain, mesh, wrap, layer_only):
-    def on_mesh(model):
-        return wrap(model, mesh)
-
-    assert_saved_as_plain(wrap_layer(on_mesh) if layer_only else on_mesh)
+def test_wrapped_models_are_saved_as_the_whole_network_within(tmp_path, trained, wrap):
+    save_weights(tmp_path / "plain", trained, architecture="resnet9")
+    save_weights(tmp_path / "wrapped", wrap(trained), architecture="resnet9")
+    assert (tmp_path / "wrapped").read_bytes() == (tmp_path / "plain").read_bytes()
 
 
 def test_names_of_an_architecture_that_wrappers_use_too_are_kept(tmp_path):
