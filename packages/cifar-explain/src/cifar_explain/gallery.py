@@ -133,15 +133,9 @@ def write_gallery(gallery: Gallery, folder: str | Path) -> None:
     pixels = tiles.reshape(rows, columns, height, width, 3).swapaxes(1, 2)
     sprite, data = io.BytesIO(), io.BytesIO()
     Image.fromarray(pixels.reshape(rows * height, columns * width, 3)).save(sprite, "PNG")
-    fields: dict[str, Any] = {
-        "version": VERSION,
-        "weights_sha256": gallery.weights_sha256,
-        "sprite_sha256": hashlib.sha256(sprite.getvalue()).hexdigest(),
-        "split": gallery.split,
-        "class_names": gallery.class_names,
-        "labels": gallery.labels,
-        "probabilities": gallery.probabilities,
-    }
+    names = ("weights_sha256", "split", "class_names", "labels", "probabilities")
+    fields: dict[str, Any] = {"version": VERSION} | {name: getattr(gallery, name) for name in names}
+    fields["sprite_sha256"] = hashlib.sha256(sprite.getvalue()).hexdigest()
     if human := gallery.human:
         numbers = [astuple(recheck) if recheck else _NO_RECHECK for recheck in human.rechecks]
         fields["verdicts"] = np.array(human.verdicts, str)

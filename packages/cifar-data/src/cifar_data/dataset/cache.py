@@ -56,12 +56,10 @@ def entry_path(layout: Layout, cache_dir: Path) -> Path:
 def open_cached(layout: Layout, cache_dir: Path, *, read: Callable[[], ImageDataset]) -> ImageDataset:
     """Returns the dataset as memory maps; one process decodes it with `read` if needed, and all others wait for it."""
     entry = entry_path(layout, cache_dir)
-    dataset = load_entry(entry)
-    if dataset is not None:  # without the lock, so that a read-only cache can be used
+    if (dataset := load_entry(entry)) is not None:  # without the lock, so that a read-only cache can be used
         return dataset
     with locked(entry, cache_dir):
-        dataset = load_entry(entry)
-        if dataset is None:
+        if (dataset := load_entry(entry)) is None:
             dataset = read()
             if entry_path(layout, cache_dir) != entry:
                 raise DataError(f"{layout.root} was changed while it was read; try again")

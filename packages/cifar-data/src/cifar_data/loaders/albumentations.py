@@ -30,11 +30,11 @@ def import_albumentations() -> Any:
 
 
 def make_pipeline(
-    augmentation: Augmentation, *, mean: Sequence[float], std: Sequence[float], flip_probability: float = 0.5
+    augmentation: Augmentation, *, mean: Sequence[float], std: Sequence[float], flip: float = 0.5
 ) -> Any:
     """Returns a `Compose` from uint8 (32, 32, 3) to normalised float32 (3, 32, 32).
 
-    The `flip` of the augmentation is replaced by `flip_probability`.
+    Images are flipped with the probability `flip`, whatever the augmentation says of that.
     """
     A = import_albumentations()  # noqa: N806 - the library's own idiom
     steps = []
@@ -45,8 +45,8 @@ def make_pipeline(
         padded = SIDE + 2 * augmentation.padding
         steps.append(A.PadIfNeeded(padded, padded, border_mode=borders[augmentation.padding_mode], fill=0))
         steps.append(A.RandomCrop(SIDE, SIDE))
-    if flip_probability > 0:
-        steps.append(A.HorizontalFlip(p=flip_probability))
+    if flip > 0:
+        steps.append(A.HorizontalFlip(p=flip))
     if augmentation.jitters:
         reaches = augmentation.brightness, augmentation.contrast
         factors = [(1 - reach, 1 + reach) for reach in reaches]
@@ -80,9 +80,7 @@ class AlbumentationsDataset(Dataset[tuple[Tensor, int]]):
         self._first_sides = alternating_flips(len(samples), seed=seed, epoch=0)
         # One pipeline, or for alternating flips one of each side.
         flips = {"random": [0.5], "alternate": [0.0, 1.0], "none": [0.0]}[augmentation.flip]
-        self._pipelines = [
-            make_pipeline(augmentation, mean=mean, std=std, flip_probability=flip) for flip in flips
-        ]
+        self._pipelines = [make_pipeline(augmentation, mean=mean, std=std, flip=flip) for flip in flips]
 
     def __len__(self) -> int:
         return len(self._samples)

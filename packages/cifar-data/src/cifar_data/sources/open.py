@@ -51,8 +51,7 @@ def open_dataset(
     if source == "synthetic":
         return make_synthetic()
     cache = resolve_cache_dir(cache_dir)
-    layout = locate_layout(root, source=source, cache_dir=cache)
-    if layout is None:
+    if (layout := locate_layout(root, source=source, cache_dir=cache)) is None:
         layout = download_layout(cache, source=source, progress=progress)
     if layout.left_out:
         warnings.warn(f"{layout.origin}: {layout.left_out_text}", stacklevel=1)
@@ -71,8 +70,7 @@ def locate_layout(root: str | os.PathLike[str] | None, *, source: str, cache_dir
 def find_layout(root: Path, *, source: str = "auto", name: str = "the root") -> Layout:
     """Returns the files of the dataset in a folder or tarball, which errors call `name`."""
     try:
-        layout = _search(root, source)
-        if layout is not None:
+        if (layout := _search(root, source)) is not None:
             return layout
         if not root.exists():
             raise DataError(f"{name} {root} does not exist. {_HELP}")
@@ -95,8 +93,7 @@ def download_layout(cache_dir: Path, *, source: str = "auto", progress: bool = T
         raise DataError(f"source {source!r} cannot be downloaded, only parquet and tarball can. {_HELP}")
     downloads = cache_dir / "downloads"
     with locked(downloads, cache_dir):
-        layout = _search(downloads, source)
-        if layout is None:
+        if (layout := _search(downloads, source)) is None:
             with explained_errors(cache_dir):
                 downloads.mkdir(exist_ok=True)
             try:

@@ -26,14 +26,10 @@ PERCENTILES: tuple[float, ...] = (10, 30, 50, 70, 90)
 
 @dataclass(frozen=True, eq=False)
 class Faithfulness:
-    """The ROAD scores of one method on one layer.
+    """The ROAD scores of one method, of `METHODS` or `RANDOM`, on one layer, whose output has the size `map_size`.
 
-    Args:
-        method: One of `METHODS`, or `RANDOM`.
-        layer: Name of the layer.
-        map_size: Height and width of the layer's output, before the map is upsampled.
-        scores: One for each image, `(N,)`, in [-1, 1]: half of how much more confidence is left when the least
-            important pixels are removed than when the most important ones are; 0 on average for random maps.
+    There is one for each image, `(N,)`, in [-1, 1]: half of how much more confidence is left when the least important
+    pixels are removed than when the most important ones are; 0 on average for random maps.
     """
 
     method: str
