@@ -15,20 +15,17 @@ from cifar_space.artifacts.files import ServedFiles, built_in, of_run, of_weight
 from cifar_space.publish.requirements import MACHINES
 
 
-def _path(text: str) -> Path:
-    """Returns a path in which `~` is the home folder; shells leave it as it is in `--run=~/x`."""
-    return Path(os.path.expanduser(text))  # noqa: PTH111 - `~` of nobody stays, and is reported as missing
-
-
 def _at(metavar: str, text: str) -> Any:
-    return typer.Option(metavar=metavar, parser=_path, help=text)
+    def path(value: str) -> Path:
+        # Shells leave `~` as it is in `--run=~/x`; that of nobody stays, and is reported as missing.
+        return Path(os.path.expanduser(value))  # noqa: PTH111
+
+    return typer.Option(metavar=metavar, parser=path, help=text)
 
 
 Run = Annotated[
     Path | None,
-    _at(
-        "DIR", "Run directory of cifar-train: its weights, gallery and report.  [default: the built-in model]"
-    ),
+    _at("DIR", "Run directory of cifar-train, with gallery and report.  [default: the built-in model]"),
 ]
 WeightsFile = Annotated[Path | None, _at("FILE", "Weights file of cifar-train.")]
 GalleryFolder = Annotated[Path | None, _at("DIR", "Gallery of those weights, from `cifar-train gallery`.")]
@@ -54,7 +51,7 @@ def main(args: Sequence[str] | None = None) -> int:
         args: The arguments after the command's name; those of the process by default.
     """
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None and hasattr(stream, "reconfigure"):
+        if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
         app(args if args is None else list(args), prog_name="cifar-space")
@@ -72,10 +69,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def serve(
     context: typer.Context,
     host: Annotated[
-        str,
-        typer.Option(
-            envvar="GRADIO_SERVER_NAME", help="Address to listen on; 0.0.0.0 or :: for all interfaces."
-        ),
+        str, typer.Option(envvar="GRADIO_SERVER_NAME", help="Address; 0.0.0.0 or :: for all interfaces.")
     ] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(envvar="GRADIO_SERVER_PORT", min=1, max=65535, help="Port to listen at.")
@@ -110,8 +104,8 @@ def serve(
             if source is not None and source.name == "COMMANDLINE":
                 raise typer.BadParameter(f"--{name} must follow `{context.invoked_subcommand}`")
         return
-    files = served_files(run, weights, gallery)
-    files = dataclasses.replace(files, images=images, fetch_images=fetch_images)
+    found = _find_files(run, weights, gallery)
+    files = dataclasses.replace(found, images=images, fetch_images=fetch_images)
     parts = [name for name in ("gallery", "report") if getattr(files, name) is not None]
     _say(f"cifar-space: loading {', '.join([str(files.weights), *parts])} ...", "stderr")
     # Ends as Ctrl-C does, which removes temporary folders.
@@ -146,7 +140,7 @@ def build(
     model_id: ModelId = None,
 ) -> None:
     """Write everything that a Hugging Face Space needs into a folder."""
-    _write_bundle(served_files(run, weights, gallery), out, torch=torch, dtype=dtype, model_id=model_id)
+    _write_bundle(_find_files(run, weights, gallery), out, torch=torch, dtype=dtype, model_id=model_id)
 
 
 @app.command()
@@ -162,8 +156,7 @@ def deploy(
         Path | None, _at("DIR", "Folder from `cifar-space build`, instead of building now.")
     ] = None,
     torch: Annotated[
-        Torch | None,
-        typer.Option(help=f"{_TORCH_HELP}  [default: zerogpu for a free account, else cpu]"),
+        Torch | None, typer.Option(help=f"{_TORCH_HELP}  [default: zerogpu for a free account, else cpu]")
     ] = None,
     run: Run = None,
     weights: WeightsFile = None,
@@ -178,15 +171,23 @@ def deploy(
         raise typer.BadParameter(
             "--bundle excludes --torch, --run, --weights, --gallery and --model-id, which it settles"
         )
-    files = None if bundle is not None else served_files(run, weights, gallery)
+    files = _find_files(run, weights, gallery) if bundle is None else None
     from cifar_space.publish import deploy as publish
 
-    if files is not None and not dry_run:
-        publish.connect()  # before building, which takes a while
     with tempfile.TemporaryDirectory() as folder:
         if files is not None:
+            machine: str = torch or "cpu"
+            if not dry_run:
+                publish.connect()  # before building, which takes a while
+            if torch is None:
+                try:
+                    machine = publish.choose_machine(repo_id)
+                    _say(f"cifar-space: {_FOR_ACCOUNT[machine]}")
+                except publish.DeployError as error:
+                    if not dry_run:
+                        raise
+                    _say(f"cifar-space: {error}; shown for CPU Basic", "stderr")
             bundle = Path(folder, "bundle")
-            machine = torch or _machine_of_account(repo_id, dry_run=dry_run)
             _write_bundle(files, bundle, torch=machine, dtype=None, model_id=model_id)
         plan = publish.plan_deployment(bundle or folder, repo_id, private=private)
         _say(plan.describe())
@@ -194,23 +195,7 @@ def deploy(
             _say(publish.deploy(plan))
 
 
-def _machine_of_account(repo_id: str, *, dry_run: bool) -> str:
-    """Returns the machine that the account may use, and says so."""
-    from cifar_space.publish.deploy import DeployError, choose_machine
-
-    try:
-        torch = choose_machine(repo_id)
-    except DeployError as error:
-        if not dry_run:
-            raise
-        _say(f"cifar-space: {error}; shown for CPU Basic", "stderr")
-        return "cpu"
-    _say(f"cifar-space: {_FOR_ACCOUNT[torch]}")
-    return torch
-
-
-def served_files(run: Path | None, weights: Path | None, gallery: Path | None) -> ServedFiles:
-    """Returns the files to serve: those of the run, of the weights file, or the built-in ones."""
+def _find_files(run: Path | None, weights: Path | None, gallery: Path | None) -> ServedFiles:
     if run is not None and weights is not None:
         raise typer.BadParameter("give --run or --weights, not both")
     files = of_run(run) if run is not None else of_weights(weights) if weights is not None else built_in()
@@ -221,14 +206,6 @@ def served_files(run: Path | None, weights: Path | None, gallery: Path | None) -
     return dataclasses.replace(files, gallery=gallery)
 
 
-def _say(text: str, stream: str = "stdout") -> None:
-    """Prints a line; work that is done or under way does not end because nobody can read it."""
-    try:
-        print(text, file=getattr(sys, stream), flush=True)
-    except OSError:
-        setattr(sys, stream, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
-
-
 def _write_bundle(
     files: ServedFiles, out: Path, *, torch: str, dtype: str | None, model_id: str | None
 ) -> None:
@@ -237,13 +214,19 @@ def _write_bundle(
     build_bundle(files, out, torch=torch, dtype=dtype, model_id=model_id)
     sizes = [path.stat().st_size for path in out.rglob("*") if path.is_file()]
     _say(f"{out}  {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB, for {MACHINES[torch].about}")
-    gallery, lacking = (out / WEIGHTS_NAME).with_name("gallery"), None
-    if not gallery.is_dir():
-        lacking = "a gallery"
-        if files.gallery is not None:
-            lacking += f", which belongs to the weights before --dtype {dtype}"
-    elif not (gallery / "gallery.png").is_file():
-        lacking = "the images of the errors"
-    if lacking is not None:
-        hint = f"; `{files.gallery_command}` makes the whole gallery" if files.gallery_command else ""
-        _say(f"cifar-space: without {lacking}{hint}", "stderr")
+    gallery = (out / WEIGHTS_NAME).with_name("gallery")
+    if (gallery / "gallery.png").is_file():
+        return
+    lacking = "the images of the errors" if gallery.is_dir() else "a gallery"
+    if files.gallery is not None and not gallery.is_dir():
+        lacking += f", which belongs to the weights before --dtype {dtype}"
+    hint = f"; `{files.gallery_command}` makes the whole gallery" if files.gallery_command else ""
+    _say(f"cifar-space: without {lacking}{hint}", "stderr")
+
+
+def _say(text: str, stream: str = "stdout") -> None:
+    """Prints a line; work that is done or under way does not end because nobody can read it."""
+    try:
+        print(text, file=getattr(sys, stream), flush=True)
+    except OSError:
+        setattr(sys, stream, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the process ends

@@ -6,7 +6,6 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from cifar_explain import Gallery
 
 #: The folder of everything that comes with the app: examples, and what is served by default.
-ASSETS = Path(str(files("cifar_space"))) / "assets"
+ASSETS = Path(__file__).parents[1] / "assets"
 
 #: The weights that are served by default.
 DEFAULT_WEIGHTS = ASSETS / "model.safetensors"
@@ -119,7 +118,7 @@ def built_in() -> ServedFiles:
         raise FileNotFoundError(
             f"there are no built-in weights at {DEFAULT_WEIGHTS}; give --weights FILE or --run DIR"
         )
-    return _with_neighbours(DEFAULT_WEIGHTS, ASSETS)
+    return _with_neighbours(DEFAULT_WEIGHTS)
 
 
 def of_run(run: str | os.PathLike[str]) -> ServedFiles:
@@ -129,7 +128,16 @@ def of_run(run: str | os.PathLike[str]) -> ServedFiles:
         raise FileNotFoundError(
             f"{os.fspath(run)} has no {weights.name}: it is no run directory, or its run is not finished"
         )
-    return _with_neighbours(weights, Path(run))
+    return _with_neighbours(weights)
+
+
+def _with_neighbours(weights: Path) -> ServedFiles:
+    gallery, report = weights.with_name("gallery"), weights.with_name("report")
+    return ServedFiles(
+        weights,
+        gallery=gallery if (gallery / "gallery.npz").is_file() else None,
+        report=report if (report / "summary.json").is_file() else None,
+    )
 
 
 def of_weights(path: str | os.PathLike[str]) -> ServedFiles:
@@ -175,12 +183,3 @@ def write_examples(gallery: "Gallery", folder: Path) -> tuple[Example, ...]:
         Image.fromarray(gallery.image(index)).save(path)
         written.append(Example(path, title))
     return tuple(written)
-
-
-def _with_neighbours(weights: Path, folder: Path) -> ServedFiles:
-    gallery, report = folder / "gallery", folder / "report"
-    return ServedFiles(
-        weights,
-        gallery=gallery if (gallery / "gallery.npz").is_file() else None,
-        report=report if (report / "summary.json").is_file() else None,
-    )

@@ -108,28 +108,23 @@ def gather_facts(
         if ood_detector is not None:
             calibrated = reliability_curve(apply_temperature(rows, ood_detector.temperature), labels)
         calibration = Calibration(reliability_curve(rows, labels), calibrated)
-    fingerprint = weights.metrics.get("data_fingerprint")
+    fingerprint, recipe = weights.metrics.get("data_fingerprint"), weights.recipe.get("recipe")
     command = report.command if report else None
+    # The name goes into a command that people may paste into a shell.
+    named = isinstance(recipe, str) and re.fullmatch(r"[A-Za-z0-9][\w.-]*", recipe, re.ASCII)
     return Facts(
         weights=weights,
         parameters=sum(parameter.numel() for parameter in weights.model.parameters()),
         fingerprint=fingerprint if isinstance(fingerprint, str) else None,
-        metrics={name: float(value) for name, value in weights.metrics.items() if _is_number(value)},
+        metrics={
+            name: float(value)
+            for name, value in weights.metrics.items()
+            if type(value) in (int, float) and math.isfinite(value)
+        },
         split=gallery.split if gallery else None,
         classes_report=classes_report,
         calibration=calibration,
         ood_detector=ood_detector,
         command=command,
-        starting_point=None if command else _starting_point(weights.recipe.get("recipe")),
+        starting_point=f"uv run cifar-train --recipe {recipe}" if named and not command else None,
     )
-
-
-def _starting_point(recipe: Any) -> str | None:
-    # The name goes into a command that people may paste into a shell.
-    if not isinstance(recipe, str) or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", recipe, re.ASCII):
-        return None
-    return f"uv run cifar-train --recipe {recipe}"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

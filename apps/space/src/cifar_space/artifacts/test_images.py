@@ -6,6 +6,7 @@ import logging
 import os
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
@@ -60,32 +61,26 @@ def find_test_images(
     """
     if not is_of_cifar10(gallery):
         return None
+    places: list[str | os.PathLike[str] | None] = [path]
+    if path is None:
+        cached = huggingface_hub.try_to_load_from_cache(DATASET, TEST_FILE, repo_type="dataset")
+        places = [os.environ.get("CIFAR_DATA_DIR"), MOUNT, cached if isinstance(cached, str) else None]
+    for folder in (Path(place).expanduser() for place in places if place):
+        for file in (folder, folder / TEST_FILE, folder / Path(TEST_FILE).name):
+            if file.is_file():
+                return _read(file, gallery)
     if path is not None:
-        file = _in_folder(Path(path))
-        if file is None:
-            raise FileNotFoundError(f"{os.fspath(path)} has no {TEST_FILE}")
-        return _read(file, gallery)
-    from huggingface_hub import try_to_load_from_cache
-
-    data = os.environ.get("CIFAR_DATA_DIR")
-    cached = try_to_load_from_cache(DATASET, TEST_FILE, repo_type="dataset")
-    for folder in (data and Path(data).expanduser(), MOUNT, isinstance(cached, str) and Path(cached)):
-        if folder and (file := _in_folder(folder)):
-            return _read(file, gallery)
+        raise FileNotFoundError(f"{os.fspath(path)} has no {TEST_FILE}")
     return None
 
 
 def fetch_test_images(gallery: Gallery) -> NDArray[np.uint8]:
-    """Returns the same images from the Hugging Face Hub, which keeps the file in its cache.
-
-    Progress is that of `hf_hub_download`, by tqdm, which `gradio.Progress(track_tqdm=True)` shows on a page.
+    """Returns the same images from the Hugging Face Hub, and keeps the file in its cache; progress is shown by tqdm.
 
     Raises:
         OSError: If the file cannot be fetched.
         ValueError: If the gallery is not of CIFAR-10's test set.
     """
-    import huggingface_hub
-
     if not is_of_cifar10(gallery):
         raise ValueError("the gallery is not of CIFAR-10's test set, so its images are not those of the Hub")
     try:
@@ -98,11 +93,6 @@ def fetch_test_images(gallery: Gallery) -> NDArray[np.uint8]:
 def is_of_cifar10(gallery: Gallery) -> bool:
     """Returns whether a gallery is of CIFAR-10's test set."""
     return gallery.split == "test" and gallery.class_names == CIFAR10.classes
-
-
-def _in_folder(path: Path) -> Path | None:
-    candidates = (path, path / TEST_FILE, path / Path(TEST_FILE).name)
-    return next((file for file in candidates if file.is_file()), None)
 
 
 def _read(path: Path, gallery: Gallery) -> NDArray[np.uint8]:

@@ -8,19 +8,18 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
 from importlib.metadata import distribution, version
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import jinja2
 
-from cifar_explain import read_gallery
+from cifar_explain import find_layers, read_gallery
 from cifar_models import CIFAR10, Weights, load_weights, model_card, save_weights
-from cifar_space.artifacts.files import ServedFiles, read_report
+from cifar_space.artifacts.files import ASSETS, ServedFiles, read_report
 from cifar_space.artifacts.test_images import DATASET
-from cifar_space.publish.requirements import VENDORED, Machine, find_machine, requirements_text
+from cifar_space.publish.requirements import MACHINES, VENDORED, Machine, requirements_text
 
 #: The names at the top of a bundle, and no others.
 TOP_NAMES = (
@@ -34,8 +33,24 @@ TOP_NAMES = (
 #: Where a bundle has its weights; a gallery and a report lie beside them.
 WEIGHTS_NAME = "cifar_space/assets/model.safetensors"
 
+# Of a package; what the served model needs of the assets is added.
+_IGNORED = shutil.ignore_patterns(".*", "__pycache__", "*.pyc", "assets")
+
 # From where an absolute path begins in a text to the text's end.
 _ABSOLUTE_PATH = re.compile(r"(^|[\s=])(?:~?/|[A-Za-z]:[\\/]|\\\\)(?=\S).*", re.DOTALL)
+
+# Not HTML, so nothing is escaped; names of classes may be anything.
+_TEMPLATES = jinja2.Environment(  # noqa: S701
+    loader=jinja2.PackageLoader("cifar_space", "publish"),
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    undefined=jinja2.StrictUndefined,
+)
+_TEMPLATES.filters |= {
+    "json": lambda value: json.dumps(value, ensure_ascii=False),
+    "markdown": lambda text: re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", " ".join(text.split())),
+}
 
 
 def build_bundle(
@@ -64,7 +79,8 @@ def build_bundle(
         FileExistsError: If the folder holds anything else; it is left as it is.
         OSError: If a file is missing, or the bundle cannot be written.
     """
-    machine = find_machine(torch)
+    if torch not in MACHINES:
+        raise ValueError(f"torch must be one of {', '.join(MACHINES)}, got {torch!r}")
     target = Path(out).resolve()
     _check_replaceable(target)
     weights = load_weights(files.weights)
@@ -72,22 +88,27 @@ def build_bundle(
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
         staged = Path(folder, "new")
         assets = (staged / WEIGHTS_NAME).parent
-        staged.mkdir()
         for name in VENDORED:
             _copy_package(name, staged)
+        shutil.copytree(ASSETS / "examples", assets / "examples", ignore=_IGNORED)
         served = _write_weights(weights, files.weights, staged / WEIGHTS_NAME, dtype)
         if files.gallery is not None and served.sha256 == weights.sha256:
-            _copy_gallery(files.gallery, assets / "gallery", weights.sha256)
+            read_gallery(files.gallery, weights_sha256=weights.sha256)
+            _copy_files(assets / "gallery", files.gallery / "gallery.npz", *files.gallery.glob("gallery.png"))
         if files.report is not None:
-            _write_report(files.report, assets / "report")
-        parameters = sum(parameter.numel() for parameter in weights.model.parameters())
+            summary = _relative(read_report(files.report).summary)
+            _copy_files(assets / "report" / "figures", *files.report.glob("figures/*.png"))
+            text = json.dumps(summary, indent=2) + "\n"
+            (assets / "report" / "summary.json").write_text(text, encoding="utf-8")
         texts = {
             "app.py": app_text(torch),
             "requirements.txt": requirements_text(torch),
             "README.md": readme_text(
-                served, machine=machine, gallery=(assets / "gallery").exists(), model_id=model_id
+                served, machine=MACHINES[torch], gallery=(assets / "gallery").exists(), model_id=model_id
             ),
-            "MODEL_CARD.md": model_card(served, parameters=parameters),
+            "MODEL_CARD.md": model_card(
+                served, parameters=sum(parameter.numel() for parameter in weights.model.parameters())
+            ),
         }
         for name, text in texts.items():
             (staged / name).write_text(text, encoding="utf-8")
@@ -113,34 +134,20 @@ def readme_text(
         model_id=model_id,
         gallery=gallery,
         classes=weights.spec.classes,
-        layers=list(cast(Mapping[str, Any], weights.model.cam_layers)),
+        layers=list(find_layers(weights.model)),
         sha256=weights.sha256,
     )
-
-
-# Not HTML, so nothing is escaped; names of classes may be anything.
-_TEMPLATES = jinja2.Environment(  # noqa: S701
-    loader=jinja2.PackageLoader("cifar_space", "publish"),
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    undefined=jinja2.StrictUndefined,
-)
-_TEMPLATES.filters |= {
-    "json": lambda value: json.dumps(value, ensure_ascii=False),
-    "markdown": lambda text: re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", " ".join(text.split())),
-}
 
 
 def _check_replaceable(target: Path) -> None:
     if target.exists() and not target.is_dir():
         raise FileExistsError(f"{target} is a file; give a folder")
     names = {path.name for path in target.iterdir()} if target.exists() else set()
-    foreign = sorted(names - set(TOP_NAMES)) or sorted(names)
-    if names and (names - set(TOP_NAMES) or not (target / WEIGHTS_NAME).is_file()):
+    foreign = sorted(names - set(TOP_NAMES))
+    if foreign or (names and not (target / WEIGHTS_NAME).is_file()):
         raise FileExistsError(
-            f"{target} holds other files and is left as it is: {', '.join(foreign[:5])}; give an empty folder or a "
-            "former bundle"
+            f"{target} holds other files and is left as it is: {', '.join((foreign or sorted(names))[:5])}; give an "
+            "empty folder or a former bundle"
         )
 
 
@@ -156,24 +163,24 @@ def _exchange(staged: Path, target: Path, *, before: Path) -> None:
 
 
 def _copy_package(name: str, staged: Path) -> None:
-    """Copies an installed package with its licence, without caches, hidden files and built-in models."""
+    """Copies an installed package and its licence, without its assets, caches and hidden files."""
     source = _package_folder(name)
-    left_out = [".*", "__pycache__", "*.pyc"]
-    if name == "cifar-space":
-        left_out += ["model.safetensors", "gallery", "report"]
-    shutil.copytree(source, staged / source.name, ignore=shutil.ignore_patterns(*left_out))
+    shutil.copytree(source, staged / source.name, ignore=_IGNORED)
     licence = source.parents[1] / "LICENSE"
-    if not licence.is_file():
-        # Installed from a wheel, not from its source tree.
-        installed = [file for file in distribution(name).files or () if file.name == "LICENSE"]
-        if not installed:
-            raise FileNotFoundError(f"the licence of {name} is not installed with it")
-        licence = Path(str(installed[0].locate()))
+    if not licence.is_file():  # installed from a wheel, not from its source tree
+        (found,) = (file for file in distribution(name).files or () if file.name == "LICENSE")
+        licence = Path(str(found.locate()))
     shutil.copyfile(licence, staged / source.name / "LICENSE")
 
 
 def _package_folder(name: str) -> Path:
     return Path(str(package_files(name.replace("-", "_")))).resolve()
+
+
+def _copy_files(folder: Path, *sources: Path) -> None:
+    folder.mkdir(parents=True)
+    for source in sources:
+        shutil.copyfile(source, folder / source.name)
 
 
 def _write_weights(weights: Weights, source: Path, path: Path, dtype: str | None) -> Weights:
@@ -191,22 +198,6 @@ def _write_weights(weights: Weights, source: Path, path: Path, dtype: str | None
         dtype=dtype,
     )
     return load_weights(path)
-
-
-def _copy_gallery(source: Path, folder: Path, sha256: str) -> None:
-    read_gallery(source, weights_sha256=sha256)
-    folder.mkdir()
-    for path in (source / "gallery.npz", source / "gallery.png"):
-        if path.is_file():
-            shutil.copyfile(path, folder / path.name)
-
-
-def _write_report(source: Path, folder: Path) -> None:
-    summary = _relative(read_report(source).summary)
-    (folder / "figures").mkdir(parents=True)
-    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    for figure in (source / "figures").glob("*.png"):
-        shutil.copyfile(figure, folder / "figures" / figure.name)
 
 
 def _relative(value: Any) -> Any:

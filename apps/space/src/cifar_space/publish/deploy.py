@@ -53,11 +53,11 @@ def plan_deployment(bundle: str | os.PathLike[str], repo_id: str, *, private: bo
     folder = Path(bundle)
     if not (folder / WEIGHTS_NAME).is_file() or not (folder / "README.md").is_file():
         raise FileNotFoundError(f"{folder} is no bundle; `cifar-space build --out {folder}` writes one")
-    patterns: dict[str, Any] = {
-        "allow_patterns": [name if "." in name else f"{name}/*" for name in TOP_NAMES],
-        "ignore_patterns": _IGNORED,
-    }
+    packages = [f"{name}/*" for name in TOP_NAMES if "." not in name]
+    texts = [name for name in TOP_NAMES if "." in name]
+    patterns: dict[str, Any] = {"allow_patterns": [*texts, *packages], "ignore_patterns": _IGNORED}
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    uploaded = sorted(hub.filter_repo_objects(names, **patterns))  # type: ignore[attr-defined]
     space = {"repo_id": repo_id, "repo_type": "space"}
     create: dict[str, Any] = {**space, "space_sdk": "gradio", "exist_ok": True}
     create |= {"private": True} if private else {}
@@ -67,10 +67,8 @@ def plan_deployment(bundle: str | os.PathLike[str], repo_id: str, *, private: bo
     gallery = {path.name for path in (folder / WEIGHTS_NAME).with_name("gallery").glob("*")}
     if DATASET in front_matter.get("datasets", []) and gallery == {"gallery.npz"}:
         # The test images may not be uploaded; the Space reads or fetches them where they are.
-        volume = huggingface_hub.Volume(
-            type="dataset", source=DATASET, mount_path=os.fspath(MOUNT), read_only=True
-        )
-        create["space_volumes"] = [volume]
+        mount = {"source": DATASET, "mount_path": os.fspath(MOUNT), "read_only": True}
+        create["space_volumes"] = [huggingface_hub.Volume(type="dataset", **mount)]
         create["space_variables"] = [{"key": "CIFAR_SPACE_FETCH_IMAGES", "value": "1"}]
     upload = {
         **space,
@@ -78,33 +76,20 @@ def plan_deployment(bundle: str | os.PathLike[str], repo_id: str, *, private: bo
         "commit_message": "Deploy with cifar-space",
         **patterns,
         # In an existing Space, files here that the bundle no longer has are deleted; all else of the Space stays.
-        "delete_patterns": [pattern for pattern in patterns["allow_patterns"] if pattern.endswith("/*")],
+        "delete_patterns": packages,
     }
-    uploaded = sorted(hub.filter_repo_objects(names, **patterns))  # type: ignore[attr-defined]
-    files = {name: (folder / name).stat().st_size for name in uploaded}
-    return Plan(files, create, upload)
+    return Plan({name: (folder / name).stat().st_size for name in uploaded}, create, upload)
 
 
 def connect() -> huggingface_hub.HfApi:
-    """Returns `huggingface_hub.HfApi` with the token in HF_TOKEN or the one stored by `hf auth login`.
-
-    Raises:
-        DeployError: If there is no token.
-    """
-    token = huggingface_hub.get_token()
-    if not token:
-        raise DeployError(
-            "there is no Hub token: run `hf auth login`, or set HF_TOKEN to a token with write access"
-        )
-    return huggingface_hub.HfApi(token=token)
+    """Returns a client with the token in HF_TOKEN or of `hf auth login`; raises `DeployError` if there is none."""
+    if token := huggingface_hub.get_token():
+        return huggingface_hub.HfApi(token=token)
+    raise DeployError("there is no Hub token: run `hf auth login`, or set HF_TOKEN to one with write access")
 
 
 def choose_machine(repo_id: str) -> str:
-    """Returns the kind of machine that the account may have a Space on: "cpu", or "zerogpu" for a free account.
-
-    Raises:
-        DeployError: If there is no token, or the Hub cannot be reached or rejects it.
-    """
+    """Returns the machine that the account may have: "cpu", or "zerogpu" if it is free; raises `DeployError`."""
     api = connect()
     try:
         account = api.whoami()

@@ -58,7 +58,7 @@ def installed_versions() -> dict[str, str]:
     ['annotated-doc', 'annotated-types']
     """
     found: dict[str, str] = {}
-    seen: set[tuple[str, str]] = set()
+    seen = set()
     # grad-cam imports torchvision, which must be of the same build as torch.
     waiting = [(name, "") for name in (*VENDORED, "torchvision")]
     while waiting:
@@ -85,7 +85,7 @@ def requirements_text(torch: str) -> str:
     >>> requirements_text("zerogpu").splitlines()[-1]
     'spaces'
     """
-    machine = find_machine(torch)
+    machine = MACHINES[torch]
     pins = installed_versions()
     lines = [f"# For {machine.about}. Python {machine.python_version}."]
     if torch == "cpu":
@@ -94,14 +94,5 @@ def requirements_text(torch: str) -> str:
     elif torch == "zerogpu":
         pins |= _ZEROGPU_VERSIONS
     lines += [f"{name}=={pinned}" for name, pinned in pins.items()]
-    if torch == "zerogpu":
-        # Not pinned: the Hub installs its own version of it.
-        lines.append("spaces")
+    lines += ["spaces"] if torch == "zerogpu" else []  # not pinned: the Hub installs its own version of it
     return "\n".join(lines) + "\n"
-
-
-def find_machine(torch: str) -> Machine:
-    """Returns a kind of machine by its name; raises `ValueError` if there is none."""
-    if torch not in MACHINES:
-        raise ValueError(f"torch must be one of {', '.join(MACHINES)}, got {torch!r}")
-    return MACHINES[torch]

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +18,7 @@ from cifar_space.artifacts.model_facts import USE, Facts
 from cifar_space.service.requests import ANY, PAGE_SIZE, Answer, MisclassifiedPage, RejectedFile
 from cifar_space.service.serialize import png_uri
 
-_FOLDER = Path(str(files("cifar_space"))) / "views"
+_FOLDER = Path(__file__).parent
 
 #: The page's style sheet.
 STYLE_SHEET = _FOLDER / "page.css"
@@ -97,16 +96,10 @@ def cards(outcomes: Sequence[Answer | RejectedFile], *, no_layer: bool = False, 
 
 
 def matrix(counts: NDArray[np.int64], names: Sequence[str], *, true: str = ANY, predicted: str = ANY) -> str:
-    """Returns the confusion matrix as a table of buttons, with the chosen one marked.
+    """Returns the confusion matrix `(K, K)`, true classes in rows, as a table of buttons with the chosen one marked.
 
     A button's `data-true` and `data-predicted` are the indices of its classes, or -1 for any. Right answers are
     no buttons, and neither are errors that do not occur.
-
-    Args:
-        counts: Images by true class (row) and predicted class (column), `(K, K)`.
-        names: The K classes.
-        true: The true class chosen, or "any".
-        predicted: The predicted class chosen, or "any".
     """
     errors = counts - np.diag(counts.diagonal())
     row, column = (-1 if name == ANY else list(names).index(name) for name in (true, predicted))
@@ -134,8 +127,9 @@ def tiles(page: MisclassifiedPage, *, true: str = ANY, predicted: str = ANY) -> 
         "tiles.html",
         page=page,
         first=(page.page - 1) * PAGE_SIZE + 1,
-        true_class=None if true == ANY else true,
-        predicted_class=None if predicted == ANY else predicted,
+        true_class=true,
+        predicted_class=predicted,
+        any=ANY,
         own=VERDICTS[-1],
     )
 
@@ -156,45 +150,24 @@ def model_page(facts: Facts, report: Report | None = None) -> str:
     """Returns the tab of the model: its facts, and the report's figures."""
     # The page draws some itself, from the gallery.
     drawn = {"misclassified"} | ({"classes", "reliability", "confusion"} if facts.split else set())
-    known = [name for name in _METRICS if name in facts.metrics]
-    metrics = [
-        (_METRICS.get(name, name), _metric(name, facts.metrics[name]))
-        for name in [*known, *sorted(facts.metrics.keys() - _METRICS)]
-    ]
+    names = [*_METRICS, *sorted(facts.metrics.keys() - _METRICS)]
     return _render(
         "model.html",
         facts=facts,
         weights=facts.weights,
         spec=facts.weights.spec,
-        metrics=metrics,
+        titles={name: _METRICS.get(name, name) for name in names if name in facts.metrics},
         figures=[figure for name, figure in (report.figures if report else {}).items() if name not in drawn],
         recipe=json.dumps(dict(facts.weights.recipe), indent=2, ensure_ascii=False, sort_keys=True),
         use=USE,
     )
 
 
-def _metric(name: str, value: float) -> str:
-    return percent(value) if "accuracy" in name and 0 <= value <= 1 else f"{value:.4g}"
-
-
-def _address(path: Path) -> str:
-    # Relative, since the page may lie below any path of a reverse proxy.
-    return f"gradio_api/file={quote(str(path))}"
-
-
 def _heat(heat: NDArray[np.float32], pixels: int) -> str:
-    """Returns a map as an image of at least `pixels` width, a data URI, to be laid over the input.
-
-    It is upsampled before it is coloured, so that the browser, which mixes the two by an opacity of the page's style,
-    shows what `cifar_explain.overlay` would.
-    """
+    # Upsampled before it is coloured, so that the browser, which lays it over the input with an opacity of the page's
+    # style, shows what `cifar_explain.overlay` would.
     side = max(pixels, *heat.shape)
     return png_uri(heat_colours(upsample_map(heat, (side, side))))
-
-
-def _is_dark(heat: NDArray[np.float32]) -> bool:
-    # Less than one step of the 256 that a colour has.
-    return bool(heat.max(initial=0) < 1 / 255)
 
 
 def _render(template: str, **values: Any) -> str:
@@ -215,10 +188,12 @@ _TEMPLATES.filters.update(
     png=png_uri,
     heat=_heat,
     json=lambda value: json.dumps(value, ensure_ascii=False),
-    address=_address,
+    # Relative, since the page may lie below any path of a reverse proxy.
+    address=lambda path: f"gradio_api/file={quote(str(path))}",
 )
 _TEMPLATES.tests.update(
-    dark=_is_dark,
+    # Less than one step of the 256 that a colour has.
+    dark=lambda heat: heat.max(initial=0) < 1 / 255,
     rejected=lambda outcome: isinstance(outcome, RejectedFile),
     nan=lambda share: share != share,
 )
