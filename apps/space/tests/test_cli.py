@@ -48,13 +48,6 @@ def test_serves_a_run_at_the_address_of_options_or_gradios_variables(run_folder,
     assert start.call_args.args[0].misclassified is not None
 
 
-def test_serves_the_built_in_weights_by_default(run_folder, start, monkeypatch):
-    monkeypatch.setattr(files, "DEFAULT_WEIGHTS", run_folder / "model.safetensors")
-    monkeypatch.setattr(files, "ASSETS", run_folder)
-    assert main([]) == 0
-    start.assert_called_once()
-
-
 class Unread(io.StringIO):
     """A stream into a pipe that nobody reads."""
 

@@ -125,11 +125,6 @@ def test_without_images_the_numbers_stay(run_files, run_service, tmp_path):
         ask(bare, explain=True)
 
 
-def test_without_a_gallery_there_is_a_reason(service):
-    with pytest.raises(RequestError, match="no gallery"):
-        ask(service)
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [

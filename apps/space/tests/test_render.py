@@ -30,17 +30,7 @@ from cifar_space import (
     example_paths,
     gather_facts,
 )
-from cifar_space.views.render import (
-    cards,
-    header,
-    matrix,
-    missing,
-    model_page,
-    notice,
-    ood_note,
-    percent,
-    tiles,
-)
+from cifar_space.views import render
 
 HOSTILE = "\"></code><img src=x onerror=alert(1)>'&lt;${alert(2)}{{7*7}}"
 NAMES = ["cat", "dog", HOSTILE]
@@ -104,7 +94,7 @@ def changed(facts, **changes):
 
 def errors(*images, layer=None):
     """A page of tiles."""
-    return Page(tiles(MisclassifiedPage(images, 1, 1, len(images), len(images), 9, layer)))
+    return Page(render.tiles(MisclassifiedPage(images, 1, 1, len(images), len(images), 9, layer)))
 
 
 def pixels(image):
@@ -122,29 +112,31 @@ def file_names(images):
 
 @given(st.floats(0, 1))
 def test_percent_is_honest(probability):
-    text = percent(probability)
+    text = render.percent(probability)
     assert abs(float(re.sub("[<> %]", "", text)) - 100 * probability) <= 0.1
     assert (text == "0.0 %") == (probability == 0)
     assert (text == "100.0 %") == (probability == 1)
 
 
 def test_header_names_model_classes_and_accuracy(service):
-    text = Page(header(service.facts)).text
+    text = Page(render.header(service.facts)).text
     count = sum(tensor.numel() for tensor in service.weights.model.parameters())
     for part in ("CIFAR-10", f"whitenet, a network with {count:,} parameters", "ship and truck", "87.5 %"):
         assert part in text
     for accuracy in ("high", 2.0, float("nan")):
-        assert "%" not in Page(header(changed(service.facts, metrics={"test_accuracy": accuracy}))).text
+        assert (
+            "%" not in Page(render.header(changed(service.facts, metrics={"test_accuracy": accuracy}))).text
+        )
     for classes, words in ((2, "two classes: kind 0 and kind 1"), (11, "11 classes: kind 0, ")):
         names = tuple(f"kind {number}" for number in range(classes))
         spec = dataclasses.replace(service.weights.spec, classes=names)
-        text = Page(header(changed(service.facts, spec=spec))).text
+        text = Page(render.header(changed(service.facts, spec=spec))).text
         assert words in text
         assert "CIFAR-10" not in text
 
 
 def test_a_card_shows_the_answer():
-    page = Page(cards([ANSWER]))
+    page = Page(render.cards([ANSWER]))
     for part in ("75.0 %", "< 0.1 %", "evidence for cat"):
         assert part in page.text
     # The page's only heading above it is of the first order.
@@ -152,14 +144,14 @@ def test_a_card_shows_the_answer():
     assert [np.array_equal(pixels(photo), ANSWER.seen) for photo in page.all("img", "photo")] == [True] * 3
     alts = [heat["alt"] for heat in page.all("img", "heat")]
     assert alts == ["Where layer1 sees evidence for cat", "Where layer2 sees evidence for cat"]
-    plain = Page(cards([dataclasses.replace(ANSWER, maps={}, target=None)], no_layer=True))
+    plain = Page(render.cards([dataclasses.replace(ANSWER, maps={}, target=None)], no_layer=True))
     assert (len(plain.all("img")), "evidence" in plain.text) == (1, False)
     assert "Choose a layer" in plain.text
 
 
 def test_heat_over_photo_is_the_overlay_at_any_opacity():
     # Mixed as the browser does, at the least size at which the page draws them.
-    page = Page(cards([ANSWER]))
+    page = Page(render.cards([ANSWER]))
     photo = pixels(page.all("img", "photo")[0]).repeat(4, axis=0).repeat(4, axis=1)
     heat = pixels(page.all("img", "heat")[0])
     for opacity in (0.0, 0.3, 1.0):
@@ -171,7 +163,7 @@ def test_heat_over_photo_is_the_overlay_at_any_opacity():
 def test_a_dark_map_says_so(peak, dark):
     heat = np.zeros((32, 32), np.float32)
     heat[3, 4] = peak
-    text = Page(cards([dataclasses.replace(ANSWER, maps={"layer1": heat, "layer2": HEAT})])).text
+    text = Page(render.cards([dataclasses.replace(ANSWER, maps={"layer1": heat, "layer2": HEAT})])).text
     assert ("layer1: no evidence" in text) is dark
     assert "layer2: no evidence" not in text
 
@@ -179,16 +171,20 @@ def test_a_dark_map_says_so(peak, dark):
 def test_out_of_distribution_is_marked_and_its_rate_stated(run_service):
     (one,) = run_service.answer(example_paths()[:1], Options(explain=False))
     for ood in (True, False):
-        text = Page(cards([dataclasses.replace(one, ood=ood)])).text
+        text = Page(render.cards([dataclasses.replace(one, ood=ood)])).text
         assert ("out of distribution" in text) is ood
         assert "before calibration" in text
-    rate = percent(run_service.ood_detector.false_positive_rate)
-    assert f"False positive rate: {rate} of 120" in Page(ood_note(run_service.ood_detector)).text
-    assert "calibration" not in Page(cards([ANSWER])).text
+    rate = render.percent(run_service.ood_detector.false_positive_rate)
+    assert f"False positive rate: {rate} of 120" in Page(render.ood_note(run_service.ood_detector)).text
+    assert "calibration" not in Page(render.cards([ANSWER])).text
 
 
 def test_rejected_files_and_errors_are_announced():
-    for html in (cards([RejectedFile("a", "b")]), notice("error", alert=True), notice("hint")):
+    for html in (
+        render.cards([RejectedFile("a", "b")]),
+        render.notice("error", alert=True),
+        render.notice("hint"),
+    ):
         roles = [attributes.get("role") for _, attributes in Page(html).tags]
         assert roles.count("alert") == ("hint" not in html)
 
@@ -205,13 +201,13 @@ def test_hostile_text_stays_text(service):
     answer = dataclasses.replace(ANSWER, name=HOSTILE, maps={HOSTILE: HEAT}, target=HOSTILE)
     known = MisclassifiedPage((IMAGE,), 1, 1, 1, 1, 9, HOSTILE)
     for html, times in (
-        (cards([answer, RejectedFile(HOSTILE, HOSTILE)]), 5),
-        (notice(HOSTILE) + notice(HOSTILE, alert=True), 2),
-        (header(facts), 1),
-        (model_page(facts), 5),
-        (matrix(COUNTS, NAMES), 2),
-        (tiles(known, true=HOSTILE, predicted=HOSTILE), 6),
-        (missing("gallery", HOSTILE, None, NAMES), 1),
+        (render.cards([answer, RejectedFile(HOSTILE, HOSTILE)]), 5),
+        (render.notice(HOSTILE) + render.notice(HOSTILE, alert=True), 2),
+        (render.header(facts), 1),
+        (render.model_page(facts), 5),
+        (render.matrix(COUNTS, NAMES), 2),
+        (render.tiles(known, true=HOSTILE, predicted=HOSTILE), 6),
+        (render.missing("gallery", HOSTILE, None, NAMES), 1),
     ):
         page = Page(html)
         assert page.text.count(HOSTILE) >= times
@@ -224,7 +220,7 @@ def buttons(html):
 
 
 def test_each_kind_of_error_and_each_class_is_a_button():
-    found = buttons(matrix(COUNTS, NAMES))
+    found = buttons(render.matrix(COUNTS, NAMES))
     heads = {(-1, k) for k in range(3)} | {(k, -1) for k in range(3)}
     assert set(found) == heads | {(0, 1), (1, 0), (1, 2), (2, 1)}
     assert found[1, 2]["aria-label"] == f"dog predicted as {HOSTILE}: 3"
@@ -237,7 +233,7 @@ def test_each_kind_of_error_and_each_class_is_a_button():
     ("true", "predicted", "key"), [("dog", "cat", (1, 0)), (ANY, "dog", (-1, 1)), ("cat", ANY, (0, -1))]
 )
 def test_the_chosen_cell_is_marked_and_first_in_reach(true, predicted, key):
-    found = buttons(matrix(COUNTS, NAMES, true=true, predicted=predicted))
+    found = buttons(render.matrix(COUNTS, NAMES, true=true, predicted=predicted))
     assert [cell for cell, one in found.items() if one["aria-pressed"] == "true"] == [key]
     assert [cell for cell, one in found.items() if one["tabindex"] == "0"] == [key]
 
@@ -248,7 +244,7 @@ def test_the_chosen_cell_is_marked_and_first_in_reach(true, predicted, key):
     st.sampled_from([ANY, *NAMES]),
 )
 def test_one_button_is_always_in_reach(counts, true, predicted):
-    html = matrix(np.reshape(counts, (3, 3)), NAMES, true=true, predicted=predicted)
+    html = render.matrix(np.reshape(counts, (3, 3)), NAMES, true=true, predicted=predicted)
     assert html.count('tabindex="0"') == 1
     assert all(0 <= float(share) <= 1 for share in re.findall(r"--share:([\d.]+)", html))
 
@@ -281,22 +277,22 @@ def test_pages_of_errors_are_counted(run_service):
         return run_service.misclassified_page(MisclassifiedOptions(**options))
 
     total = len(run_service.misclassified.errors)
-    text = Page(tiles(page(count=30, page=2))).text
+    text = Page(render.tiles(page(count=30, page=2))).text
     assert f"25 to 30 of {total} errors" in text
     assert f"{total} errors of" not in text
     chosen = {"true": "ship", "predicted": "cat"}
-    assert "of ship predicted as cat" in Page(tiles(page(**chosen), **chosen)).text
+    assert "of ship predicted as cat" in Page(render.tiles(page(**chosen), **chosen)).text
     none = page(true="cat", predicted="cat")
-    assert tiles(none) == '<p class="notice">There are no errors of this kind.</p>'
-    assert "every image is classified correctly" in tiles(dataclasses.replace(none, total=0))
+    assert render.tiles(none) == '<p class="notice">There are no errors of this kind.</p>'
+    assert "every image is classified correctly" in render.tiles(dataclasses.replace(none, total=0))
 
 
 def test_the_models_page_shows_what_is_known(run_service, service):
-    page = Page(model_page(run_service.facts, run_service.report))
+    page = Page(render.model_page(run_service.facts, run_service.report))
     sha256, command = run_service.weights.sha256, "uv run cifar-train --seed 1"
     for part in (sha256, "87.5 %", "12ab", command, *USE.split("\n")):
         assert part in page.text
-    bare = Page(model_page(service.facts)).text
+    bare = Page(render.model_page(service.facts)).text
     assert "Neither the command nor the recipe is known" in bare
     for title in ("Each class", "Calibration", "Out-of-distribution detection"):
         assert title in page.text
@@ -309,7 +305,9 @@ def test_the_models_page_shows_what_is_known(run_service, service):
 
 def test_dots_of_the_reliability_diagram_lie_on_the_curve(run_service):
     curve = ReliabilityCurve(np.array([0.0, 0.5, 1.0]), np.array([1.0, 0.25, 0.0]), np.array([1, 2, 1]))
-    page = Page(model_page(dataclasses.replace(run_service.facts, calibration=Calibration(curve, curve))))
+    page = Page(
+        render.model_page(dataclasses.replace(run_service.facts, calibration=Calibration(curve, curve)))
+    )
     dots = [(float(one["cx"]), float(one["cy"])) for one in page.all("circle")]
     (ideal,) = page.all("line", "ideal")
     left, bottom, right, top = (float(ideal[name]) for name in ("x1", "y1", "x2", "y2"))
@@ -321,19 +319,19 @@ def test_dots_of_the_reliability_diagram_lie_on_the_curve(run_service):
 
 def test_undefined_rates_have_no_bar(run_service):
     report = dataclasses.replace(run_service.facts.classes_report[0], recall=np.nan, precision=np.nan)
-    html = model_page(dataclasses.replace(run_service.facts, classes_report=(report,)))
+    html = render.model_page(dataclasses.replace(run_service.facts, classes_report=(report,)))
     assert "<td><small>no images</small></td><td><small>never predicted</small></td>" in html
     assert "track" not in html
 
 
 def test_what_is_missing_has_a_command_and_a_figure_instead(run_service):
     for classes in (CIFAR10.classes, ("a", "b")):
-        text = Page(missing("gallery", "uv run <it>", None, classes)).text
+        text = Page(render.missing("gallery", "uv run <it>", None, classes)).text
         assert "uv run <it>" in text
         assert "with --gallery and that folder" in text
         assert ("--data.root" in text) == (classes != CIFAR10.classes)
-    assert "restart" not in missing("gallery", None, None, CIFAR10.classes)
-    page = Page(missing("images", "uv run it", run_service.report, CIFAR10.classes))
+    assert "restart" not in render.missing("gallery", None, None, CIFAR10.classes)
+    page = Page(render.missing("images", "uv run it", run_service.report, CIFAR10.classes))
     assert "uv run it" in page.text
     assert file_names(page.all("img")) == ["misclassified.png"]
-    assert missing("images", None, None, CIFAR10.classes) == ""
+    assert render.missing("images", None, None, CIFAR10.classes) == ""

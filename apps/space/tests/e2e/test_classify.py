@@ -108,7 +108,6 @@ def test_maps_on_and_off_by_layer_method_and_class(page):
 
 
 def test_opacity_changes_the_picture_and_asks_nobody(page):
-    take_example(page)
     stack = page.locator("#results .stack:has(.heat)").last
     expect(stack).to_be_visible()
     page.wait_for_load_state("networkidle")
@@ -124,9 +123,18 @@ def test_opacity_changes_the_picture_and_asks_nobody(page):
     assert asked == []
 
 
-def test_several_pictures_of_which_some_are_explained(page, pictures):
-    upload(page, *pictures)
-    expect(page.locator("#results .card")).to_have_count(3)
+def test_several_dropped_pictures_of_which_some_are_explained(page, pictures):
+    script = """contents => {
+        const dropped = new DataTransfer();
+        contents.forEach((bytes, number) => dropped.items.add(
+            new File([new Uint8Array(bytes)], `dropped${number}.png`, {type: 'image/png'})));
+        return dropped;
+    }"""
+    dropped = page.evaluate_handle(script, [list(path.read_bytes()) for path in pictures])
+    place = page.locator("#pictures input[type=file]").first.locator("xpath=..")
+    for event in ("dragenter", "dragover", "drop"):
+        place.dispatch_event(event, {"dataTransfer": dropped})
+    expect(page.locator("#results .card h2")).to_have_text([f"dropped{number}.png" for number in range(3)])
     expect(page.locator("#results .card:has(.heat)")).to_have_count(3)
     page.get_by_label("number input for Number of images to explain").fill("1")
     page.keyboard.press("Tab")

@@ -1,10 +1,8 @@
-"""The third tab; the page for a stranger's model; and pictures of all of it, on demand."""
+"""The third tab; the page for a stranger's model."""
 
 import dataclasses
 import itertools
 import json
-import os
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -115,20 +113,12 @@ def test_a_strangers_model_stays_text_and_misses_nothing_else(open_page, strange
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390])
-def test_nothing_is_wider_than_the_page(open_page, theme, width, url):
-    # CIFAR_SCREENSHOTS names a folder for pictures of each tab, CIFAR_SCREENSHOTS_URL another page to show.
-    folder = os.environ.get("CIFAR_SCREENSHOTS")
-    page = open_page(os.environ.get("CIFAR_SCREENSHOTS_URL", url), width=width, theme=theme)
+def test_nothing_is_wider_than_the_page(open_page, theme, width):
+    page = open_page(width=width, theme=theme)
     page.locator("#examples .grid-container button").last.click()
     expect(page.locator("#results .heat").first).to_be_visible()
-    for tab, wanted in (
-        ("Classify", "#results .card"),
-        ("Misclassified", "#errors .tile"),
-        ("Model", "#model section"),
-    ):
+    tabs = {"Classify": "#results .card", "Misclassified": "#errors .tile", "Model": "#model section"}
+    for tab, wanted in tabs.items():
         page.get_by_role("tab", name=tab).click()
         expect(page.locator(wanted).first).to_be_visible()
-        if folder:
-            page.wait_for_timeout(500)
-            page.screenshot(path=Path(folder) / f"{tab.lower()}-{theme}-{width}.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
