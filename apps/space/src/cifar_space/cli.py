@@ -45,11 +45,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit status: 0, or 2 after an error of the user.
-
-    Args:
-        args: The arguments after the command's name; those of the process by default.
-    """
+    """Runs the command with the process's arguments or others; returns 0, or 2 after an error of the user."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -104,8 +100,7 @@ def serve(
             if source is not None and source.name == "COMMANDLINE":
                 raise typer.BadParameter(f"--{name} must follow `{context.invoked_subcommand}`")
         return
-    found = _find_files(run, weights, gallery)
-    files = dataclasses.replace(found, images=images, fetch_images=fetch_images)
+    files = dataclasses.replace(_find_files(run, weights, gallery), images=images, fetch_images=fetch_images)
     parts = [name for name in ("gallery", "report") if getattr(files, name) is not None]
     _say(f"cifar-space: loading {', '.join([str(files.weights), *parts])} ...", "stderr")
     # Ends as Ctrl-C does, which removes temporary folders.
