@@ -5,6 +5,7 @@ import dataclasses
 import json
 import re
 import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -18,7 +19,8 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from cifar_explain import make_gallery
+import cifar_space.service.engine
+from cifar_explain import explain, make_gallery
 from cifar_models import InputSpec, Weights, create_model, save_weights
 from cifar_space import MisclassifiedOptions, Options, Service, example_paths, load_service
 from cifar_space.service.serialize import describe, describe_misclassified
@@ -238,3 +240,26 @@ def test_the_page_loads_nothing_from_elsewhere(server: Any) -> None:
     loaded = re.findall(r"""(?:src|href)=["']([^"']+)|url\(["']?([^"')]+)""", text)
     assert loaded
     assert [one for pair in loaded for one in pair if re.match("(https?:)?//", one)] == []
+
+
+def test_work_ends_when_the_caller_leaves(server, serve, weights_file, monkeypatch):
+    begun = []
+
+    def slow(*args, **options):
+        begun.append(time.monotonic())
+        time.sleep(0.3)
+        return explain(*args, **options)
+
+    service = load_service(weights_file)
+    monkeypatch.setattr(cifar_space.service.engine, "explain", slow)
+    with serve(service) as page:
+        one = dataclasses.replace(server, url=page.local_url)
+        paths = one.upload(*(Path(path).read_bytes() for path in EXAMPLES))
+        files = [{"path": path, "meta": {"_type": "gradio.FileData"}} for path in paths]
+        data = [files, 3, True, ["layer1"], "gradcam", "predicted", 10, 0.5]
+        event = one.call(json.dumps({"data": data}).encode())
+        with urllib.request.urlopen(f"{one.url}gradio_api/call/classify/{event}", timeout=60):
+            while not begun:
+                time.sleep(0.01)
+        time.sleep(2)
+    assert len(begun) <= 3

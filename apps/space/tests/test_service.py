@@ -1,7 +1,9 @@
 """Answers of the service against the model and cifar_explain."""
 
 import dataclasses
+import functools
 import json
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -158,18 +160,56 @@ def test_options_are_checked_before_any_file_is_opened(service: Service, tmp_pat
         service.answer([tmp_path / "gone.png"], Options(top=11))
 
 
-def test_maps_stop_when_the_time_is_over(weights_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    service = load_service(weights_file, limits=Limits(seconds=5))
+def test_maps_stop_when_the_time_is_over_and_those_that_are_there_stay(weights_file, monkeypatch):
+    service = load_service(weights_file, limits=Limits(seconds=12))
     ticks = iter(range(1000))
     monkeypatch.setattr(cifar_space.service.requests.time, "monotonic", lambda: next(ticks))
-    with pytest.raises(RequestError, match="stopped after 5 seconds"):
-        service.answer(EXAMPLES, Options(explained=10))
+    steps = []
+    with pytest.raises(RequestError, match="stopped after 12 seconds"):
+        steps.extend(service.answers(EXAMPLES, Options(explained=10)))
+    assert [bool(one.maps) for one in steps[-1]] == [True] * 2 + [False] * 8
 
 
-def test_progress_rises_to_the_end(service: Service) -> None:
-    shares: list[float] = []
-    service.answer(EXAMPLES[:3], Options(), progress=lambda share, text: shares.append(share))
-    assert shares == pytest.approx([0, 1 / 3, 2 / 3, 1])
+def test_answers_grow_classes_first_then_maps(service):
+    *earlier, last = service.answers(EXAMPLES[:3], Options(layers=["layer1"], explained=2))
+    assert [[len(one.maps) for one in step] for step in earlier] == [[0], [0, 0], [0, 0, 0], [1, 0, 0]]
+    assert [one.awaited for one in earlier[2]] == [("layer1",), ("layer1",), ()]
+    assert all(step[0].predictions == last[0].predictions for step in earlier)
+    assert [one.awaited for one in last] == [(), (), ()]
+
+
+def test_a_long_request_lets_others_in(service):
+    long = service.answers(EXAMPLES, Options(explained=10))
+    for _ in range(12):
+        next(long)
+    (other,) = service.answer([EXAMPLES[5]], Options())
+    *_, last = long
+    assert all(np.array_equal(other.maps[layer], last[5].maps[layer]) for layer in service.layers)
+
+
+def test_the_model_works_for_the_most_urgent_then_for_whoever_waits_longest():
+    thread, order, begin = cifar_space.service.engine.ModelThread(), [], threading.Event()
+    with ThreadPoolExecutor(4) as pool:
+        pool.submit(thread.run, 0, begin.wait)
+        for number, (name, rank) in enumerate([("maps", 1), ("more maps", 1), ("classes", 0)], start=1):
+            pool.submit(thread.run, rank, functools.partial(order.append, name))
+            while thread._work.qsize() < number:
+                pass
+        begin.set()
+    assert order == ["classes", "maps", "more maps"]
+
+
+def test_a_failure_of_the_model_reaches_its_caller_alone():
+    thread = cifar_space.service.engine.ModelThread()
+    with pytest.raises(ZeroDivisionError):
+        thread.run(0, lambda: 1 / 0)
+    assert thread.run(0, lambda: 1) == 1
+
+
+def test_progress_rises_to_the_end(service):
+    shares = []
+    list(service.answers(EXAMPLES[:3], Options(), progress=lambda share, _: shares.append(share)))
+    assert shares == pytest.approx([0, 0, 0, 0, 1 / 3, 2 / 3])
 
 
 def test_leaves_model_and_random_state_alone(service: Service) -> None:

@@ -2,8 +2,13 @@
 
 import functools
 import hashlib
+import itertools
+import queue
+import threading
+import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +19,49 @@ from cifar_models import Weights
 #: Bytes of remembered maps: 16,000 maps of 32x32 pixels.
 MEMORY_BYTES = 64 * 2**20
 
+T = TypeVar("T")
+
+
+class ModelThread:
+    """Runs the work of all requests in one thread: the most urgent first, and of equally urgent work the oldest.
+
+    A long request hands over its work in small parts, so that others wait for one part only. One thread, since torch
+    keeps a team of threads for each thread that calls it.
+    """
+
+    def __init__(self) -> None:
+        self._work: queue.PriorityQueue[tuple[Any, ...]] = queue.PriorityQueue()
+        self._numbers = itertools.count()
+        threading.Thread(target=_run_forever, args=[self._work], daemon=True).start()
+        weakref.finalize(self, self._work.put, (float("inf"),))
+
+    def run(self, rank: int, function: Callable[[], T]) -> T:
+        """Waits for the result of `function`; the lowest `rank` is the most urgent."""
+        future: Future[T] = Future()
+        self._work.put((rank, next(self._numbers), function, future))
+        return future.result()
+
+
+def _run_forever(work: "queue.PriorityQueue[tuple[Any, ...]]") -> None:
+    while len(item := work.get()) > 1:
+        _, _, function, future = item
+        try:
+            future.set_result(function())
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
+            future.set_exception(error)
+        del item, function, future
+
 
 class Engine:
-    """Logits and maps of single images, computed once and then remembered. Safe for several threads.
+    """Logits and maps of single images, computed once and then remembered.
 
+    Several threads may use it: they take turns on the model, logits before maps.
     No answer depends on the other images of a request: they go through the model in batches of a fixed size.
     """
 
     def __init__(self, weights: Weights) -> None:
         self._model = weights.model
+        self._thread = ModelThread()
         self.spec = weights.spec
         self.classes = weights.spec.classes
         self.layers = tuple(find_layers(weights.model))
@@ -36,7 +75,8 @@ class Engine:
         """Returns the logits `(K,)` of an image `(size, size, 3)`."""
         entry = self._remembered(_digest(seen), "logits")
         if "logits" not in entry:
-            entry["logits"] = predict_logits(self._model, self.spec.normalize(seen[None]))[0]
+            inputs = self.spec.normalize(seen[None])
+            entry["logits"] = self._thread.run(0, lambda: predict_logits(self._model, inputs))[0]
         return entry["logits"]
 
     def calibrated(self, probabilities: NDArray[np.floating]) -> NDArray[np.float64] | None:
@@ -80,15 +120,12 @@ class Engine:
             wanted = [layer for layer in layers if any(layer not in entries[number] for number in chunk)]
             batch = (chunk * together)[:together]
             each = len(targets[chunk[0]])
-            found = explain(
-                self._model,
-                self.spec.normalize(
-                    np.repeat(np.stack([pictures[number] for number in batch]), each, axis=0)
-                ),
-                layers=wanted,
-                method=method,
-                target=[self.classes.index(name) for number in batch for name in targets[number]],
+            seen = np.repeat(np.stack([pictures[number] for number in batch]), each, axis=0)
+            names = [self.classes.index(name) for number in batch for name in targets[number]]
+            work = functools.partial(
+                explain, self._model, self.spec.normalize(seen), layers=wanted, method=method, target=names
             )
+            found = self._thread.run(1, work)
             found.flags.writeable = False
             # (N * T, L, size, size) -> (N, T, L, size, size)
             for number, maps in zip(chunk, found.reshape(len(batch), each, *found.shape[1:]), strict=False):

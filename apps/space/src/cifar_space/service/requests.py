@@ -119,6 +119,7 @@ class Answer:
         target: The class that the maps explain; None without maps.
         maps: Layer name to map `(size, size)` in [0, 1] of the evidence; empty without maps.
         ood: Whether the image is out of distribution, like none of the classes; None if that cannot be told.
+        awaited: The layers whose maps are still to come.
     """
 
     name: str
@@ -127,6 +128,7 @@ class Answer:
     target: str | None
     maps: Mapping[str, NDArray[np.float32]]
     ood: bool | None = None
+    awaited: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

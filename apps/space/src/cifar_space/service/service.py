@@ -1,7 +1,8 @@
 """The service behind the page and the API: images in, answers out."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,13 +74,23 @@ class Service:
         self.facts = gather_facts(weights, gallery=gallery, report=report, ood_detector=self.ood_detector)
 
     def answer(
-        self, paths: Sequence[str | os.PathLike[str]], options: Options, *, progress: Progress | None = None
+        self, paths: Sequence[str | os.PathLike[str]], options: Options
     ) -> tuple[Answer | RejectedFile, ...]:
         """Returns an answer or a rejected file for each file, in their order.
 
         Raises:
             RequestError: If there are no or too many files, an option is not allowed, or the maps take longer
                 than `limits.seconds`.
+        """
+        *_, found = self.answers(paths, options)
+        return found
+
+    def answers(
+        self, paths: Sequence[str | os.PathLike[str]], options: Options, *, progress: Progress | None = None
+    ) -> Iterator[tuple[Answer | RejectedFile, ...]]:
+        """Yields what `answer` returns as it grows: file by file without maps, then with the maps of image by image.
+
+        Other requests have their turns in between. It raises as `answer` does; what it yielded before remains right.
         """
         if not 1 <= len(paths) <= self.limits.pictures:
             raise RequestError(
@@ -89,21 +100,26 @@ class Service:
         reach = deadline(self.limits.seconds, len(paths), progress)
         found: list[Answer | RejectedFile] = []
         left = options.explained
-        for number, path in enumerate(paths):
-            reach(number)
-            outcome = self._answer_one(Path(path), options, layers if left else ())
+        for path in paths:
+            reach(0)
+            outcome = self._classify(Path(path), options, layers if left else ())
             left -= bool(left and isinstance(outcome, Answer))
             found.append(outcome)
-        reach(len(paths))
-        return tuple(found)
+            yield tuple(found)
+        for place, one in enumerate(found):
+            if isinstance(one, Answer) and one.awaited:
+                reach(place)
+                (maps,) = self._engine.maps(
+                    [one.seen], layers, method=options.method, targets=[[str(one.target)]]
+                )
+                found[place] = replace(one, maps={layer: maps[layer][0] for layer in layers}, awaited=())
+                yield tuple(found)
 
-    def misclassified_page(
-        self, options: MisclassifiedOptions, *, progress: Progress | None = None
-    ) -> MisclassifiedPage:
+    def misclassified_page(self, options: MisclassifiedOptions) -> MisclassifiedPage:
         """Returns one page of the misclassified images; raises `RequestError` as `answer`, and without a gallery."""
         if self.misclassified is None:
             raise RequestError("there is no gallery of this model here, so its errors are not known")
-        return self.misclassified.page(options, progress=progress)
+        return self.misclassified.page(options)
 
     def warm_up(self) -> None:
         """Classifies and explains a grey image, so that the first visitor does not wait for libraries to load."""
@@ -111,7 +127,7 @@ class Service:
         self._engine.maps([seen], self.layers, method="gradcam", targets=[self.classes[:1]])
         self._engine.logits(seen)
 
-    def _answer_one(self, path: Path, options: Options, layers: tuple[str, ...]) -> Answer | RejectedFile:
+    def _classify(self, path: Path, options: Options, layers: tuple[str, ...]) -> Answer | RejectedFile:
         try:
             seen = np.asarray(read_picture(path, self.weights.spec, limits=self.limits))
         except PictureError as error:
@@ -130,17 +146,14 @@ class Service:
             for index in best
         )
         target = predictions[0].name if options.target == PREDICTED else options.target
-        maps = {}
-        if layers:
-            (found,) = self._engine.maps([seen], layers, method=options.method, targets=[[target]])
-            maps = {layer: of_targets[0] for layer, of_targets in found.items()}
         return Answer(
             path.name,
             seen,
             predictions,
             target if layers else None,
-            maps,
+            {},
             ood=None if detector is None else bool(detector.is_ood(logits[None])[0]),
+            awaited=layers,
         )
 
 

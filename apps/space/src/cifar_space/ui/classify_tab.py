@@ -1,6 +1,7 @@
 """The first tab: images in, answers out."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio as gr
@@ -22,6 +23,9 @@ from cifar_space.ui.controls import (
     reject_addresses,
 )
 from cifar_space.views.render import cards, maps_note, notice, ood_note, script
+
+# Between two states of a growing answer.
+_SECONDS = 0.25
 
 
 def classify_tab(service: Service, examples: Sequence[Example]) -> None:
@@ -120,21 +124,27 @@ def _connect_page(
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it as this default
         images: list[tuple[str, str | None]] | None = None,
         *values: Any,
-    ) -> str:
+    ) -> Iterator[str]:
         paths = [path for path, _ in images or ()] or [str(example.path) for example in examples[:1]]
         if not paths:
-            return notice("Add an image.")
+            yield notice("Add an image.")
+            return
         asked = dict(zip(controls, values, strict=True))
         # From the first layer to the last, in whatever order they were ticked.
         layers = [layer for layer in service.layers if layer in (asked["layers"] or ())]
         # Without a layer, visitors keep their answers; programs get an error.
         no_layer = asked["explain"] and not layers
         options = Options(**{**asked, "layers": layers, "explain": asked["explain"] and not no_layer})
+        html, sent = "", time.monotonic()
         try:
-            found = service.answer(paths, options, progress=progress)
+            for found in service.answers(paths, options, progress=progress):
+                html = cards(found, no_layer=no_layer, example=not images)
+                if time.monotonic() - sent > _SECONDS:
+                    yield html
+                    sent = time.monotonic()
+            yield html
         except RequestError as error:
-            return notice(f"{error}.", alert=True)
-        return cards(found, no_layer=no_layer, example=not images)
+            yield notice(f"{error}.", alert=True) + html
 
     def take(event: gr.SelectData) -> list[str]:
         return [str(examples[event.index].path)]
@@ -158,8 +168,10 @@ def _connect_api(service: Service, controls: Controls, opacity: gr.Slider) -> No
     files = gr.File(file_count="multiple", visible=False, label="images")
     reject_addresses(files)
 
-    def classify(images: list[str] | None, opacity: float, **options: Any) -> list[dict[str, Any]]:
-        return describe(service.answer(images or [], Options(**options)), opacity=opacity)
+    def classify(images: list[str] | None, opacity: float, **options: Any) -> Iterator[Any]:
+        for found in service.answers(images or [], Options(**options)):  # noqa: B007 - used below
+            yield gr.skip()
+        yield describe(found, opacity=opacity)
 
     endpoint(
         "classify",

@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from cifar_space.service.requests import LARGEST_SEED, Options, RequestError
 #: The control of each option, by the option's name: `Options(**values)` takes their values.
 Controls = dict[str, Any]
 
-#: Gradio's limits are per function unless they share a name. One request at a time: torch uses all cores for it.
-MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
+#: For events that concern the model: so many requests at once, which take turns on it. Gradio's limits are per function
+#: unless they share a name.
+MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 8}
 
 #: For events that do not concern the model.
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -47,7 +48,7 @@ def opacity_control(*, visible: bool = True) -> gr.Slider:
 
 def endpoint(
     name: str,
-    answer: Callable[..., Any],
+    answers: Callable[..., Iterable[Any]],
     inputs: Mapping[str, Component],
     *,
     description: str,
@@ -57,15 +58,16 @@ def endpoint(
 
     Args:
         name: The endpoint's name.
-        answer: Called with the inputs' values by name; a `RequestError` becomes the caller's error message.
+        answers: Called with the inputs' values by name; the last of what it gives is the answer. Before each of them
+            Gradio ends the work of a caller who left. A `RequestError` becomes the caller's error message.
         inputs: Components by the endpoint's parameters; a parameter left out has the component's value.
         description: For the page on the API.
         settings: More arguments of the event.
     """
 
-    def call(*values: Any) -> Any:
+    def call(*values: Any) -> Iterator[Any]:
         try:
-            return answer(**dict(zip(inputs, values, strict=True)))
+            yield from answers(**dict(zip(inputs, values, strict=True)))
         except RequestError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

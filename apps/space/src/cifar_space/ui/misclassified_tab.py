@@ -1,7 +1,7 @@
 """The second tab: the images that the model gets wrong."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
@@ -224,9 +224,9 @@ def _connect_images(
 
 
 def _connect_api(service: Service, controls: Controls, opacity: gr.Slider) -> None:
-    def misclassified(opacity: float, **options: Any) -> dict[str, Any]:
+    def misclassified(opacity: float, **options: Any) -> Iterator[dict[str, Any]]:
         page = service.misclassified_page(MisclassifiedOptions(**options))
-        return describe_misclassified(page, opacity=opacity)
+        yield describe_misclassified(page, opacity=opacity)
 
     endpoint(
         "misclassified",

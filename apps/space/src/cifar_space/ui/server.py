@@ -84,9 +84,8 @@ def build_page(service: Service, examples: Sequence[Example]) -> gr.Blocks:
                 misclassified_tab(service, page)
             with gr.Tab("Model", id="model"):
                 gr.HTML(model_page(service.facts, service.report), elem_id="model", elem_classes="paper")
-                endpoint(
-                    "model", service.facts.to_dict, {}, description="Return the model's facts.", queue=False
-                )
+                facts = lambda: [service.facts.to_dict()]  # noqa: E731
+                endpoint("model", facts, {}, description="Return the model's facts.")
     page.queue(max_size=QUEUE_SIZE)
     return page
 
