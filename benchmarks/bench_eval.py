@@ -26,8 +26,7 @@ Logits = NDArray[np.float64]
 
 NAIVE, CHANNELS_LAST = "naive loop, 512", "channels-last loop, 512"
 
-# Of the largest logit: hundreds of roundings of float32 one after the other.
-_TOLERANCE = 1e-4
+_TOLERANCE = 1e-4  # of the largest logit: hundreds of roundings of float32 one after the other
 
 _FAST = harness.HERE.parent / "weights" / "fast.safetensors"
 
@@ -77,10 +76,9 @@ def measure(
     rows, report = harness.compare(found, NAIVE, digits=2)
     for row, (label, logits) in zip(rows, results.items(), strict=True):
         difference = float(np.abs(logits - expected).max() / np.abs(expected).max())
-        changed = int((logits.argmax(axis=1) != expected.argmax(axis=1)).sum())
-        report[label] |= {"relative_logit_difference": difference, "different_predictions": changed}
+        report[label]["relative_logit_difference"] = difference
         speeds = harness.spread([len(images) / value for value in found[label]])
-        row[:] = [f"{name}: {label}", *row[1:], speeds, f"{difference:.1e}", str(changed)]
+        row[:] = [f"{name}: {label}", *row[1:], speeds, f"{difference:.1e}"]
     return rows, report
 
 
@@ -102,7 +100,7 @@ def main() -> int:
         more, report["models"][name] = measure(name, images, batches=options.batches, rounds=options.rounds)
         rows += more
     header = ["rival, images at a time", "n", "seconds", "x naive", "images/s", "logits differ by"]
-    print(harness.markdown_table([*header, "predictions differ"], rows))
+    print(harness.markdown_table(header, rows))
     harness.write_json(options.out, report)
     found = [one for model in report["models"].values() for one in model.values()]
     return int(any(one["relative_logit_difference"] > _TOLERANCE for one in found))

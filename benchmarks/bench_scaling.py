@@ -45,7 +45,9 @@ def seconds(images: int, *, threads: int, source: str) -> Callable[[], float]:
     fields = [f"--data.source={source}", f"--data.batch_size={_BATCH}"]
     # The warm-up trains on a batch, too.
     steps = max(1, images // _BATCH - 1)
-    return lambda: harness.run_slice("fast", *fields, warmup=1, steps=steps, threads=threads).wall_seconds
+    return lambda: harness.run_slice("fast", *fields, warmup=1, steps=steps, threads=threads).costs[
+        "wall_seconds"
+    ]
 
 
 def make_sides(options: argparse.Namespace) -> dict[str, Sides]:

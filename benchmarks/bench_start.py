@@ -31,7 +31,7 @@ def commands() -> dict[str, list[str]]:
 
 def measure(rivals: dict[str, list[str]], *, rounds: int) -> dict[str, list[float]]:
     """Returns the seconds of each rival in each round."""
-    wall = lambda command: harness.run_process(command).wall_seconds  # noqa: E731
+    wall = lambda command: harness.run_process(command).costs["wall_seconds"]  # noqa: E731
     sides = {label: functools.partial(wall, command) for label, command in rivals.items()}
     return harness.interleave(sides, rounds=rounds, warmup=1)
 

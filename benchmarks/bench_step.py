@@ -239,7 +239,7 @@ def measure_lightning(name: str, *, rounds: int, seconds: float, source: str) ->
     def bare() -> float:
         pace = harness.Pace(seconds=seconds, warmup=5)
         train_bare(Recipe(name, field, "--model.low_resolution.until=0"), pace)
-        return pace.images_per_second
+        return pace.result()["images_per_second"]
 
     found = harness.interleave({"cifar-train": through_lightning, "bare loop": bare}, rounds=rounds)
     rows, report = harness.compare(found, "bare loop")

@@ -62,12 +62,7 @@ def train_airbench(rival: str, seed: int) -> Record:
     finished = run_airbench(rival, "--seed", str(seed))
     result = finished.last_json()
     about = {"precision": result.pop("format"), "tta": "flip and shift, 6 views"}
-    return result | about | measured(finished)
-
-
-def measured(finished: harness.Finished) -> Record:
-    """Returns wall time and peak memory of a process."""
-    return {"wall_seconds": finished.wall_seconds, "peak_memory_mib": finished.peak_memory_mib}
+    return result | about | finished.costs
 
 
 def train_recipe(recipe: str, seed: int, arguments: Sequence[str], *, keep: Path | None = None) -> Record:
@@ -84,7 +79,7 @@ def train_recipe(recipe: str, seed: int, arguments: Sequence[str], *, keep: Path
         "test_accuracy": summary["metrics"]["test_accuracy"],
         "test_accuracy_tta": accuracy,
         "tta": tta,
-        **measured(finished),
+        **finished.costs,
     }
 
 
@@ -102,7 +97,7 @@ def measure_slice(rival: str, *, seed: int = 0, arguments: Sequence[str] = (), *
         finished = run_airbench(rival, "--seed", str(seed), *words)
     else:
         finished = harness.run_slice(rival, "--seed_everything", str(seed), *arguments, **limits)
-    return {**finished.last_json(), "peak_memory_mib": finished.peak_memory_mib}
+    return finished.last_json() | finished.costs
 
 
 def run_all(options: argparse.Namespace) -> list[Record]:

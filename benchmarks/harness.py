@@ -22,7 +22,6 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 Rows = list[list[str]]
 
-#: The folder of the benchmarks.
 HERE = Path(__file__).parent
 
 # The instruction sets that matter for matrix products in float32 and bfloat16, as Linux names them.
@@ -48,9 +47,10 @@ def describe_machine() -> dict[str, Any]:
 
 def _fields(path: str) -> dict[str, str]:
     """Returns the last value of each field in one of Linux's listings of `name : value`."""
-    lines = Path(path).read_text(encoding="utf-8").splitlines() if Path(path).exists() else []
-    pairs = (line.partition(":") for line in lines)
-    return {name.strip(): value.strip() for name, _, value in pairs}
+    text = Path(path).read_text(encoding="utf-8") if Path(path).exists() else ""
+    return {
+        name.strip(): value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())
+    }
 
 
 def describe_versions(packages: Iterable[str]) -> dict[str, str]:
@@ -67,12 +67,8 @@ def timestamp() -> str:
 
 def start_report(benchmark: str, packages: Iterable[str]) -> dict[str, Any]:
     """Returns the head of a report: benchmark, date, machine, versions."""
-    return {
-        "benchmark": benchmark,
-        "date": timestamp(),
-        "machine": describe_machine(),
-        "versions": describe_versions(packages),
-    }
+    about = {"machine": describe_machine(), "versions": describe_versions(packages)}
+    return {"benchmark": benchmark, "date": timestamp(), **about}
 
 
 def headline(report: Mapping[str, Any]) -> str:
@@ -227,21 +223,13 @@ class Pace:
         self.seconds = now - self._started
         return self.steps >= self._max_steps or self.seconds >= self._max_seconds
 
-    @property
-    def images_per_second(self) -> float:
-        """The mean over all steps counted; a ValueError if the training ended within the warm-up."""
+    def result(self) -> dict[str, float | int]:
+        """Returns the counts for a report; a ValueError if the training ended within the warm-up."""
         if not self.steps:
             raise ValueError("no step was counted: the training ended within the warm-up")
-        return self.images / self.seconds
-
-    def result(self) -> dict[str, float | int]:
-        """Returns the counts for a report."""
-        return {
-            "steps": self.steps,
-            "images": self.images,
-            "seconds": self.seconds,
-            "images_per_second": self.images_per_second,
-        }
+        rate = self.images / self.seconds
+        counts = {"steps": self.steps, "images": self.images, "seconds": self.seconds}
+        return {**counts, "images_per_second": rate}
 
 
 def timed(work: Callable[[], object]) -> Callable[[], float]:
@@ -260,11 +248,10 @@ def timed(work: Callable[[], object]) -> Callable[[], float]:
 
 @dataclass(frozen=True)
 class Finished:
-    """The standard output of a finished process, its wall time and its peak memory."""
+    """The standard output of a finished process, and its `wall_seconds` and `peak_memory_mib`."""
 
     output: str
-    wall_seconds: float
-    peak_memory_mib: float
+    costs: dict[str, float]
 
     def last_json(self) -> Any:
         """Returns the last line of the output, parsed as JSON."""
@@ -297,7 +284,8 @@ def run_process(command: Sequence[str], *, environment: Mapping[str, str] | None
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with status {process.returncode}:\n{last}")
     # Linux counts in KiB, macOS in bytes.
-    return Finished(output, seconds, usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10))
+    memory = usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return Finished(output, {"wall_seconds": seconds, "peak_memory_mib": memory})
 
 
 def script(name: str, *arguments: str) -> list[str]:

