@@ -146,11 +146,11 @@ class Server:
         body = b"".join(head + content + b"\r\n" for content in contents) + b"--x--\r\n"
         return json.loads(self.send("gradio_api/upload", body, "multipart/form-data; boundary=x"))
 
-    def call(self, *paths, url=None, top=3, explain=False):
+    def call(self, *paths, url=None, top=3, explain=False, explained=1):
         """Returns the address of the answer of a new call of `/classify`."""
         file = {"orig_name": "a.png", "meta": {"_type": "gradio.FileData"}} | ({"url": url} if url else {})
         files = [{"path": path, **file} for path in paths]
-        data = [files, top, explain, ["layer1"], "layercam", "predicted", 1, 0.5]
+        data = [files, top, explain, ["layer1"], "layercam", "predicted", explained, 0.5]
         path = "gradio_api/call/classify"
         return f"{path}/{json.loads(self.send(path, json.dumps({'data': data}).encode()))['event_id']}"
 

@@ -255,10 +255,8 @@ def test_work_ends_when_the_caller_leaves(server, serve, weights_file, monkeypat
     with serve(service) as page:
         one = dataclasses.replace(server, url=page.local_url)
         paths = one.upload(*(Path(path).read_bytes() for path in EXAMPLES))
-        files = [{"path": path, "meta": {"_type": "gradio.FileData"}} for path in paths]
-        data = [files, 3, True, ["layer1"], "gradcam", "predicted", 10, 0.5]
-        event = one.call(json.dumps({"data": data}).encode())
-        with urllib.request.urlopen(f"{one.url}gradio_api/call/classify/{event}", timeout=60):
+        address = one.call(*paths, explain=True, explained=10)
+        with urllib.request.urlopen(f"{one.url}{address}", timeout=60):
             while not begun:
                 time.sleep(0.01)
         time.sleep(2)
