@@ -12,10 +12,10 @@ from PIL import Image
 from cifar_models import CIFAR10, create_model, read_header, save_weights
 
 OUT_OF_RANGE = (
-    "trainer.max_epochs=0 model.lr=0 model.lr=.inf model.lr=.nan model.label_smoothing=-0.1 "
-    "model.micro_batch=0 model.schedule.peak=-0.1 model.schedule.peak=1 model.schedule.div=0.5 "
-    "model.schedule.final_div=0 model.low_resolution.until=-0.1 model.low_resolution.until=1.1 "
-    "model.low_resolution.size=15"
+    "trainer.max_epochs=0 trainer.check_val_every_n_epoch=0 model.lr=0 model.lr=.inf model.lr=.nan "
+    "model.label_smoothing=-0.1 model.micro_batch=0 model.schedule.peak=-0.1 model.schedule.peak=1 "
+    "model.schedule.div=0.5 model.schedule.final_div=0 model.low_resolution.until=-0.1 "
+    "model.low_resolution.until=1.1 model.low_resolution.size=15"
 )
 
 
@@ -29,6 +29,7 @@ OUT_OF_RANGE = (
         (["--data.loader=tensors"], "did you mean tensor"),
         (["--data.batch_size=60000"], "data.batch_size"),
         *(([f"--{field}"], re.sub(r"=\.?", " is ", field)) for field in OUT_OF_RANGE.split()),
+        (["--trainer.limit_test_batches=1"], "trainer.limit_test_batches is 1, but"),
         pytest.param(
             ["--trainer.accelerator=cuda"],
             "trainer.accelerator: auto",

@@ -235,6 +235,10 @@ def test_rates_and_momentum_can_be_changed_when_a_run_is_resumed(succeed, small)
         (["--seed_everything=1"], "seed_everything is 1"),
         (["--data.augmentation.flip=none"], "data.augmentation is"),
         (["--model.optimizer=torch.optim.Adam"], "model.optimizer is"),
+        (["--trainer.enable_checkpointing=false"], "trainer.enable_checkpointing is false"),
+        (["--trainer.callbacks=lightning.pytorch.callbacks.EMAWeightAveraging"], 'is ["EMAWeightAveraging"]'),
+        # Which Lightning itself refuses, once it has opened its loggers.
+        (["--trainer.val_check_interval=100"], "`val_check_interval` (100)"),
     ],
 )
 def test_resumption_that_does_not_fit_leaves_the_run_as_it_was(refuse, copied_run, arguments, wanted):

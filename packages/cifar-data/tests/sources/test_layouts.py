@@ -105,6 +105,8 @@ def test_parquet_named_after_its_split_in_other_ways_is_read(mini, parquet, tmp_
         ["-00000-of-00002-ab12", "-00001-of-00002-ab12", "-00001-of-00002-cd34"],
         ["-00000-of-00001", "-00000-of-00001 (1)"],
         ["-0", "-1", "-3"],
+        ["/part-00000-4f3c.snappy", "/part-00002-4f3c.snappy"],
+        ["/part-00000-4f3c", "/part-00000-9a1b"],
         ["", "-1"],
         ["-0", "/0000"],
         ["-00000-of-00003", "-00002-of-00003"],
@@ -127,9 +129,11 @@ def test_parquet_of_names_that_tell_no_split_is_rejected(mini, parquet):
     assert open_dataset(parquet).origin == f"batches {folder}"
 
 
-def test_parquet_of_a_third_split_is_named(parquet):
-    shutil.copy(parquet / TRAIN, parquet / "validation.parquet")
-    with pytest.warns(UserWarning, match=r"1 file not read: validation\.parquet"):
+def test_parquet_of_a_third_split_or_in_another_folder_is_named(parquet):
+    (parquet / "old").mkdir()
+    for name in ("validation.parquet", f"old/{TRAIN}"):
+        shutil.copy(parquet / TRAIN, parquet / name)
+    with pytest.warns(UserWarning, match=rf"2 files not read: old/{TRAIN}, validation\.parquet"):
         assert len(open_dataset(parquet).train) == 200
 
 
@@ -140,14 +144,28 @@ def test_images_are_known_by_their_content_and_others_are_counted_and_named(mini
     for place, kind in (("a", "WEBP"), ("b.jpe", "JPEG"), ("c.txt", "GIF"), ("pond/deep/d.JP2", "JPEG2000")):
         (frog / place).parent.mkdir(parents=True, exist_ok=True)
         picture.save(frog / place, kind)
-    litter = [".DS_Store", "__MACOSX/._a", "cat/__MACOSX/._0.png", "cat/._0.png", "../notes.md"]
+    litter = [
+        ".DS_Store",
+        "__MACOSX/._a",
+        "frog/@eaDir/0.png",
+        "cat/__MACOSX/._0.png",
+        "cat/._0.png",
+        "../notes.md",
+    ]
     left_out = ["frog/notes.png.md", "frog/.hidden", "stray.jfif", "../third/cat/0.png", "../beside"]
     for place in litter + left_out:
         (data / "train" / place).parent.mkdir(parents=True, exist_ok=True)
         (data / "train" / place).write_text("no image", encoding="utf-8")
     for place in left_out[1:]:
         picture.save(data / "train" / place, "PNG")
-    (frog / "loop").symlink_to(frog)
+    den = data / "train" / "cat" / "den"
+    den.mkdir()
+    for loop, target in (
+        (frog / "loop", frog),
+        (frog / "pond" / "back", den),
+        (den / "there", frog / "pond"),
+    ):
+        loop.symlink_to(target)
     with pytest.warns(UserWarning, match="5 files not read: ") as caught:
         dataset = open_dataset(data)
     assert (dataset.train.labels == mini.classes.index("frog")).sum() == count + 4

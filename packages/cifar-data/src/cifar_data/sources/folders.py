@@ -12,6 +12,8 @@ from cifar_data.dataset.fingerprint import compose_name
 
 #: Endings of images, in small or capital letters. Of files with other endings the content is looked at.
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+# Folders that operating systems and network drives add.
+_OF_SYSTEMS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found")
 
 
 def find_folder(root: Path) -> Layout | None:
@@ -74,13 +76,13 @@ def _scan(root: Path, folders: tuple[Path, ...]) -> tuple[dict[Path, dict[str, l
             elif (split and not hidden) or _is_image(path):  # litter such as .DS_Store needs no mention
                 left_out.append(path)
         left_out += [here / folder for folder in subfolders if split and folder.startswith(".")]
-        resolved = here.resolve()
+        above = [folder.resolve() for folder in (here, *here.parents)]
         subfolders[:] = [  # without links to a folder above, which have no end
             folder
             for folder in sorted(subfolders)
             if not folder.startswith(".")
-            and folder != "__MACOSX"
-            and not resolved.is_relative_to((here / folder).resolve())
+            and folder not in _OF_SYSTEMS
+            and not any(one.is_relative_to((here / folder).resolve()) for one in above)
         ]
     return scans, left_out
 

@@ -20,7 +20,7 @@ from cifar_data.dataset.fingerprint import compose_name
 _SPLITS = ("train", "test")
 _NAME = re.compile(r"(train|test)([-. ].*)?\.parquet")
 _SHARD = re.compile(r"(\d+)-of-(\d+)")
-_NUMBER = re.compile(r"(?:(?:train|test|part)-)?(\d+)\.parquet")
+_NUMBER = re.compile(r"(?:(?:train|test|part)-)?(\d{1,6})([-.].*)?\.parquet")
 _DEPTH = 4  # how many folders deep shards are searched; the Hub's own cache needs 3
 #: Names of the files.
 NEEDED = "train-*.parquet and test-*.parquet, or train/*.parquet and test/*.parquet, also in subfolders"
@@ -46,7 +46,6 @@ def find_parquet(root: Path) -> Layout | None:
         for path in shards:
             if match := _NAME.fullmatch(path.name):
                 found.setdefault((depth, folder), {}).setdefault(match[1], []).append(path)
-                subfolders[:] = [subfolder for subfolder in visible if subfolder in _SPLITS]
             else:
                 others.append(path)
     if not found:
@@ -56,8 +55,9 @@ def find_parquet(root: Path) -> Layout | None:
     if len(same) > 1:
         raise DataError(f"{root} has several Parquet datasets: {', '.join(same)}; give one as the root")
     train, test = (_complete(folder, found[least, folder], split=split) for split in _SPLITS)
-    left_out = tuple(path for path in others if path.is_relative_to(folder))
-    return Layout("parquet", folder, train, test, left_out=left_out)
+    others += [path for shards in found.values() for paths in shards.values() for path in paths]
+    left_out = {path for path in others if path.is_relative_to(folder)} - {*train, *test}
+    return Layout("parquet", folder, train, test, left_out=tuple(sorted(left_out)))
 
 
 def read_parquet(layout: Layout, *, progress: bool) -> Content:

@@ -115,8 +115,8 @@ class TrainCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Checks lengths of zero, which Lightning accepts and ignores, and settles the precision."""
-        for name in ("max_epochs", "max_steps"):
-            check(self.config.trainer[name] != 0, f"trainer.{name}", 0, "at least 1, or -1 for no limit")
+        for name in ("max_epochs", "max_steps", "limit_train_batches", "check_val_every_n_epoch"):
+            check(self.config.trainer[name] != 0, f"trainer.{name}", 0, "above 0, or left out")
         if self.config.trainer.precision is None:
             # In the configuration, so that a repeated run has the same one.
             self.config.trainer.precision = quickest_precision(str(self.config.trainer.accelerator))

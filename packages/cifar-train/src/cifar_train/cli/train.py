@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.callbacks import LambdaCallback
 
 from cifar_models import CIFAR10
 from cifar_train.cli.lightning_cli import TrainCLI
@@ -40,6 +41,12 @@ def run(cli: TrainCLI, *, started: float, command: list[str]) -> None:
     ``started`` is the `time.perf_counter()` at which the command line ``command`` began.
     """
     trainer, place = cli.trainer, cli.run
+    limit = trainer.limit_test_batches
+    if limit and (isinstance(limit, int) or limit < 1):
+        raise ValueError(
+            f"trainer.limit_test_batches is {limit}, but the results are those of the whole test set; leave it (or "
+            "fast_dev_run) out, or train without a test with cifar-train fit"
+        )
     check_data(cli)
     datamodule = cli.datamodule
     # Before the training, so that a wrong file fails at once.
@@ -149,18 +156,31 @@ def _fit_to_data(cli: TrainCLI) -> None:
 def _train(cli: TrainCLI) -> None:
     model, trainer, place = cli.model, cli.trainer, cli.run
     resumed = _read_resumed(cli, cli.checkpoint) if cli.checkpoint else None
+    begun = False
+
+    def begin(*_: Any) -> None:
+        nonlocal begun
+        begun = True
+        if resumed is not None:
+            drop_later_rows(place.metrics, step=resumed["global_step"], epoch=batches_done(resumed)[0])
+        cli.save_config()
+
     with contextlib.ExitStack() as stack:
         if trainer.is_global_zero:
             stack.enter_context(claim(place))
             count = sum(p.numel() for p in model.parameters())
             print(f"{model.architecture}, {count:,} parameters, into {place.path}", file=sys.stderr)
-            if resumed is not None:
-                drop_later_rows(place.metrics, step=resumed["global_step"], epoch=batches_done(resumed)[0])
-            cli.save_config()
+            # Until then Lightning may refuse a setting, and the files of a resumed run must stay as they are.
+            trainer.callbacks.insert(0, LambdaCallback(on_train_start=begin))
+        before = set(place.path.rglob("*"))
         try:
             trainer.fit(model, datamodule=cli.datamodule, ckpt_path=cli.checkpoint, weights_only=True)
         except BaseException:
-            if trainer.is_global_zero and place.last.exists():
+            if trainer.is_global_zero and not begun:
+                for path in set(place.path.rglob("*")) - before:  # of the loggers
+                    if path.is_file():
+                        path.unlink()
+            elif trainer.is_global_zero and place.last.exists():
                 print(f"to resume: uv run cifar-train --ckpt_path {place.last}", file=sys.stderr)
             raise
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 from cifar_data import CIFAR10DataModule
 from cifar_models import InputSpec, create_model, fuse_conv_bn, list_models
 from cifar_train.formatting import check
-from cifar_train.runs.checkpoint import CHECKPOINT_KEY, resume_after_last_batch
+from cifar_train.runs.checkpoint import CHECKPOINT_KEY, RunCheckpoint, resume_after_last_batch
 from cifar_train.runs.hardware import describe_environment
 from cifar_train.training.micro_batches import MicroBatches
 from cifar_train.training.progressive_resizing import LowResolution, shrink
@@ -38,6 +39,7 @@ def run_settings(model: "LitClassifier", datamodule: CIFAR10DataModule, trainer:
     """Returns what defines a run besides its length and rates, by field: a resumed run must have the same."""
     optimizer = model.make_optimizer()
     flags = sorted(name for name, value in optimizer.defaults.items() if value is True)
+    averaging = WeightAveraging | StochasticWeightAveraging
     return {
         "model.architecture": model.architecture,
         "model.arguments": model.arguments,
@@ -51,6 +53,8 @@ def run_settings(model: "LitClassifier", datamodule: CIFAR10DataModule, trainer:
         **{f"data.{name}": getattr(datamodule, name) for name in _RESUMED_DATA},
         **{f"trainer.{name}": getattr(trainer, name) for name in _RESUMED_TRAINER},
         "trainer.devices": trainer.world_size,
+        "trainer.enable_checkpointing": any(isinstance(one, RunCheckpoint) for one in trainer.callbacks),
+        "trainer.callbacks": [type(one).__name__ for one in trainer.callbacks if isinstance(one, averaging)],
     }
 
 
