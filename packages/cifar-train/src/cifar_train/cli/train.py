@@ -171,7 +171,7 @@ def _train(cli: TrainCLI) -> None:
             count = sum(p.numel() for p in model.parameters())
             print(f"{model.architecture}, {count:,} parameters, into {place.path}", file=sys.stderr)
             # Until then Lightning may refuse a setting, and the files of a resumed run must stay as they are.
-            trainer.callbacks.insert(0, LambdaCallback(on_train_start=begin))
+            trainer.callbacks.insert(0, LambdaCallback(on_train_start=begin))  # type: ignore[attr-defined]
         before = set(place.path.rglob("*"))
         try:
             trainer.fit(model, datamodule=cli.datamodule, ckpt_path=cli.checkpoint, weights_only=True)

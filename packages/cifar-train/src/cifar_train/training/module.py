@@ -40,6 +40,7 @@ def run_settings(model: "LitClassifier", datamodule: CIFAR10DataModule, trainer:
     optimizer = model.make_optimizer()
     flags = sorted(name for name, value in optimizer.defaults.items() if value is True)
     averaging = WeightAveraging | StochasticWeightAveraging
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     return {
         "model.architecture": model.architecture,
         "model.arguments": model.arguments,
@@ -53,8 +54,8 @@ def run_settings(model: "LitClassifier", datamodule: CIFAR10DataModule, trainer:
         **{f"data.{name}": getattr(datamodule, name) for name in _RESUMED_DATA},
         **{f"trainer.{name}": getattr(trainer, name) for name in _RESUMED_TRAINER},
         "trainer.devices": trainer.world_size,
-        "trainer.enable_checkpointing": any(isinstance(one, RunCheckpoint) for one in trainer.callbacks),
-        "trainer.callbacks": [type(one).__name__ for one in trainer.callbacks if isinstance(one, averaging)],
+        "trainer.enable_checkpointing": any(isinstance(one, RunCheckpoint) for one in callbacks),
+        "trainer.callbacks": [type(one).__name__ for one in callbacks if isinstance(one, averaging)],
     }
 
 
