@@ -1,6 +1,7 @@
 """Each layout decodes to the same pixels, and damage to any of them is named."""
 
 import gzip
+import pickle
 import shutil
 
 import numpy as np
@@ -285,6 +286,22 @@ def test_missing_and_truncated_batches_are_named(mini, data):
     rejected(folder, "lacks data_batch_3, batches.meta")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("batches.meta", {"label_names": []}, "label_names is []"),
+        ("data_batch_1", {"data": 1, "labels": []}, "needed are data (an array) and labels (a list)"),
+        ("data_batch_1", {"data": np.zeros((1, 9), np.uint8), "labels": [0]}, "data has the shape (1, 9)"),
+        ("test_batch", {"data": np.zeros((1, 3072), np.uint8), "labels": [0.5]}, "has the label 0.5"),
+        ("test_batch", [1], "the pickle has list, not a dictionary"),
+    ],
+)
+def test_batches_of_other_content_are_named(mini, data, name, content, words):
+    folder = mini.write_batches(data)
+    (folder / name).write_bytes(pickle.dumps(content, protocol=2))
+    rejected(folder, name, words)
+
+
 def test_incomplete_class_folders_are_named(mini, data):
     mini.write_folder(data)
     path = next((data / "train" / "frog").iterdir())
@@ -298,3 +315,6 @@ def test_incomplete_class_folders_are_named(mini, data):
     rejected(data, "deer", "no images", "notes.txt")
     shutil.rmtree(data / "test")
     rejected(data, "no test folder")
+    for split in ("train", "test"):
+        (data / "one" / split / "cat").mkdir(parents=True)
+    rejected(data / "one", "has 1 class folders in train and test; at least two are needed")
