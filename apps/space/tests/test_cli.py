@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -41,10 +42,8 @@ def test_serves_a_run_at_the_address_of_options_or_gradios_variables(run_folder,
     monkeypatch.setenv("GRADIO_SERVER_PORT", "8000")
     run = ["--run", str(run_folder)]
     assert main(run) == main([*run, "--host", "0.0.0.0", "--port", "65535"]) == 0
-    assert [tuple(call.kwargs.values()) for call in start.call_args_list] == [
-        ("::", 8000),
-        ("0.0.0.0", 65535),
-    ]
+    addresses = [tuple(call.kwargs.values()) for call in start.call_args_list]
+    assert addresses == [("::", 8000), ("0.0.0.0", 65535)]
     assert start.call_args.args[0].misclassified is not None
 
 
@@ -64,9 +63,7 @@ def test_nothing_printed_ends_the_server(weights_file, tmp_path, start, monkeypa
     start.assert_called_once()
 
 
-@pytest.mark.parametrize(
-    "options", ["--weights=~/model.safetensors", "--run=~", "--run=~ --gallery=~/gallery"]
-)
+@pytest.mark.parametrize("options", ["--weights=~/model.safetensors", "--run=~ --gallery=~/gallery"])
 def test_tildes_are_the_home_folder(run_folder, start, monkeypatch, options):
     monkeypatch.setenv("HOME", str(run_folder))
     assert main(options.split()) == 0
@@ -155,12 +152,7 @@ def test_the_reason_why_a_page_cannot_be_served_is_named(service, monkeypatch, h
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "proxies",
-    [
-        {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"},
-        {"ALL_PROXY": "socks4://127.0.0.1:9"},
-    ],
-    ids=str,
+    "proxies", [{"https_proxy": "http://127.0.0.1:9"}, {"ALL_PROXY": "socks4://127.0.0.1:9"}]
 )
 def test_the_process_starts_whatever_the_proxies_and_leaves_nothing_behind(weights_file, tmp_path, proxies):
     (tmp_path / "gradio").write_text("where Gradio's folder would be")
@@ -185,7 +177,7 @@ def test_build_says_what_the_bundle_lacks(run_folder, tmp_path, capsys):
     shutil.copy(gallery / "gallery.npz", bare)
     args = ["build", "--out", out, "--weights", run_folder / "model.safetensors", "--torch", "any"]
     for more, told in (
-        (["--gallery", gallery], ""),
+        (["--gallery", gallery], "^$"),
         ([], "without a gallery; `uv run cifar-train gallery"),
         (["--gallery", gallery, "--dtype", "float16"], "belongs to the weights before --dtype float16"),
         (["--gallery", bare], "without the images of the errors"),
@@ -193,7 +185,7 @@ def test_build_says_what_the_bundle_lacks(run_folder, tmp_path, capsys):
         assert main([str(word) for word in (*args, *more)]) == 0
         said = capsys.readouterr()
         assert said.out.startswith(f"{out}  ")
-        assert (told in said.err) if told else said.err == ""
+        assert re.search(told, said.err)
         assert (out / "cifar_space/assets/gallery").is_dir() == ("without a gallery" not in said.err)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 import urllib.error
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -41,14 +42,6 @@ def test_large_files_are_rejected_during_the_upload(server, size):
         server.upload(bytes(size))
     if isinstance(refused.value, urllib.error.HTTPError):
         refused.value.close()
-
-
-def test_200_files_are_rejected_with_the_limit(server):
-    paths = server.upload(*[GOOD + bytes([number]) for number in range(200)])
-    assert len(set(paths)) == 200
-    with pytest.raises(ValueError, match="200 images were given; 1 to 4 are allowed at once"):
-        server.classify(*paths)
-    assert len(server.classify(*paths[:4])) == 4
 
 
 NAMES = ["../../../evil.png", "/tmp/evil.png", "a\0b.png", "." * 300, "é" * 300, "<b>.png", ""]
@@ -97,17 +90,15 @@ def test_nan_is_rejected(server):
         server.classify(*server.upload(GOOD), top=float("nan"))
 
 
+CLASSIFY = "gradio_api/call/classify"
 WEIRD = {
-    "no JSON": ("gradio_api/call/classify", b"{"),
-    "no data": ("gradio_api/call/classify", b"{}"),
-    "too few values": ("gradio_api/call/classify", b'{"data": []}'),
-    "too many values": ("gradio_api/call/classify", json.dumps({"data": [None] * 99}).encode()),
-    "wrong types": ("gradio_api/call/classify", b'{"data": [7, "x", {}, 3, [], null, "y", "z"]}'),
-    "bad files": (
-        "gradio_api/call/classify",
-        b'{"data": [[{"path": 7}], 3, false, [], "gradcam", "cat", 1, 0.5]}',
-    ),
-    "deeply nested": ("gradio_api/call/classify", b'{"data": ' + b"[" * 50_000 + b"]" * 50_000 + b"}"),
+    "no JSON": (CLASSIFY, b"{"),
+    "no data": (CLASSIFY, b"{}"),
+    "too few values": (CLASSIFY, b'{"data": []}'),
+    "too many values": (CLASSIFY, json.dumps({"data": [None] * 99}).encode()),
+    "wrong types": (CLASSIFY, b'{"data": [7, "x", {}, 3, [], null, "y", "z"]}'),
+    "bad files": (CLASSIFY, b'{"data": [[{"path": 7}], 3, false, [], "gradcam", "cat", 1, 0.5]}'),
+    "deeply nested": (CLASSIFY, b'{"data": ' + b"[" * 50_000 + b"]" * 50_000 + b"}"),
     "no such endpoint": ("gradio_api/call/nothing", b'{"data": []}'),
     "a private one": ("gradio_api/call/show", b'{"data": []}'),
     "queue of no function": ("gradio_api/queue/join", b'{"fn_index": 999, "data": [], "session_hash": "a"}'),
@@ -118,14 +109,15 @@ WEIRD = {
 def test_malformed_requests_get_an_error(server, path, body):
     try:
         told = server.send(path, body)
-        if path.endswith("classify"):
+        if path == CLASSIFY:
             told = server.send(f"{path}/{json.loads(told)['event_id']}")
             assert b"event: error" in told
     except urllib.error.HTTPError as error:
         with error:
             told = error.read()
-    assert b"Traceback" not in told
-    assert b'File "' not in told
+    # Neither code nor folders of this machine.
+    for inside in ("Traceback", 'File "', "site-packages", sys.prefix):
+        assert inside.encode() not in told
 
 
 HEAD = "POST /gradio_api/{} HTTP/1.1\r\nHost: x\r\nContent-Type: {}\r\nContent-Length: 50000\r\n\r\n"

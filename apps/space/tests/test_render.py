@@ -1,9 +1,9 @@
 """The page's HTML, read by a parser."""
 
 import base64
-import dataclasses
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -80,27 +80,32 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.text += data
+        self.text += data.replace("\u00a0", " ")
 
     def all(self, tag, kind=None):
         """The attributes of all tags of a kind, perhaps of one class only."""
         return [one for name, one in self.tags if name == tag and kind in (None, one.get("class"))]
 
-
-def changed(facts, **changes):
-    """The facts about a model with other weights."""
-    return gather_facts(dataclasses.replace(facts.weights, **changes))
+    def alts(self, kind):
+        return [image["alt"] for image in self.all("img", kind)]
 
 
-def errors(*images, layer=None):
-    """A page of tiles."""
-    return Page(render.tiles(MisclassifiedPage(images, 1, 1, len(images), len(images), 9, layer)))
+def card(**changes):
+    return Page(render.cards([replace(ANSWER, **changes)]))
+
+
+def tile(layer=None, **changes):
+    return Page(render.tiles(MisclassifiedPage((replace(IMAGE, **changes),), 1, 1, 1, 1, 9, layer)))
+
+
+def header(facts, **changes):
+    """The text of the header of a model with other weights."""
+    return Page(render.header(gather_facts(replace(facts.weights, **changes)))).text
 
 
 def pixels(image):
-    with Image.open(
-        io.BytesIO(base64.b64decode(image["src"].removeprefix("data:image/png;base64,")))
-    ) as opened:
+    data = base64.b64decode(image["src"].removeprefix("data:image/png;base64,"))
+    with Image.open(io.BytesIO(data)) as opened:
         return np.asarray(opened)
 
 
@@ -119,41 +124,35 @@ def test_percent_is_honest(probability):
 
 
 def test_header_names_model_classes_and_accuracy(service):
-    text = Page(render.header(service.facts)).text
     count = sum(tensor.numel() for tensor in service.weights.model.parameters())
     for part in ("CIFAR-10", f"whitenet, a network with {count:,} parameters", "ship and truck", "87.5 %"):
-        assert part in text
+        assert part in header(service.facts)
     for accuracy in ("high", 2.0, float("nan")):
-        assert (
-            "%" not in Page(render.header(changed(service.facts, metrics={"test_accuracy": accuracy}))).text
-        )
+        assert "%" not in header(service.facts, metrics={"test_accuracy": accuracy})
     for classes, words in ((2, "two classes: kind 0 and kind 1"), (11, "11 classes: kind 0, ")):
         names = tuple(f"kind {number}" for number in range(classes))
-        spec = dataclasses.replace(service.weights.spec, classes=names)
-        text = Page(render.header(changed(service.facts, spec=spec))).text
+        text = header(service.facts, spec=replace(service.weights.spec, classes=names))
         assert words in text
         assert "CIFAR-10" not in text
 
 
 def test_a_card_shows_the_answer():
-    page = Page(render.cards([ANSWER]))
-    for part in ("75.0 %", "< 0.1 %", "evidence for cat"):
+    page = card(awaited=("stem",))
+    for part in ("75.0 %", "< 0.1 %", "evidence for cat", "stem ..."):
         assert part in page.text
     # The page's only heading above it is of the first order.
     assert [tag for tag, _ in page.tags if tag in ("h1", "h2", "h3")] == ["h2"]
-    assert [np.array_equal(pixels(photo), ANSWER.seen) for photo in page.all("img", "photo")] == [True] * 3
-    alts = [heat["alt"] for heat in page.all("img", "heat")]
-    assert alts == ["Where layer1 sees evidence for cat", "Where layer2 sees evidence for cat"]
-    plain = Page(render.cards([dataclasses.replace(ANSWER, maps={}, target=None)], no_layer=True))
+    assert [np.array_equal(pixels(photo), ANSWER.seen) for photo in page.all("img", "photo")] == [True] * 4
+    assert page.alts("heat") == [f"Where {layer} sees evidence for cat" for layer in ANSWER.maps]
+    plain = Page(render.cards([replace(ANSWER, maps={}, target=None)], no_layer=True))
     assert (len(plain.all("img")), "evidence" in plain.text) == (1, False)
     assert "Choose a layer" in plain.text
 
 
 def test_heat_over_photo_is_the_overlay_at_any_opacity():
     # Mixed as the browser does, at the least size at which the page draws them.
-    page = Page(render.cards([ANSWER]))
-    photo = pixels(page.all("img", "photo")[0]).repeat(4, axis=0).repeat(4, axis=1)
-    heat = pixels(page.all("img", "heat")[0])
+    photo, heat = (pixels(card().all("img", kind)[0]) for kind in ("photo", "heat"))
+    photo = photo.repeat(4, axis=0).repeat(4, axis=1)
     for opacity in (0.0, 0.3, 1.0):
         mixed = np.rint((1 - opacity) * photo + opacity * heat)
         assert np.array_equal(mixed, overlay(ANSWER.seen, HEAT, opacity=opacity, scale=4))
@@ -163,7 +162,7 @@ def test_heat_over_photo_is_the_overlay_at_any_opacity():
 def test_a_dark_map_says_so(peak, dark):
     heat = np.zeros((32, 32), np.float32)
     heat[3, 4] = peak
-    text = Page(render.cards([dataclasses.replace(ANSWER, maps={"layer1": heat, "layer2": HEAT})])).text
+    text = card(maps={"layer1": heat, "layer2": HEAT}).text
     assert ("layer1: no evidence" in text) is dark
     assert "layer2: no evidence" not in text
 
@@ -171,34 +170,30 @@ def test_a_dark_map_says_so(peak, dark):
 def test_out_of_distribution_is_marked_and_its_rate_stated(run_service):
     (one,) = run_service.answer(example_paths()[:1], Options(explain=False))
     for ood in (True, False):
-        text = Page(render.cards([dataclasses.replace(one, ood=ood)])).text
+        text = Page(render.cards([replace(one, ood=ood)])).text
         assert ("out of distribution" in text) is ood
         assert "before calibration" in text
+    assert "calibration" not in card().text
     rate = render.percent(run_service.ood_detector.false_positive_rate)
     assert f"False positive rate: {rate} of 120" in Page(render.ood_note(run_service.ood_detector)).text
-    assert "calibration" not in Page(render.cards([ANSWER])).text
 
 
 def test_rejected_files_and_errors_are_announced():
-    for html in (
-        render.cards([RejectedFile("a", "b")]),
-        render.notice("error", alert=True),
-        render.notice("hint"),
-    ):
-        roles = [attributes.get("role") for _, attributes in Page(html).tags]
-        assert roles.count("alert") == ("hint" not in html)
+    rejected, error = render.cards([RejectedFile("a", "b")]), render.notice("error", alert=True)
+    for html, alerts in ((rejected, 1), (error, 1), (render.notice("hint"), 0)):
+        assert [one.get("role") for _, one in Page(html).tags].count("alert") == alerts
 
 
 def test_hostile_text_stays_text(service):
-    weights = dataclasses.replace(
+    weights = replace(
         service.weights,
-        spec=dataclasses.replace(CIFAR10, classes=(HOSTILE, *"abcdefghi")),
+        spec=replace(CIFAR10, classes=(HOSTILE, *"abcdefghi")),
         recipe={"recipe": HOSTILE, HOSTILE: [HOSTILE]},
         metrics={HOSTILE: 1.5, "data_fingerprint": HOSTILE, "test_accuracy": 7, "val_loss": True},
     )
     facts = gather_facts(weights, report=Report({"command": ["x", HOSTILE]}, {}))
     assert "val_loss" not in facts.metrics
-    answer = dataclasses.replace(ANSWER, name=HOSTILE, maps={HOSTILE: HEAT}, target=HOSTILE)
+    answer = replace(ANSWER, name=HOSTILE, maps={HOSTILE: HEAT}, target=HOSTILE)
     known = MisclassifiedPage((IMAGE,), 1, 1, 1, 1, 9, HOSTILE)
     for html, times in (
         (render.cards([answer, RejectedFile(HOSTILE, HOSTILE)]), 5),
@@ -215,12 +210,13 @@ def test_hostile_text_stays_text(service):
         assert {image["src"][:5] for image in page.all("img")} <= {"data:"}
 
 
-def buttons(html):
-    return {(int(one["data-true"]), int(one["data-predicted"])): one for one in Page(html).all("button")}
+def buttons(**chosen):
+    found = Page(render.matrix(COUNTS, NAMES, **chosen)).all("button")
+    return {(int(one["data-true"]), int(one["data-predicted"])): one for one in found}
 
 
 def test_each_kind_of_error_and_each_class_is_a_button():
-    found = buttons(render.matrix(COUNTS, NAMES))
+    found = buttons()
     heads = {(-1, k) for k in range(3)} | {(k, -1) for k in range(3)}
     assert set(found) == heads | {(0, 1), (1, 0), (1, 2), (2, 1)}
     assert found[1, 2]["aria-label"] == f"dog predicted as {HOSTILE}: 3"
@@ -233,16 +229,15 @@ def test_each_kind_of_error_and_each_class_is_a_button():
     ("true", "predicted", "key"), [("dog", "cat", (1, 0)), (ANY, "dog", (-1, 1)), ("cat", ANY, (0, -1))]
 )
 def test_the_chosen_cell_is_marked_and_first_in_reach(true, predicted, key):
-    found = buttons(render.matrix(COUNTS, NAMES, true=true, predicted=predicted))
-    assert [cell for cell, one in found.items() if one["aria-pressed"] == "true"] == [key]
-    assert [cell for cell, one in found.items() if one["tabindex"] == "0"] == [key]
+    found = buttons(true=true, predicted=predicted)
+    for attribute, value in (("aria-pressed", "true"), ("tabindex", "0")):
+        assert [cell for cell, one in found.items() if one[attribute] == value] == [key]
 
 
-@given(
-    st.lists(st.integers(0, 10_000), min_size=9, max_size=9),
-    st.sampled_from([ANY, *NAMES]),
-    st.sampled_from([ANY, *NAMES]),
-)
+CLASS = st.sampled_from([ANY, *NAMES])
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=9, max_size=9), CLASS, CLASS)
 def test_one_button_is_always_in_reach(counts, true, predicted):
     html = render.matrix(np.reshape(counts, (3, 3)), NAMES, true=true, predicted=predicted)
     assert html.count('tabindex="0"') == 1
@@ -250,48 +245,47 @@ def test_one_button_is_always_in_reach(counts, true, predicted):
 
 
 def test_a_tile_shows_its_numbers_and_maps():
-    page = errors(IMAGE, layer="layer1")
-    text = page.text.replace("\u00a0", " ")
+    page = tile(layer="layer1")
     for part in ("no. 42", "75.0 %", "12.5 %", "2.08", "1 of 5 people saw only cat", "label doubtful"):
-        assert part in text
-    assert f"People: {HOSTILE} 60.0 %, cat 39.0 %" in text
-    assert "dog" not in text
-    alts = [heat["alt"] for heat in page.all("img", "heat")]
-    assert alts == [f"Where layer1 sees evidence for {HOSTILE}", "Where layer1 sees evidence for cat"]
+        assert part in page.text
+    assert f"People: {HOSTILE} 60.0 %, cat 39.0 %" in page.text
+    assert "dog" not in page.text
+    assert page.alts("heat") == [f"Where layer1 sees evidence for {name}" for name in (HOSTILE, "cat")]
     assert len(page.all("img", "photo")) == 3
+    calibrated = tile(calibrated=(0.5, 0.25)).text
+    assert [part in calibrated for part in ("50.0 %", "25.0 %", "75.0 %")] == [True, True, False]
+    assert "the model's own error" in tile(verdict="the model's own").text
 
 
 def test_a_tile_leaves_out_what_is_unknown():
-    assert len(errors(dataclasses.replace(IMAGE, maps=None)).all("img")) == 1
-    bare = dataclasses.replace(IMAGE, seen=None, votes=None, verdict=None, recheck=None, maps=None)
-    page = errors(bare)
+    assert len(tile(maps=None).all("img")) == 1
+    page = tile(seen=None, votes=None, verdict=None, recheck=None, maps=None)
     assert "no. 42" in page.text
     assert page.all("img") == []
     assert not [word for word in ("People", "re-checked", "doubtful") if word in page.text]
-    own = dataclasses.replace(bare, verdict="the model's own")
-    assert "the model's own error" in errors(own).text
 
 
 def test_pages_of_errors_are_counted(run_service):
-    def page(**options):
+    def tiles(**options):
         return run_service.misclassified_page(MisclassifiedOptions(**options))
 
     total = len(run_service.misclassified.errors)
-    text = Page(render.tiles(page(count=30, page=2))).text
+    text = Page(render.tiles(tiles(count=30, page=2))).text
     assert f"25 to 30 of {total} errors" in text
     assert f"{total} errors of" not in text
     chosen = {"true": "ship", "predicted": "cat"}
-    assert "of ship predicted as cat" in Page(render.tiles(page(**chosen), **chosen)).text
-    none = page(true="cat", predicted="cat")
+    assert "of ship predicted as cat" in Page(render.tiles(tiles(**chosen), **chosen)).text
+    none = tiles(true="cat", predicted="cat")
     assert render.tiles(none) == '<p class="notice">There are no errors of this kind.</p>'
-    assert "every image is classified correctly" in render.tiles(dataclasses.replace(none, total=0))
+    assert "every image is classified correctly" in render.tiles(replace(none, total=0))
 
 
 def test_the_models_page_shows_what_is_known(run_service, service):
     page = Page(render.model_page(run_service.facts, run_service.report))
-    sha256, command = run_service.weights.sha256, "uv run cifar-train --seed 1"
-    for part in (sha256, "87.5 %", "12ab", command, *USE.split("\n")):
+    command = "uv run cifar-train --seed 1"
+    for part in (run_service.weights.sha256, "87.5 %", "12ab", command, *USE.split("\n"), "max_epochs"):
         assert part in page.text
+    assert len(page.all("tr")) == 11
     bare = Page(render.model_page(service.facts)).text
     assert "Neither the command nor the recipe is known" in bare
     for title in ("Each class", "Calibration", "Out-of-distribution detection"):
@@ -305,9 +299,7 @@ def test_the_models_page_shows_what_is_known(run_service, service):
 
 def test_dots_of_the_reliability_diagram_lie_on_the_curve(run_service):
     curve = ReliabilityCurve(np.array([0.0, 0.5, 1.0]), np.array([1.0, 0.25, 0.0]), np.array([1, 2, 1]))
-    page = Page(
-        render.model_page(dataclasses.replace(run_service.facts, calibration=Calibration(curve, curve)))
-    )
+    page = Page(render.model_page(replace(run_service.facts, calibration=Calibration(curve, curve))))
     dots = [(float(one["cx"]), float(one["cy"])) for one in page.all("circle")]
     (ideal,) = page.all("line", "ideal")
     left, bottom, right, top = (float(ideal[name]) for name in ("x1", "y1", "x2", "y2"))
@@ -318,8 +310,8 @@ def test_dots_of_the_reliability_diagram_lie_on_the_curve(run_service):
 
 
 def test_undefined_rates_have_no_bar(run_service):
-    report = dataclasses.replace(run_service.facts.classes_report[0], recall=np.nan, precision=np.nan)
-    html = render.model_page(dataclasses.replace(run_service.facts, classes_report=(report,)))
+    report = replace(run_service.facts.classes_report[0], recall=np.nan, precision=np.nan)
+    html = render.model_page(replace(run_service.facts, classes_report=(report,)))
     assert "<td><small>no images</small></td><td><small>never predicted</small></td>" in html
     assert "track" not in html
 

@@ -1,17 +1,11 @@
-"""The page in a real browser: a server of its own, and what no page may do.
+"""The page in a real browser: a server of its own, and what no page may do."""
 
-The fixture `browser` is the workspace's, in the root `conftest.py`: Playwright runs once a process.
-"""
-
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from cifar_space import load_service
-
-Open = Callable[..., Any]
 
 
 def pytest_collection_modifyitems(items):
@@ -30,9 +24,7 @@ def url(run_files, serve):
 @pytest.fixture
 def open_page(browser, url):
     """Open the page; at the end no page may have called another host or written an error to the console."""
-    complaints = []
-    hosts = set()
-    contexts = []
+    complaints, hosts, contexts = [], set(), []
 
     def opened(address=url, *, width=1440, height=1000, theme="light"):
         context = browser.new_context(
@@ -44,10 +36,7 @@ def open_page(browser, url):
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
-        page.on(
-            "request",
-            lambda request: hosts.add(request.url.partition("://")[2].partition("/")[0].partition(":")[0]),
-        )
+        page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
         page.goto(f"{address}?__theme={theme}")
         page.locator("#results :is(.notice, .card)").first.wait_for()
         # The page's scripts are there once the place for pictures takes some.
@@ -58,10 +47,34 @@ def open_page(browser, url):
     for context in contexts:
         context.close()
     assert complaints == []
-    # The empty name is of data: and blob: addresses, which are the page's own.
-    assert hosts <= {"127.0.0.1", ""}
+    # Addresses of data: and blob: have no host; they are the page's own.
+    assert hosts <= {"127.0.0.1", None}
 
 
 @pytest.fixture
 def page(open_page):
     return open_page()
+
+
+@pytest.fixture(scope="session")
+def choose():
+    """Chooses an option of the list with a label, in the tab that is open."""
+
+    def choose(page, label, option):
+        page.get_by_label(label, exact=True).locator("visible=true").click()
+        page.get_by_role("option", name=option, exact=True).click()
+        # The list fades; while it does, a second one would be there twice.
+        page.get_by_role("option").first.wait_for(state="detached")
+
+    return choose
+
+
+@pytest.fixture(scope="session")
+def fill():
+    """Types into the box of the slider with a label, in the tab that is open, and leaves the box."""
+
+    def fill(page, label, value):
+        page.get_by_label(f"number input for {label}").locator("visible=true").fill(str(value))
+        page.keyboard.press("Tab")
+
+    return fill

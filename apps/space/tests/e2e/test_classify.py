@@ -7,24 +7,13 @@ from PIL import Image
 expect = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed").expect
 
 
-def take_example(page, number=0):
-    page.locator("#examples button.thumbnail-lg, #examples .grid-container button").nth(number).click()
+def take_example(page):
+    page.locator("#examples .grid-container button").first.click()
     expect(page.locator("#results .card")).to_have_count(1)
 
 
 def layers(page):
     return page.locator("#layers input[type=checkbox]")
-
-
-def choose(page, label, option):
-    page.get_by_label(label).first.click()
-    page.get_by_role("option", name=option, exact=True).click()
-    # The list fades; while it does, a second one would be there twice.
-    expect(page.get_by_role("option")).to_have_count(0)
-
-
-def upload(page, *paths):
-    page.locator("#pictures input[type=file]").first.set_input_files([str(path) for path in paths])
 
 
 @pytest.fixture
@@ -66,13 +55,12 @@ def test_opacity_stays_in_view_beside_the_maps(open_page, width, height, theme):
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
-def test_top_classes_are_1_to_10_and_never_11(page):
+def test_top_classes_are_1_to_10_and_never_11(page, fill):
     take_example(page)
     number, bars = page.get_by_label("number input for Top classes"), page.locator("#results .bars li")
     # What is answered is what the box shows; JavaScript rounds 2.5 up.
     for typed, shown in (("10", 10), ("1", 1), ("11", 10), ("2.5", 3)):
-        number.fill(typed)
-        number.press("Tab")
+        fill(page, "Top classes", typed)
         expect(bars).to_have_count(shown)
         expect(number).to_have_value(str(shown))
     number.fill("")
@@ -84,7 +72,7 @@ def test_top_classes_are_1_to_10_and_never_11(page):
     expect(number).to_have_value("10")
 
 
-def test_maps_on_and_off_by_layer_method_and_class(page):
+def test_maps_on_and_off_by_layer_method_and_class(page, choose):
     take_example(page)
     heat, every = page.locator("#results .heat"), layers(page).count()
     expect(heat).to_have_count(every)
@@ -107,7 +95,7 @@ def test_maps_on_and_off_by_layer_method_and_class(page):
     expect(page.locator("#results .bars li")).to_have_count(3)
 
 
-def test_opacity_changes_the_picture_and_asks_nobody(page):
+def test_opacity_changes_the_picture_and_asks_nobody(page, fill):
     stack = page.locator("#results .stack:has(.heat)").last
     expect(stack).to_be_visible()
     page.wait_for_load_state("networkidle")
@@ -115,15 +103,14 @@ def test_opacity_changes_the_picture_and_asks_nobody(page):
     page.on("request", lambda request: asked.append(request.url) if request.url.startswith("http") else None)
     seen = [stack.screenshot()]
     for value in ("0", "1"):
-        page.locator(".found").get_by_label("number input for Opacity").first.fill(value)
-        page.keyboard.press("Tab")
+        fill(page, "Opacity", value)
         expect(page.locator("#results .heat").last).to_have_css("opacity", value)
         seen.append(stack.screenshot())
     assert len(set(seen)) == 3
     assert asked == []
 
 
-def test_several_dropped_pictures_of_which_some_are_explained(page, pictures):
+def test_several_dropped_pictures_of_which_some_are_explained(page, pictures, fill):
     script = """contents => {
         const dropped = new DataTransfer();
         contents.forEach((bytes, number) => dropped.items.add(
@@ -136,8 +123,7 @@ def test_several_dropped_pictures_of_which_some_are_explained(page, pictures):
         place.dispatch_event(event, {"dataTransfer": dropped})
     expect(page.locator("#results .card h2")).to_have_text([f"dropped{number}.png" for number in range(3)])
     expect(page.locator("#results .card:has(.heat)")).to_have_count(3)
-    page.get_by_label("number input for Number of images to explain").fill("1")
-    page.keyboard.press("Tab")
+    fill(page, "Number of images to explain", 1)
     expect(page.locator("#results .card:has(.heat)")).to_have_count(1)
     expect(page.locator("#results .card").first.locator(".heat").first).to_be_visible()
 
@@ -145,7 +131,7 @@ def test_several_dropped_pictures_of_which_some_are_explained(page, pictures):
 def test_bad_files_get_a_message_and_the_next_request_is_right(page, pictures, tmp_path):
     bad = tmp_path / "<img src=x onerror=document.title='taken'>{{7*7}}${7*7}.png"
     bad.write_text("no picture")
-    upload(page, bad, pictures[0])
+    page.locator("#pictures input[type=file]").first.set_input_files([bad, pictures[0]])
     alert = page.locator("#results .card.refused [role=alert]")
     expect(alert).to_contain_text("not a readable image")
     expect(page.locator("#results .bars")).to_have_count(1)
@@ -190,13 +176,6 @@ def test_controls_have_names_and_can_be_reached(page, run_service):
     for _ in range(70):
         page.keyboard.press("Tab")
         reached.append(page.evaluate(name))
-    controls = [
-        "Classify",
-        "Top classes",
-        "Show class activation maps",
-        "Method",
-        "Class to explain",
-        "Opacity",
-    ]
-    for control in (*controls, *run_service.layers):
+    boxes = ("Top classes", "Show class activation maps", "Method", "Class to explain", "Opacity")
+    for control in ("Classify", *boxes, *run_service.layers):
         assert any(control in one for one in reached), f"{control} cannot be reached: {reached}"

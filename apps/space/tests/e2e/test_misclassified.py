@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -15,59 +14,53 @@ expect = pytest.importorskip("playwright.sync_api", reason="Playwright is not in
 
 
 @pytest.fixture
-def tab(page: Any) -> Any:
+def tab(page):
     page.get_by_role("tab", name="Misclassified").click()
     expect(page.locator("#errors .tile")).to_have_count(PAGE_SIZE)
     return page
 
 
-def frequent(service: Service) -> tuple[int, int, int]:
+@pytest.fixture
+def frequent(run_service):
     """The cell of the most frequent error, and how many there are."""
-    matrix = service.misclassified.matrix.copy()
+    matrix = run_service.misclassified.matrix.copy()
     matrix[range(10), range(10)] = 0
     row, column = divmod(int(matrix.argmax()), 10)
     return row, column, int(matrix[row, column])
 
 
-def cell(page: Any, row: int, column: int) -> Any:
+def cell(page, row, column):
     return page.locator(f'#matrix button[data-true="{row}"][data-predicted="{column}"]')
 
 
-def numbers(page: Any) -> list[str]:
+def numbers(page):
     return page.locator("#errors .tile figcaption:has-text('no.')").all_inner_texts()
 
 
-def fill(page: Any, label: str, value: int) -> None:
-    page.get_by_label(f"number input for {label}").last.fill(str(value))
-    page.keyboard.press("Tab")
+def expect_page(page, number, pages):
+    expect(page.get_by_label(f"Page {number} of {pages}")).to_have_value(str(number))
+    expect(page.locator("#errors [role=status]")).to_contain_text(f"{(number - 1) * PAGE_SIZE + 1} to")
 
 
-def choose(page: Any, label: str, option: str) -> None:
-    page.get_by_label(label, exact=True).last.click()
-    page.get_by_role("option", name=option, exact=True).click()
-    # The list fades; while it does, a second one would be there twice.
-    expect(page.get_by_role("option")).to_have_count(0)
-
-
-def test_a_click_into_the_matrix_filters(tab: Any, run_service: Service) -> None:
-    row, column, count = frequent(run_service)
+def test_a_click_into_the_matrix_filters(tab, run_service, frequent):
+    row, column, count = frequent
     true, predicted = run_service.classes[row], run_service.classes[column]
-    cell(tab, row, column).click()
-    expect(cell(tab, row, column)).to_have_attribute("aria-pressed", "true")
+    chosen = cell(tab, row, column)
+    chosen.click()
+    expect(chosen).to_have_attribute("aria-pressed", "true")
     expect(tab.locator("#errors [role=status]")).to_contain_text(f"errors of {true} predicted as {predicted}")
-    expect(tab.locator("#errors .tile")).to_have_count(min(count, PAGE_SIZE))
-    for text in tab.locator("#errors .tile p:first-of-type").all_inner_texts():
-        assert text == f"{true} predicted as {predicted}"
+    titles = [f"{true} predicted as {predicted}"] * min(count, PAGE_SIZE)
+    expect(tab.locator("#errors .tile p:first-of-type")).to_have_text(titles)
     expect(tab.get_by_label("True class", exact=True)).to_have_value(true)
     expect(tab.get_by_label("Predicted as", exact=True)).to_have_value(predicted)
     # The same cell again lets go of it.
-    cell(tab, row, column).click()
+    chosen.click()
     expect(tab.locator("#errors .tile")).to_have_count(PAGE_SIZE)
     expect(tab.get_by_label("True class", exact=True)).to_have_value("any class")
 
 
-def test_the_matrix_by_keyboard(tab: Any, run_service: Service) -> None:
-    row, column, _ = frequent(run_service)
+def test_the_matrix_by_keyboard(tab, run_service, frequent):
+    row, column, _ = frequent
     cell(tab, -1, 0).focus()
     for _ in range(column):
         tab.keyboard.press("ArrowRight")
@@ -83,8 +76,8 @@ def test_the_matrix_by_keyboard(tab: Any, run_service: Service) -> None:
     expect(tab.locator("#errors [role=status]")).to_contain_text(run_service.classes[column])
 
 
-def test_classes_can_be_chosen_without_the_matrix(tab: Any, run_service: Service) -> None:
-    row, column, count = frequent(run_service)
+def test_classes_can_be_chosen_without_the_matrix(tab, run_service, frequent, choose):
+    row, column, count = frequent
     choose(tab, "True class", run_service.classes[row])
     expect(cell(tab, row, -1)).to_have_attribute("aria-pressed", "true")
     choose(tab, "Predicted as", run_service.classes[column])
@@ -92,15 +85,12 @@ def test_classes_can_be_chosen_without_the_matrix(tab: Any, run_service: Service
     expect(tab.locator("#errors [role=status]")).to_contain_text(f"of {count} errors")
 
 
-def test_order_count_and_pages(tab: Any, run_service: Service) -> None:
-    losses = [
-        image.loss for image in run_service.misclassified.page(MisclassifiedOptions(order="loss")).images
-    ]
+def test_orders(tab, run_service):
+    by_loss = run_service.misclassified_page(MisclassifiedOptions(order="loss"))
     first = numbers(tab)
     tab.get_by_label("greatest loss first").check()
-    expect(tab.locator("#errors .said dd:nth-of-type(3)").first).to_have_text(f"{losses[0]:.2f}")
+    expect(tab.locator("#errors .said dd:nth-of-type(3)").first).to_have_text(f"{by_loss.images[0].loss:.2f}")
     assert numbers(tab) != first
-
     tab.get_by_label("random", exact=True).check()
     seed = tab.get_by_label("Seed of the random order")
     expect(seed).to_be_visible()
@@ -110,32 +100,32 @@ def test_order_count_and_pages(tab: Any, run_service: Service) -> None:
     expect(seed).to_have_value("5")
     expect(tab.locator("#errors .tile figcaption").first).not_to_have_text(drawn[0])
 
+
+def test_count_and_pages(tab, run_service, fill):
     total = len(run_service.misclassified.errors)
-    fill(tab, "Number of errors", total)
     pages = -(-total // PAGE_SIZE)
-    expect(tab.get_by_label(f"Page 1 of {pages}")).to_have_value("1")
-    expect(tab.get_by_role("button", name="Previous")).to_be_disabled()
+    back, forward = (tab.get_by_role("button", name=name) for name in ("Previous", "Next"))
+    fill(tab, "Number of errors", total)
+    expect_page(tab, 1, pages)
+    expect(back).to_be_disabled()
     seen = set(numbers(tab))
     for number in range(2, pages + 1):
-        tab.get_by_role("button", name="Next").click()
-        expect(tab.get_by_label(f"Page {number} of {pages}")).to_have_value(str(number))
-        expect(tab.locator("#errors [role=status]")).to_contain_text(f"{(number - 1) * PAGE_SIZE + 1} to")
+        forward.click()
+        expect_page(tab, number, pages)
         seen |= set(numbers(tab))
     assert len(seen) == total
-    expect(tab.get_by_role("button", name="Next")).to_be_disabled()
-    # Who types a page that there is not gets the nearest one, and the box shows which.
-    box = tab.locator("#pager input")
+    expect(forward).to_be_disabled()
+    # For a number without a page there is the nearest one, and the box shows which.
     for typed, number in (("99", pages), ("-3", 1)):
-        box.fill(typed)
-        box.press("Enter")
-        expect(tab.get_by_label(f"Page {number} of {pages}")).to_have_value(str(number))
-        expect(tab.locator("#errors [role=status]")).to_contain_text(f"{(number - 1) * PAGE_SIZE + 1} to")
+        tab.locator("#pager input").fill(typed)
+        tab.locator("#pager input").press("Enter")
+        expect_page(tab, number, pages)
     fill(tab, "Number of errors", 3)
     expect(tab.locator("#errors .tile")).to_have_count(3)
-    expect(tab.get_by_role("button", name="Next")).to_be_hidden()
+    expect(forward).to_be_hidden()
 
 
-def test_off_and_on(tab: Any) -> None:
+def test_off_and_on(tab):
     tab.get_by_label("Show misclassified images").uncheck()
     expect(tab.locator("#errors .notice")).to_contain_text("switched off")
     expect(tab.locator("#errors .tile")).to_have_count(0)
@@ -143,7 +133,7 @@ def test_off_and_on(tab: Any) -> None:
     expect(tab.locator("#errors .tile")).to_have_count(PAGE_SIZE)
 
 
-def test_maps_for_both_classes_with_opacity(tab: Any, run_service: Service) -> None:
+def test_maps_for_both_classes_with_opacity(tab, run_service, choose, fill):
     fill(tab, "Number of errors", 2)
     tab.get_by_label("Show class activation maps").last.check()
     heat = tab.locator("#errors .heat")
@@ -153,38 +143,20 @@ def test_maps_for_both_classes_with_opacity(tab: Any, run_service: Service) -> N
     # A map that is dark all over says so behind its class.
     captions = tile.locator("figcaption").all_inner_texts()[1:]
     assert [text.removesuffix(": no evidence") for text in captions] == [predicted, true]
-
-    deepest = heat.first.get_attribute("src")
-    choose(tab, "Layer", run_service.layers[0])
-    expect(heat.first).not_to_have_attribute("src", deepest)
-    shallow = heat.first.get_attribute("src")
-    choose(tab, "Method", "LayerCAM")
-    expect(heat.first).not_to_have_attribute("src", shallow)
-
+    for label, option in (("Layer", run_service.layers[0]), ("Method", "LayerCAM")):
+        before = heat.first.get_attribute("src")
+        choose(tab, label, option)
+        expect(heat.first).not_to_have_attribute("src", before)
     fill(tab, "Opacity of the maps", 1)
     expect(heat.first).to_have_css("opacity", "1")
 
 
-def test_people_and_verdicts(tab: Any, run_service: Service) -> None:
-    for number in range(3):
-        tile = tab.locator("#errors .tile").nth(number)
-        expect(tile).to_contain_text("People: ")
-        expect(tile.locator(".verdict")).to_be_visible()
-    errors, rechecks = run_service.misclassified.errors, run_service.misclassified.gallery.human.rechecks
-    index = next(position for position, recheck in enumerate(rechecks) if recheck is not None)
-    cell(tab, int(errors.labels[index]), int(errors.predictions[index])).click()
-    tile = tab.locator(f"#errors .tile:has-text('no. {errors.indices[index]}')").first
-    expect(tile).to_contain_text("Label re-checked: 1 of 5 people")
-
-
-def test_images_appear_at_a_press_and_for_later_visitors(
-    open_page: Any, serve: Any, run_folder: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gallery = read_gallery(run_folder / "gallery")
-    weights = load_weights(run_folder / "model.safetensors")
+def test_images_appear_at_a_press_and_for_later_visitors(open_page, serve, run_files, monkeypatch):
+    gallery = read_gallery(run_files.gallery)
     fetch = Mock(side_effect=[OSError("no network"), gallery.images])
     monkeypatch.setattr("cifar_space.ui.misclassified_tab.fetch_test_images", fetch)
-    with serve(Service(weights, gallery=dataclasses.replace(gallery, images=None))) as served:
+    bare = Service(load_weights(run_files.weights), gallery=dataclasses.replace(gallery, images=None))
+    with serve(bare) as served:
         page = open_page(served.local_url)
         page.get_by_role("tab", name="Misclassified").click()
         press = page.get_by_role("button", name="Show the images (24 MB from Hugging Face)")
