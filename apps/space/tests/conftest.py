@@ -67,16 +67,13 @@ def run_folder(network, tmp_path_factory):
     """A run: weights with thresholds for out-of-distribution images, a gallery with people's votes, a report."""
     run = tmp_path_factory.mktemp("run")
     logits = predict_logits(network, IMAGES, preprocess=CIFAR10.normalize)
+    detector = fit_ood_detector(logits, LABELS, false_positive_rate=0.25)
     digest = save_weights(
         run / "model.safetensors",
         network,
         **NETWORK,
         recipe={"recipe": "fast", "trainer": {"max_epochs": 7}},
-        metrics={
-            "test_accuracy": 0.875,
-            "data_fingerprint": "12ab",
-            "familiarity": fit_ood_detector(logits, LABELS, false_positive_rate=0.25).to_dict(),
-        },
+        metrics={"test_accuracy": 0.875, "data_fingerprint": "12ab", "familiarity": detector.to_dict()},
     )
     rows = predict_probabilities(network, IMAGES, preprocess=CIFAR10.normalize).astype(np.float32)
     errors = find_errors(rows, LABELS, class_names=CIFAR10.classes)

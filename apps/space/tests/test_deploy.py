@@ -138,9 +138,8 @@ def test_the_command_uploads_a_bundle_to_a_new_space(built, hub, capsys):
     assert command("--bundle", built[0]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"{hub.url}/spaces/{SPACE}"
     (created,) = hub.created
-    assert (
-        created.items() >= {"organization": "user", "name": "name", "type": "space", "sdk": "gradio"}.items()
-    )
+    expected = {"organization": "user", "name": "name", "type": "space", "sdk": "gradio"}
+    assert created.items() >= expected.items()
     assert not {"visibility", "private", "hardware"} & set(created)
     assert hub.spaces[SPACE] == {".gitattributes": b"", **built[1]}
 

@@ -1,7 +1,10 @@
-"""Requests and their limits, without a model."""
+"""Requests and their limits, without a model; the public names, and Gradio's room."""
+
+from pathlib import Path
 
 import pytest
 
+import cifar_space
 from cifar_models import CIFAR10
 from cifar_space import Limits, Options, RequestError, check_options
 
@@ -53,3 +56,16 @@ def test_invalid_options_are_named(options, message):
 def test_limits_are_positive(name, value):
     with pytest.raises(ValueError, match=name):
         Limits(**{name: value})
+
+
+def test_only_the_user_interface_imports_gradio():
+    sources = (Path(__file__).parents[1] / "src").rglob("*.py")
+    assert {path.parent.name for path in sources if "import gradio" in path.read_text("utf-8")} == {"ui"}
+
+
+def test_every_public_name_is_there():
+    assert cifar_space.Refusal is cifar_space.RejectedFile  # its former name
+    for name in cifar_space.__all__:
+        assert getattr(cifar_space, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        cifar_space.nothing  # noqa: B018

@@ -142,9 +142,7 @@ def test_examples_are_the_gallerys_or_for_models_of_cifar10_the_built_in_ones(
     ("endpoint", "changes", "message"),
     [
         ("misclassified", {"count": 10_000}, "maximum value"),
-        ("misclassified", {"count": 2.5}, "count must be a whole number"),
         ("misclassified", {"page": 99}, "page must be a whole number from 1 to"),
-        ("misclassified", {"seed": 2**40}, "seed must be a whole number"),
         ("misclassified", {"true": "unicorn"}, "unicorn"),
         ("misclassified", {"explain": True, "layer": "layer9"}, "layer9"),
         ("misclassified", {"opacity": -1}, "minimum value 0"),

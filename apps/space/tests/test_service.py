@@ -141,18 +141,6 @@ def test_threads_get_their_own_answers(service):
         assert_same(answer, service.answer([path], Options())[0])
 
 
-@pytest.mark.parametrize(
-    ("count", "options", "message"),
-    [
-        *((count, Options(), f"{count} images were given; 1 to 16") for count in (0, 17)),
-        (1, Options(top=11), "top must be"),
-    ],
-)
-def test_invalid_requests_are_rejected(service, count, options, message):
-    with pytest.raises(RequestError, match=message):
-        service.answer(EXAMPLES[:1] * count, options)
-
-
 def test_maps_stop_when_the_time_is_over_and_those_that_are_there_stay(weights_file, monkeypatch):
     service = load_service(weights_file, limits=Limits(seconds=12))
     # Not `time.monotonic` itself, which servers in other threads call too.

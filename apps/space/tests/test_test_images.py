@@ -45,9 +45,8 @@ def write(path, gallery, *, shift=0, size=32):
     """Writes a test set in which image number n has the colour n, apart from the gallery's own."""
     rows = []
     for number in range(len(gallery.labels)):
-        own = number in gallery.tiles and size == 32
+        file, own = io.BytesIO(), number in gallery.tiles and size == 32
         pixels = gallery.image(number) if own else np.full((size, size, 3), number, np.uint8)
-        file = io.BytesIO()
         Image.fromarray(pixels).save(file, "PNG")
         rows.append({"bytes": file.getvalue(), "path": f"{number}.png"})
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,9 +124,8 @@ def test_services_have_the_images_or_say_why_not(run_files, gallery, nowhere, tm
 def test_the_real_file_has_the_examples_at_their_indices():
     gallery = read_gallery(built_in().gallery)
     wrong = np.eye(10, dtype=np.float32)[(gallery.labels + 1) % 10]  # so that each image is stored
-    images = find_test_images(
-        dataclasses.replace(gallery, probabilities=wrong, human=None), os.environ["CIFAR_DATA_DIR"]
-    )
+    whole = dataclasses.replace(gallery, probabilities=wrong, human=None)
+    images = find_test_images(whole, os.environ["CIFAR_DATA_DIR"])
     assert images.shape == (10_000, 32, 32, 3)
     for path in example_paths():
         with Image.open(path) as image:

@@ -98,11 +98,11 @@ def test_animations_give_their_first_frame(read):
 
 def png_of_size(width, height):
     """A PNG file whose header claims a size and whose data is one byte."""
-    file = io.BytesIO()
-    file.write(b"\x89PNG\r\n\x1a\n")
-    PngImagePlugin.putchunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    PngImagePlugin.putchunk(file, b"IDAT", zlib.compress(b"\0"))
-    PngImagePlugin.putchunk(file, b"IEND")
+    file = io.BytesIO(b"\x89PNG\r\n\x1a\n")
+    file.seek(0, io.SEEK_END)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0")), (b"IEND", b"")):
+        PngImagePlugin.putchunk(file, kind, data)
     return file.getvalue()
 
 
