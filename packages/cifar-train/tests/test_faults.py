@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,18 @@ def killed_at(step):
         patched.setattr(LitClassifier, "on_train_batch_start", on_train_batch_start)
         with pytest.raises(Killed):
             yield
+
+
+@contextlib.contextmanager
+def cut_short_at(step):
+    """End the training in the block after a step, as a limit of steps or time does."""
+
+    def on_train_batch_end(self, *_):
+        self.trainer.should_stop = self.trainer.global_step == step
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(LitClassifier, "on_train_batch_end", on_train_batch_end)
+        yield
 
 
 @pytest.fixture
@@ -74,48 +87,38 @@ def files(run):
     return {path: path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
 
 
-def assert_same_weights(one, other):
-    assert all(torch.equal(value, other[name]) for name, value in one.items())
+def curves():
+    names = ("epoch", "step", "train_loss_step", "val_loss")
+    return [values for row in rows() if any((values := [row[name] for name in names])[2:])]
 
 
-def test_run_killed_within_an_epoch_resumes_to_the_same_weights(succeed, small):
-    def logged():
-        return [(row["epoch"], row["step"]) for row in rows() if row["train_loss_step"]]
-
-    succeed("fit", *small, "--trainer.max_epochs=3")
-    whole = load_weights(latest().weights).model.state_dict()
-    with killed_at(3):
-        succeed("fit", *small, "--trainer.max_epochs=3")
-    killed = latest()
-    assert read_checkpoint(killed.last)["epoch"] == 0
-    before = [row for row in rows() if row["val_accuracy"]]
-    assert ("1", "2") in logged(), "the step after the checkpoint was logged too, and will be again"
-    succeed("fit", "--ckpt_path=last")
-    assert latest().path == killed.path
-    assert_same_weights(whole, load_weights(killed.weights).model.state_dict())
-    after = [row for row in rows() if row["val_accuracy"]]
-    assert after[: len(before)] == before
-    assert [row["epoch"] for row in after] == ["0", "1", "2"]
-    assert logged() == sorted(set(logged()), key=lambda row: int(row[1])), "no step is logged twice"
-
-
-@pytest.mark.parametrize("steps", [5, 7])  # of five an epoch: at an epoch's end, and in its middle
+# Of five steps an epoch: a run ends at an epoch's end, or in its middle, before or after a validation within it.
 @pytest.mark.parametrize(
-    "options", ["", "--trainer.overfit_batches=10", "--data.loader=albumentations --data.num_workers=2"]
+    ("stopped", "step", "options"),
+    [
+        (killed_at, 7, ""),
+        *product(
+            [cut_short_at],
+            [5, 7],
+            ["", "--trainer.overfit_batches=10", "--data.loader=albumentations --data.num_workers=2"],
+        ),
+    ],
 )
-def test_run_cut_short_resumes_to_the_same_weights(succeed, small, monkeypatch, options, steps):
-    def stop(self, *_):
-        self.trainer.should_stop = self.trainer.global_step == steps
-
-    arguments = ["fit", *small, *options.split(), "--data.batch_size=20"]
+def test_run_that_ends_early_resumes_to_the_same_weights_and_curves(succeed, small, stopped, step, options):
+    arguments = ["fit", *small, *options.split(), "--data.batch_size=20", "--trainer.val_check_interval=0.5"]
     succeed(*arguments)
-    whole = read_checkpoint(latest().last)["state_dict"]
-    with monkeypatch.context() as patched:
-        patched.setattr(LitClassifier, "on_train_batch_end", stop)
+    weights, whole = read_checkpoint(latest().last)["state_dict"], curves()
+    with stopped(step):
         succeed(*arguments)
-    assert read_checkpoint(latest().last)["global_step"] == steps
+    run = latest().path
+    # A killed run has its last epoch's checkpoint, and logged steps after that.
+    assert read_checkpoint(latest().last)["global_step"] == (step if stopped is cut_short_at else 5)
+    assert max(int(values[1]) for values in curves()) == step - 1
     succeed("fit", "--ckpt_path=last")
-    assert_same_weights(whole, read_checkpoint(latest().last)["state_dict"])
+    assert latest().path == run
+    resumed = read_checkpoint(latest().last)["state_dict"]
+    assert all(torch.equal(value, resumed[name]) for name, value in weights.items())
+    assert curves() == whole
 
 
 def test_run_of_an_earlier_version_is_resumed(succeed, small):
@@ -234,7 +237,11 @@ def test_rates_and_momentum_can_be_changed_when_a_run_is_resumed(succeed, small)
         (["--data.train_limit=150"], "data.train_limit is 150 instead of 200"),
         (["--seed_everything=1"], "seed_everything is 1"),
         (["--data.augmentation.flip=none"], "data.augmentation is"),
-        (["--model.optimizer=torch.optim.Adam"], "model.optimizer is"),
+        (["--model.optimizer=torch.optim.Adam"], 'model.optimizer.momentum is "0" instead of "above 0"'),
+        (
+            ["--model.optimizer=torch.optim.RMSprop", "--model.optimizer.centered=true"],
+            'is "RMSprop centered"',
+        ),
         (["--trainer.enable_checkpointing=false"], "trainer.enable_checkpointing is false"),
         (["--trainer.callbacks=lightning.pytorch.callbacks.EMAWeightAveraging"], 'is ["EMAWeightAveraging"]'),
         # Which Lightning itself refuses, once it has opened its loggers.
@@ -246,16 +253,6 @@ def test_resumption_that_does_not_fit_leaves_the_run_as_it_was(refuse, copied_ru
     last = copied_run / "checkpoints" / "last.ckpt"
     assert wanted in refuse("fit", f"--ckpt_path={last}", "--trainer.max_epochs=3", *arguments)
     assert files(copied_run) == before
-
-
-def test_optimizer_option_that_adds_state_is_refused_on_resume(succeed, refuse, small):
-    succeed("fit", *small, "--model.optimizer=torch.optim.RMSprop", "--trainer.max_epochs=1")
-    for option, wanted in (
-        ("momentum=0.9", 'momentum is "above 0" instead of "0"'),
-        ("centered=true", 'optimizer is "RMSprop centered" instead of "RMSprop"'),
-    ):
-        arguments = "fit", "--ckpt_path=last", "--trainer.max_epochs=2", f"--model.optimizer.{option}"
-        assert wanted in refuse(*arguments)
 
 
 def test_checkpoint_between_two_optimizer_steps_is_refused_with_the_one_to_resume(succeed, refuse, small):
