@@ -1,9 +1,7 @@
 """Who imports whom: the arrows of docs/ARCHITECTURE.md and no other, and few floors inside each member."""
 
-import tomllib
-
 import pytest
-from size import MEMBERS, ROOT, imported_packages, longest_chain
+from size import MEMBERS, imported_packages, longest_chain
 
 #: From the bottom up: a member imports none that stands below it here.
 ALLOWED = {
@@ -18,18 +16,13 @@ TRAINING = {"lightning", "pytorch_lightning", "pl_bolts", "albumentations"}
 
 
 @pytest.mark.parametrize("member", ALLOWED)
-def test_member_imports_what_is_allowed_and_declared_and_has_few_floors(member):
+def test_member_imports_what_is_allowed_and_has_few_floors(member):
     imported = imported_packages(*MEMBERS[member].rglob("*.py"))
     assert MEMBERS.keys() == ALLOWED.keys()
-    found = imported & ALLOWED.keys() - {member}
-    assert found <= ALLOWED[member]
-    project = tomllib.loads((MEMBERS[member].parents[1] / "pyproject.toml").read_text())["project"]
-    declared = {name.split("[")[0].split(">")[0].replace("-", "_") for name in project["dependencies"]}
-    assert found <= declared
+    assert imported & ALLOWED.keys() - {member} <= ALLOWED[member]
     assert member in ("cifar_data", "cifar_train") or not imported & TRAINING
     chain = longest_chain(MEMBERS[member])
     assert len(chain) <= 6, " > ".join(chain)
-    assert (MEMBERS[member].parents[1] / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
 
 
 def test_floors_count_modules_but_neither_folders_nor_type_checking(tmp_path):

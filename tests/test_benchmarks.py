@@ -13,6 +13,8 @@ import bench_train
 import harness
 import numpy as np
 import pytest
+import results
+import shipping
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +22,7 @@ from hypothesis import strategies as st
 SMALL = ["--data.source=synthetic", "--data.train_limit=32", "--data.val_size=10", "--data.batch_size=16"]
 
 
-@pytest.mark.parametrize("module", [arithmetic, bench_step, harness])
+@pytest.mark.parametrize("module", [arithmetic, bench_step, harness, results, shipping])
 def test_examples_of_docstrings_are_true(module):
     result = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert result.attempted > 0
@@ -68,12 +70,10 @@ def test_pace_leaves_the_warm_up_out_and_ends_at_its_limit(limits):
     assert pace.result() == {"steps": 2, "images": 20, "seconds": 3.0, "images_per_second": 20 / 3}
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"steps": 5, "warmup": 0}, {"warmup": 5}, {"steps": 0}, {"seconds": float("nan")}]
-)
-def test_pace_rejects_limits_that_measure_nothing(wrong):
-    with pytest.raises(ValueError, match=f"{[*wrong][-1]} is|steps or seconds"):
-        harness.Pace(**wrong)
+def test_pace_rejects_limits_that_measure_nothing():
+    for wrong in ({"steps": 5, "warmup": 0}, {"warmup": 5}, {"steps": 0}, {"seconds": float("nan")}):
+        with pytest.raises(ValueError, match=f"{[*wrong][-1]} is|steps or seconds"):
+            harness.Pace(**wrong)
     pace = harness.Pace(warmup=3, steps=1)
     pace.step(8)
     with pytest.raises(ValueError, match="ended within the warm-up"):
@@ -92,10 +92,11 @@ def test_process_is_measured_from_start_to_end_and_a_failing_one_reported_with_i
 
 
 def record(rival, seed, **fields):
-    run = {"rival": rival, "seed": seed, "arguments": [], "epochs": 7, "precision": "32-true"}
-    accuracies = {"test_accuracy": 0.90, "test_accuracy_tta": 0.91, "tta": "flip, 2 views"}
-    times = {"wall_seconds": 300.0, "train_seconds": 250.0, "images_per_second": 1000.0}
-    return run | accuracies | times | {"peak_memory_mib": 900.0} | fields
+    return {
+        "rival": rival, "seed": seed, "arguments": [], "epochs": 7, "precision": "32-true", "test_accuracy": 0.90,
+        "test_accuracy_tta": 0.91, "tta": "flip, 2 views", "wall_seconds": 300.0, "train_seconds": 250.0,
+        "images_per_second": 1000.0, "peak_memory_mib": 900.0, **fields,
+    }  # fmt: skip
 
 
 def test_interrupted_benchmark_resumes_with_the_next_run():

@@ -123,11 +123,8 @@ def test_notebook_has_small_outputs_without_errors_or_personal_paths():
         assert not re.search(rf"{re.escape(str(Path.home()))}|/tmp/|/home/", "".join(one.get("text", "")))
 
 
-def test_readmes_link_to_every_example_and_to_nothing_else():
-    links = {
-        path: re.findall(r"\]\(([^):]+)\)", path.read_text("utf-8")) for path in EXAMPLES.rglob("README.md")
-    }
-    assert all((readme.parent / link).exists() for readme, listed in links.items() for link in listed)
+def test_readme_names_every_example_and_nothing_else():
+    links = re.findall(r"\]\(([^):]+)\)", (EXAMPLES / "README.md").read_text("utf-8"))
     shown = [path for path in EXAMPLES.iterdir() if not path.name.startswith((".", "__"))]
     found = {path.name for path in shown if path.suffix in (".py", ".ipynb") or path.is_dir()}
-    assert {Path(link).parts[0] for link in links[EXAMPLES / "README.md"]} == found
+    assert {Path(link).parts[0] for link in links} == found

@@ -9,14 +9,12 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import entry_points
-from pathlib import Path
 
 import pytest
 import yaml
+from size import MEMBERS, ROOT
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-MEMBERS = {"cifar_models", "cifar_data", "cifar_explain", "cifar_train", "cifar_space"}
 #: By package: the command that installs it, and its example.
 PACKAGES = {
     name: (command, example)
@@ -37,7 +35,7 @@ def test_example_runs_as_printed_and_needs_one_package(name, tmp_path, monkeypat
     printed = []
     test = doctest.DocTestParser().get_doctest(PACKAGES[name][1], {}, name, "README.md", 0)
     imported = {word for example in test.examples for word in re.findall(r"\w+", example.source)}
-    assert imported & MEMBERS == {name.replace("-", "_")}
+    assert imported & MEMBERS.keys() == {name.replace("-", "_")}
     result = doctest.DocTestRunner().run(test, out=printed.append)
     assert result.failed == 0, "".join(printed)
 
@@ -65,7 +63,7 @@ def call(words, monkeypatch):
 
 
 def test_packages_and_commands_are_those_of_this_workspace():
-    assert {name.replace("-", "_") for name in PACKAGES} == MEMBERS
+    assert {name.replace("-", "_") for name in PACKAGES} == MEMBERS.keys()
     assert {words[0] for words in COMMANDS} == {"cifar-train", "cifar-space", "pytest"}
 
 
@@ -91,8 +89,9 @@ def test_fields_of_trainings_are_understood(words, monkeypatch, capsys):
 
 
 def test_links_lead_to_files():
-    for document in [Path("README.md"), *(path.relative_to(ROOT) for path in (ROOT / "docs").glob("*.md"))]:
-        text = (ROOT / document).read_text(encoding="utf-8")
+    folders = ("", "docs/", "weights/", "examples/", "examples/*/")
+    for document in itertools.chain(*(ROOT.glob(f"{folder}*.md") for folder in folders)):
+        text = document.read_text(encoding="utf-8")
         links = re.findall(r"\]\(([^):]+)\)|(?:src|srcset|href)=\"([^\":]+)\"", text)
         for link in {(one or other).partition("#")[0] for one, other in links} - {""}:
-            assert (ROOT / document.parent / link).exists(), f"{document} links to {link}"
+            assert (document.parent / link).exists(), f"{document} links to {link}"

@@ -28,7 +28,7 @@ class Killed(BaseException):
 
 @contextlib.contextmanager
 def killed_at(step):
-    """Kill the training in the block at a step; `small` has two steps an epoch."""
+    """Kill the training in the block at a step."""
 
     def on_train_batch_start(self, *_):
         if self.trainer.global_step == step:
@@ -78,8 +78,8 @@ def latest():
     return RunDirectory(Path("runs/latest").resolve())
 
 
-def rows():
-    with latest().metrics.open(newline="") as file:
+def rows(run):
+    with run.metrics.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -89,20 +89,15 @@ def files(run):
 
 def curves():
     names = ("epoch", "step", "train_loss_step", "val_loss")
-    return [values for row in rows() if any((values := [row[name] for name in names])[2:])]
+    return [values for row in rows(latest()) if any((values := [row[name] for name in names])[2:])]
 
 
-# Of five steps an epoch: a run ends at an epoch's end, or in its middle, before or after a validation within it.
+LOADERS = "", "--trainer.overfit_batches=10", "--data.loader=albumentations --data.num_workers=2"
+
+
+# Of five steps an epoch: at an epoch's end, and in its middle, before a validation within it.
 @pytest.mark.parametrize(
-    ("stopped", "step", "options"),
-    [
-        (killed_at, 7, ""),
-        *product(
-            [cut_short_at],
-            [5, 7],
-            ["", "--trainer.overfit_batches=10", "--data.loader=albumentations --data.num_workers=2"],
-        ),
-    ],
+    ("stopped", "step", "options"), [(killed_at, 7, ""), *product([cut_short_at], [5, 7], LOADERS)]
 )
 def test_run_that_ends_early_resumes_to_the_same_weights_and_curves(succeed, small, stopped, step, options):
     arguments = ["fit", *small, *options.split(), "--data.batch_size=20", "--trainer.val_check_interval=0.5"]
@@ -185,38 +180,30 @@ def test_finished_run_that_is_resumed_and_killed_is_reported_anew(succeed, small
 
 
 @pytest.mark.usefixtures("first_epoch_is_best")
-def test_last_checkpoint_is_of_the_last_epoch_and_weights_of_the_best(succeed, refuse, small):
-    def epochs():
-        return read_checkpoint(latest().best)["epoch"], read_checkpoint(latest().last)["epoch"]
-
+def test_moved_run_keeps_its_best_checkpoint_for_the_weights_and_a_copied_last_one_has_its_own(
+    succeed, refuse, small
+):
+    arguments = [*small, "--trainer.max_epochs=3", "--trainer.precision=32-true"]
     with killed_at(5):
-        succeed(*small, "--report=false", "--trainer.max_epochs=3", "--trainer.precision=32-true")
-    assert epochs() == (0, 1)
-    succeed("--ckpt_path=last")
-    assert epochs() == (0, 2)
-    first = next(row for row in rows() if row["val_accuracy"])
-    header = read_header(latest().weights).metrics
+        succeed(*arguments, "--report=false")
+    shutil.move("runs", "moved")
+    run = RunDirectory(Path("moved/latest").resolve())
+    best = run.best.read_bytes()
+    assert (read_checkpoint(run.best)["epoch"], read_checkpoint(run.last)["epoch"]) == (0, 1)
+    shutil.copy(run.last, "apart.ckpt")
+    succeed(f"--ckpt_path={run.last}", "--runs=moved")
+    assert (run.best.read_bytes(), read_checkpoint(run.last)["epoch"]) == (best, 2)
+    first = next(row for row in rows(run) if row["val_accuracy"])
+    header = read_header(run.weights).metrics
     assert header["val_accuracy"] == pytest.approx(float(first["val_accuracy"]), abs=1.5 / 100)
     assert header["val_loss"] == pytest.approx(float(first["val_loss"]), rel=1e-4)
-    assert read_summary(latest().summary).metrics["val_accuracy"] == header["val_accuracy"]
-    tested = latest().summary.read_bytes()
-    assert "the run is finished" in refuse("--ckpt_path=last"), "the test set would be evaluated again"
-    assert latest().summary.read_bytes() == tested
-
-
-@pytest.mark.usefixtures("first_epoch_is_best")
-def test_moved_run_keeps_its_best_checkpoint_and_a_copied_last_one_has_its_own(succeed, small):
-    with killed_at(3):
-        succeed("fit", *small)
-    shutil.move("runs", "moved")
-    best, last = (Path("moved/latest/checkpoints", name) for name in ("best.ckpt", "last.ckpt"))
-    content = best.read_bytes()
-    shutil.copy(last, "apart.ckpt")
-    succeed("fit", f"--ckpt_path={last}", "--runs=moved")
-    assert best.read_bytes() == content
+    assert read_summary(run.summary).metrics["val_accuracy"] == header["val_accuracy"]
+    tested = run.summary.read_bytes()
+    assert "the run is finished" in refuse(f"--ckpt_path={run.last}"), "the test set would be evaluated again"
+    assert run.summary.read_bytes() == tested
     assert not Path("runs").exists()
-    succeed("fit", *small, "--ckpt_path=apart.ckpt")
-    assert read_checkpoint(latest().best)["epoch"] == 1
+    succeed("fit", *arguments, "--ckpt_path=apart.ckpt")
+    assert read_checkpoint(latest().best)["epoch"] == 2
 
 
 def test_rates_and_momentum_can_be_changed_when_a_run_is_resumed(succeed, small):
@@ -230,28 +217,25 @@ def test_rates_and_momentum_can_be_changed_when_a_run_is_resumed(succeed, small)
 @pytest.mark.parametrize(
     ("arguments", "wanted"),
     [
-        (["--trainer.max_epochs=1"], "trainer.max_epochs is 1, but"),
-        (["--trainer.max_steps=3"], "trainer.max_steps is 3, but"),
-        (['--model.arguments={"widths": [8, 8, 16]}'], "model.arguments is"),
-        (["--model.architecture=resnet9", "--model.arguments={}"], 'model.architecture is "resnet9" instead'),
-        (["--data.train_limit=150"], "data.train_limit is 150 instead of 200"),
-        (["--seed_everything=1"], "seed_everything is 1"),
-        (["--data.augmentation.flip=none"], "data.augmentation is"),
-        (["--model.optimizer=torch.optim.Adam"], 'model.optimizer.momentum is "0" instead of "above 0"'),
-        (
-            ["--model.optimizer=torch.optim.RMSprop", "--model.optimizer.centered=true"],
-            'is "RMSprop centered"',
-        ),
-        (["--trainer.enable_checkpointing=false"], "trainer.enable_checkpointing is false"),
-        (["--trainer.callbacks=lightning.pytorch.callbacks.EMAWeightAveraging"], 'is ["EMAWeightAveraging"]'),
+        ("--trainer.max_epochs=1", "trainer.max_epochs is 1, but"),
+        ("--trainer.max_steps=3", "trainer.max_steps is 3, but"),
+        ('--model.arguments={"widths":[8,8,16]}', "model.arguments is"),
+        ("--model.architecture=resnet9 --model.arguments={}", 'model.architecture is "resnet9" instead'),
+        ("--data.train_limit=150", "data.train_limit is 150 instead of 200"),
+        ("--seed_everything=1", "seed_everything is 1"),
+        ("--data.augmentation.flip=none", "data.augmentation is"),
+        ("--model.optimizer=torch.optim.Adam", 'model.optimizer.momentum is "0" instead of "above 0"'),
+        ("--model.optimizer=torch.optim.RMSprop --model.optimizer.centered=true", 'is "RMSprop centered"'),
+        ("--trainer.enable_checkpointing=false", "trainer.enable_checkpointing is false"),
+        ("--trainer.callbacks=lightning.pytorch.callbacks.EMAWeightAveraging", 'is ["EMAWeightAveraging"]'),
         # Which Lightning itself refuses, once it has opened its loggers.
-        (["--trainer.val_check_interval=100"], "`val_check_interval` (100)"),
+        ("--trainer.val_check_interval=100", "`val_check_interval` (100)"),
     ],
 )
 def test_resumption_that_does_not_fit_leaves_the_run_as_it_was(refuse, copied_run, arguments, wanted):
     before = files(copied_run)
     last = copied_run / "checkpoints" / "last.ckpt"
-    assert wanted in refuse("fit", f"--ckpt_path={last}", "--trainer.max_epochs=3", *arguments)
+    assert wanted in refuse("fit", f"--ckpt_path={last}", "--trainer.max_epochs=3", *arguments.split())
     assert files(copied_run) == before
 
 
@@ -264,8 +248,8 @@ def test_checkpoint_between_two_optimizer_steps_is_refused_with_the_one_to_resum
     succeed("fit", "--ckpt_path=last", "--trainer.max_epochs=2")
 
 
-def test_second_process_in_a_run_directory_is_rejected_and_half_a_checkpoint_named(
-    refuse, succeed, copied_run
+def test_claimed_and_used_directories_are_refused_and_half_a_checkpoint_named(
+    refuse, succeed, copied_run, small, monkeypatch
 ):
     run = RunDirectory(copied_run)
     arguments = ("fit", f"--ckpt_path={run.last}", "--trainer.max_epochs=3")
@@ -277,9 +261,12 @@ def test_second_process_in_a_run_directory_is_rejected_and_half_a_checkpoint_nam
     succeed(*arguments)
     assert set(run.checkpoints.iterdir()) == {run.best, run.last}
     os.truncate(run.last, run.last.stat().st_size // 2)
-    err = refuse(*arguments)
+    before, err = files(run.path), refuse(*arguments)
     assert f"{run.last} is not a checkpoint that can be read safely" in err
     assert err.endswith(f"; resume {run.best}\n")
+    monkeypatch.setenv("CIFAR_TRAIN_RUN", str(run.path))
+    assert "has a run already" in refuse("fit", *small)
+    assert files(run.path) == before
 
 
 def test_runs_of_one_second_get_directories_of_their_own(tmp_path):
@@ -328,17 +315,10 @@ def test_run_without_validation_has_the_last_weights_and_one_without_checkpoints
     assert not latest().weights.exists()
 
 
-def test_used_directory_is_refused(refuse, copied_run, small, monkeypatch):
-    monkeypatch.setenv("CIFAR_TRAIN_RUN", str(copied_run))
-    before = files(copied_run)
-    assert "has a run already" in refuse("fit", *small)
-    assert files(copied_run) == before
-
-
 def test_output_that_cannot_be_written_loses_no_work(cifar_train, small, monkeypatch):
-    full = raising(NO_SPACE)
+    full = dict.fromkeys(("write", "flush", "fileno"), raising(NO_SPACE))
     with monkeypatch.context() as patched:
-        patched.setattr("sys.stdout", type("Full", (), {"write": full, "flush": full, "fileno": full})())
+        patched.setattr("sys.stdout", type("Full", (), full)())
         assert cifar_train(*small, "--report=false")[0] == 0
     assert latest().weights.is_file()
     assert latest().summary.is_file()

@@ -26,30 +26,21 @@ def log(path, *entries):
 
 
 def test_steps_are_counted_in_epochs(path):
-    log(
-        path,
-        (4, {"epoch": 0, "train_loss_step": 2.0}),
-        (9, {"epoch": 0, "train_loss_epoch": 1.5, "val_loss": 1.2}),
-        (14, {"epoch": 1, "train_loss_step": 1.0}),
-        (19, {"epoch": 1, "train_loss_epoch": 0.9, "val_loss": 0.8}),
-    )
+    steps = [(4, {"epoch": 0, "train_loss_step": 2.0}), (14, {"epoch": 1, "train_loss_step": 1.0})]
+    ends = [
+        {"epoch": 0, "train_loss_epoch": 1.5, "val_loss": 1.2},
+        {"epoch": 1, "train_loss_epoch": 0.9, "val_loss": 0.8},
+    ]
+    log(path, steps[0], (9, ends[0]), steps[1], (19, ends[1]))
     history = read_history(path)
     np.testing.assert_allclose(history.step_loss, [[0.5, 2.0], [1.5, 1.0]])
-    assert history.rows == [
-        {"epoch": 1, "train_loss_epoch": 1.5, "val_loss": 1.2},
-        {"epoch": 2, "train_loss_epoch": 0.9, "val_loss": 0.8},
-    ]
+    assert history.rows == [{**end, "epoch": end["epoch"] + 1} for end in ends]
 
 
 def test_parameter_groups_that_are_multiples_of_each_other_are_merged(path):
     rest = {"lr-SGD/pg3": 0.1, "lr-SGD/pg1-momentum": 0.6, "lr-SGD/pg2-momentum": 0.9, "epoch": ""}
-    log(
-        path,
-        *(
-            (step, {"lr-SGD/pg1": rate, "lr-SGD/pg2": 3 * rate, **rest})
-            for step, rate in ((9, 0.1), (19, 0.05))
-        ),
-    )
+    for step, rate in ((9, 0.1), (19, 0.05)):
+        log(path, (step, {"lr-SGD/pg1": rate, "lr-SGD/pg2": 3 * rate, **rest}))
     history = read_history(path)
     assert list(history.learning_rates) == ["SGD/pg1", "SGD/pg3"]
     np.testing.assert_allclose(history.learning_rates["SGD/pg1"][:, 1], [0.1, 0.05])

@@ -9,7 +9,6 @@ from torch.nn import functional as F
 
 from cifar_models import create_model
 from cifar_train.training.micro_batches import MicroBatches
-from cifar_train.training.module import LitClassifier
 
 pytestmark = pytest.mark.numeric
 
@@ -72,16 +71,3 @@ def test_autocast_reaches_the_threads_and_errors_come_back():
         work(torch.ones(4, 2), torch.tensor([0, 1, 0, 1]))
     with pytest.raises(ValueError, match="size is 0"):
         MicroBatches(net, size=0, loss=F.cross_entropy)
-
-
-def test_classifier_divides_a_batch_only_if_it_is_asked_to():
-    whole, divided = (
-        LitClassifier(architecture="whitenet", arguments={"widths": [8, 8, 8]}, micro_batch=size)
-        for size in (None, 4)
-    )
-    divided.load_state_dict(whole.state_dict())
-    for module in (whole, divided):
-        module.log = lambda *args, **kwargs: None  # there is no trainer
-    losses = [module.training_step(make_batch(8), 0).item() for module in (whole, divided)]
-    assert losses[0] != losses[1]
-    assert losses[0] == pytest.approx(losses[1], rel=0.2)

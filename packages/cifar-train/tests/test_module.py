@@ -21,6 +21,9 @@ from cifar_train.training.tta import tta_logits
 pytestmark = pytest.mark.numeric
 
 
+SMALL = {"architecture": "whitenet", "arguments": {"widths": [8, 8, 8]}}
+
+
 def batch(count=8):
     generator = torch.Generator().manual_seed(0)
     return torch.randn(count, 3, 32, 32, generator=generator), torch.arange(count) % 10
@@ -29,21 +32,24 @@ def batch(count=8):
 @pytest.fixture
 def model(monkeypatch):
     """A small classifier with its logged values in `logged`, and the number format of each forward pass in `passes`."""
-    model = LitClassifier(architecture="whitenet", arguments={"widths": [8, 8, 8]}, label_smoothing=0.2)
+    model = LitClassifier(**SMALL)
     model.logged, model.passes = {}, []
     monkeypatch.setattr(model, "log", lambda name, value, **_: model.logged.__setitem__(name, float(value)))
     model.net.register_forward_hook(lambda net, images, logits: model.passes.append(logits.dtype))
     return model
 
 
-def test_the_training_loss_is_the_smoothed_cross_entropy_in_closed_form(model):
+@pytest.mark.parametrize("size", [None, 4])
+def test_training_loss_is_the_smoothed_cross_entropy_of_each_micro_batch(monkeypatch, size):
+    model = LitClassifier(**SMALL, label_smoothing=0.2, micro_batch=size)
+    monkeypatch.setattr(model, "log", lambda name, value, **_: logged.__setitem__(name, float(value)))
     images, labels = batch()
-    loss = model.training_step((images, labels), 0)
-    logs = F.log_softmax(model.net(images), 1)
-    targets = torch.full((8, 10), 0.02)
+    logged, targets = {}, torch.full((8, 10), 0.02)
     targets[torch.arange(8), labels] = 0.82
+    loss = model.training_step((images, labels), 0)
+    logs = torch.cat([F.log_softmax(model.net(part), 1) for part in images.split(size or 8)])
     torch.testing.assert_close(loss, -(targets * logs).sum(1).mean(), rtol=1e-4, atol=1e-5)
-    assert model.logged["train_loss"] == pytest.approx(loss.item())
+    assert logged["train_loss"] == pytest.approx(loss.item())
 
 
 @torch.no_grad()
@@ -150,11 +156,10 @@ def test_shrinking_is_what_pillow_does(side):
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-true"])
 def test_a_run_changes_over_at_its_share_of_the_steps(tmp_path, precision):
-    data = CIFAR10DataModule(
-        source="synthetic", batch_size=50, val_size=0, train_limit=300, cache_dir=str(tmp_path)
-    )
+    small = {"source": "synthetic", "batch_size": 50, "val_size": 0, "train_limit": 300}
+    data = CIFAR10DataModule(**small, cache_dir=str(tmp_path))
     resizing = LowResolution(until=0.5, size=16)
-    model = LitClassifier(architecture="whitenet", arguments={"widths": [8, 8, 8]}, low_resolution=resizing)
+    model = LitClassifier(**SMALL, low_resolution=resizing)
     sides = []
     model.net.register_forward_pre_hook(lambda net, args: sides.append(args[0].shape[2]))
     trainer = L.Trainer(
