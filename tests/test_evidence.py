@@ -139,52 +139,45 @@ def test_screenshot_is_of_a_whole_page(root):
         assert image.size == (1440, 960)
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A small finished run, and the arguments that it was trained with."""
+@pytest.mark.slow
+def test_run_is_shipped_whole_or_not_at_all(command, root, tmp_path, monkeypatch):
+    from cifar_explain import read_gallery
+    from cifar_models import load_weights
     from cifar_train.cli import main
 
-    folder = tmp_path_factory.mktemp("trained")
+    monkeypatch.setenv("CIFAR_CACHE_DIR", str(tmp_path / "cache"))
     arguments = [
         "--data.source=synthetic", "--data.train_limit=400", "--data.val_size=100", "--data.batch_size=50",
         "--model.architecture=whitenet", '--model.arguments={"widths": [8, 8, 8]}', "--trainer.max_epochs=1",
         "--report=false",
     ]  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CIFAR_CACHE_DIR", str(folder / "cache"))
-        assert main([*arguments, f"--runs={folder / 'runs'}"]) == 0
-    return (folder / "runs" / "latest").resolve(), arguments
+    assert main([*arguments, f"--runs={tmp_path / 'runs'}"]) == 0
+    run = (tmp_path / "runs" / "latest").resolve()
+    # The results of its recipe make room for it.
+    shutil.rmtree(root / "docs" / "results" / "fast")
+    trained, before = content(run), content(root)
 
+    unfinished = shutil.copytree(run, tmp_path / "unfinished")
+    (unfinished / "metrics.csv").unlink()
+    assert "metrics.csv" in command("ship", unfinished, code=2)
+    monkeypatch.setattr(shipping, "TOLERANCE", -1.0)
+    assert "in float16 and" in command("ship", run, "--no-screenshot", code=2)
+    assert content(root) == before
 
-@pytest.fixture
-def shippable(trained, root, monkeypatch):
-    """The small run; the results of its recipe make room for it."""
-    run, _ = trained
-    monkeypatch.setenv("CIFAR_CACHE_DIR", str(run.parents[1] / "cache"))
     # In a network that has learned little, float16 changes more predictions.
     monkeypatch.setattr(shipping, "TOLERANCE", 0.01)
-    shutil.rmtree(root / "docs" / "results" / "fast")
-    return run
-
-
-@pytest.mark.slow
-def test_shipped_run_becomes_that_of_the_app(command, root, shippable, trained):
-    from cifar_explain import read_gallery
-    from cifar_models import load_weights
-
-    before = content(shippable)
-    command("ship", shippable, "--no-screenshot")
-    assert content(shippable) == before
+    command("ship", run, "--no-screenshot")
+    assert content(run) == trained
     weights = load_weights(root / ASSETS / "model.safetensors")
     assert weights.dtype == "float16"
     gallery = read_gallery(root / ASSETS / "gallery", weights_sha256=weights.sha256)
     summary = json.loads((root / ASSETS / "report" / "summary.json").read_text("utf-8"))
-    assert summary["command"] == ["cifar-train", *trained[1]]
+    assert summary["command"] == ["cifar-train", *arguments]
     assert summary["analysis"]["test_errors"] == len(gallery.errors)
     assert weights.metrics["test_accuracy"] == pytest.approx(summary["analysis"]["test_accuracy"])
     recorded = root / "docs" / "results" / "fast"
     assert json.loads((recorded / "seed-0" / "summary.json").read_text("utf-8")) == summary
-    assert (recorded / "metrics.csv").read_bytes() == (shippable / "metrics.csv").read_bytes()
+    assert (recorded / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
     assert load_weights(root / "weights" / "fast.safetensors").sha256 == weights.sha256
     assert 'load_weights("fast.safetensors")' in (root / "weights" / "fast.md").read_text("utf-8")
     errors = f"{summary['analysis']['test_errors']:,} of 2,000 test images are misclassified"
@@ -192,17 +185,5 @@ def test_shipped_run_becomes_that_of_the_app(command, root, shippable, trained):
 
     # Once more, and nothing changes.
     after = content(root)
-    command("ship", shippable, "--no-screenshot")
+    command("ship", run, "--no-screenshot")
     assert content(root) == after
-
-
-@pytest.mark.slow
-def test_failed_shipping_changes_nothing(command, root, shippable, tmp_path, monkeypatch):
-    before = content(root)
-    unfinished = tmp_path / "unfinished"
-    shutil.copytree(shippable, unfinished)
-    (unfinished / "metrics.csv").unlink()
-    assert "metrics.csv" in command("ship", unfinished, code=2)
-    monkeypatch.setattr(shipping, "TOLERANCE", -1.0)
-    assert "in float16 and" in command("ship", shippable, "--no-screenshot", code=2)
-    assert content(root) == before

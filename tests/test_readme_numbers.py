@@ -16,6 +16,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENT = (ROOT / "docs" / "RESULTS.md").read_text(encoding="utf-8")
 RESULTS = ROOT / "docs" / "results"
 ASSETS = ROOT / "apps" / "space" / "src" / "cifar_space" / "assets"
+SUMMARY = json.loads((ASSETS / "report" / "summary.json").read_text("utf-8"))
 
 ACCURACIES = {"test accuracy": "", "with flip": "_flip", "with flip and shift": "_tta"}
 TIMES = {"training": "train_seconds", "wall time": "wall_seconds", "time on two cores": "wall_seconds"}
@@ -72,22 +73,12 @@ def test_every_row_of_results_is_shown():
     assert [*dict.fromkeys(name for name, _, _ in cells(README))] == ["fast", "best", "resnet9"]
 
 
-@pytest.fixture(scope="module")
-def weights():
-    return load_weights(ASSETS / "model.safetensors")
-
-
-@pytest.fixture(scope="module")
-def summary():
-    return json.loads((ASSETS / "report" / "summary.json").read_text("utf-8"))
-
-
-def test_table_of_epochs_is_that_of_the_log(summary):
+def test_table_of_epochs_is_that_of_the_log():
     (link,) = re.findall(r"\]\((results/[\w-]+/metrics\.csv)\)", DOCUMENT.split("<!-- generated: run -->")[1])
     with (ROOT / "docs" / link).open(newline="", encoding="utf-8") as file:
         logged = list(csv.DictReader(file))
     shown = [row for row in tables(DOCUMENT) if "epoch" in row]
-    assert len(shown) == summary["epochs"]
+    assert len(shown) == SUMMARY["epochs"]
     for column, name in (
         ("training loss", "train_loss_epoch"), ("training accuracy", "train_accuracy"),
         ("validation loss", "val_loss"), ("validation accuracy", "val_accuracy"),
@@ -96,19 +87,19 @@ def test_table_of_epochs_is_that_of_the_log(summary):
         expected = [f"{scale * float(row[name]):.{digits}f}" for row in logged if row[name]]
         assert [row[column].removesuffix(" %") for row in shown] == expected
     (tested,) = [float(row["test_accuracy"]) for row in logged if row["test_accuracy"]]
-    assert tested == summary["metrics"]["test_accuracy"]
+    assert tested == SUMMARY["metrics"]["test_accuracy"]
 
 
-def test_most_frequent_confusion_is_named(weights, summary):
-    matrix = np.array(summary["analysis"]["confusion_matrix"])
+def test_most_frequent_confusion_is_named():
+    matrix = np.array(SUMMARY["analysis"]["confusion_matrix"])
     np.fill_diagonal(matrix, 0)
     true, predicted = np.unravel_index(matrix.argmax(), matrix.shape)
-    names = weights.spec.classes
-    assert f"{names[true]} predicted as {names[predicted]}, {matrix.max()} times" in DOCUMENT
+    true, predicted = (SUMMARY["analysis"]["classes"][index]["name"] for index in (true, predicted))
+    assert f"{true} predicted as {predicted}, {matrix.max()} times" in DOCUMENT
 
 
-def test_faithfulness_is_stated_as_measured(summary):
-    scores = {(one["layer"], one["method"]): one for one in summary["analysis"]["faithfulness"]}
+def test_faithfulness_is_stated_as_measured():
+    scores = {(one["layer"], one["method"]): one for one in SUMMARY["analysis"]["faithfulness"]}
     better = {}
     for layer, _ in scores:
         cam, random = scores[layer, "gradcam"], scores[layer, "random"]
@@ -119,16 +110,17 @@ def test_faithfulness_is_stated_as_measured(summary):
     assert f"(ROAD, {scores['prep', 'gradcam']['images']} images)" in DOCUMENT
 
 
-def test_weights_gallery_and_summary_are_of_one_run(weights, summary):
-    analysis = summary["analysis"]
+def test_weights_gallery_and_summary_are_of_one_run():
+    weights = load_weights(ASSETS / "model.safetensors")
+    analysis = SUMMARY["analysis"]
     gallery = read_gallery(ASSETS / "gallery", weights_sha256=weights.sha256)
     assert len(gallery.errors) == analysis["test_errors"]
     assert analysis["test_accuracy"] == pytest.approx(1 - analysis["test_errors"] / len(gallery.labels))
     for name in ("test_accuracy", "test_accuracy_flip"):
         assert weights.metrics[name] == pytest.approx(analysis[name], abs=1e-6)
         # Storing in float16 may cost so much.
-        assert analysis[name] == pytest.approx(summary["metrics"][name], abs=0.0005)
-    assert weights.recipe["recipe"] == summary["recipe"]
-    assert weights.metrics["data_fingerprint"] == summary["data"]["fingerprint"]
-    assert sum(one.numel() for one in weights.model.parameters()) == summary["parameters"]
-    assert summary["metrics"] in [run["metrics"] for run in summaries(summary["recipe"])]
+        assert analysis[name] == pytest.approx(SUMMARY["metrics"][name], abs=0.0005)
+    assert weights.recipe["recipe"] == SUMMARY["recipe"]
+    assert weights.metrics["data_fingerprint"] == SUMMARY["data"]["fingerprint"]
+    assert sum(one.numel() for one in weights.model.parameters()) == SUMMARY["parameters"]
+    assert SUMMARY["metrics"] in [run["metrics"] for run in summaries(SUMMARY["recipe"])]

@@ -111,13 +111,11 @@ def test_damaged_summary_is_named(tmp_path, text):
 
 def test_table_has_the_test_accuracies_below_each_other():
     metrics = {"test_accuracy_tta": 0.9234, "test_accuracy": 0.9, "test_accuracy_flip": 0.91}
-    lines = format_rows(format_metrics(metrics)).splitlines()
-    assert [" ".join(line.split()) for line in lines] == [
-        "test accuracy 90.00 %",
-        "with TTA (flip) 91.00 %",
-        "with TTA (flip and shift) 92.34 %",
+    assert format_rows(format_metrics(metrics)).splitlines() == [
+        "test accuracy                90.00 %",
+        "  with TTA (flip)            91.00 %",
+        "  with TTA (flip and shift)  92.34 %",
     ]
-    assert len({line.index(" %") for line in lines}) == 1
 
 
 @pytest.mark.parametrize(
