@@ -122,20 +122,3 @@ def test_difference_of_classes_is_measured_under_inference_mode(model, images):
         rows = measure_faithfulness(model, images[:1] + 0, target=Versus(0, 1), **options)
     assert np.isnan(rows[0].standard_error)
     assert np.isfinite(rows[1].mean)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"methods": []}, "at least one, each once"),
-        ({"methods": ["gradcam", "gradcam"]}, "each once"),
-        ({"methods": ["grad"]}, "did you mean"),
-        ({"percentiles": []}, "percentiles must be"),
-        ({"percentiles": [0]}, "between 0 and 100"),
-        ({"percentiles": [50, 100]}, "between 0 and 100"),
-        ({"seed": -1}, "seed must be"),
-    ],
-)
-def test_arguments_that_do_not_fit_are_rejected(model, images, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        measure_faithfulness(model, images, **arguments)

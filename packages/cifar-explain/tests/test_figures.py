@@ -16,7 +16,6 @@ from cifar_explain import (
     class_reports,
     confusion_matrix,
     find_errors,
-    find_theme,
     overlay,
     plot_classes,
     plot_confusion,
@@ -261,28 +260,3 @@ def test_errors_without_maps_show_five_images_a_row_with_both_classes():
     assert_separate(figure)
     images = [axes.get_window_extent() for axes in figure.axes]
     assert not any(box.overlaps(image) for _, box in text_boxes(figure) for image in images)
-
-
-(ERRORS, PHOTOS), MAPS = error_arguments()
-ROWS = faithfulness_rows("conv")
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: find_theme("drak"), "theme is 'drak'; did you mean 'dark'"),
-        (lambda: plot_confusion(np.zeros((2, 3), int)), r"whole numbers \(K, K\)"),
-        (lambda: plot_confusion(np.eye(2, dtype=int), class_names=["a"]), "2 different names"),
-        (lambda: plot_classes([]), "reports must be at least one"),
-        (lambda: plot_faithfulness([]), "rows must be at least one"),
-        (lambda: plot_faithfulness(ROWS[1:]), "rows must have random maps once .* layer 'conv'"),
-        (lambda: plot_faithfulness(ROWS[:1]), "at least one method for layer 'conv'"),
-        (lambda: plot_errors(ERRORS.take(slice(0, 0)), PHOTOS[:0]), "from 1 to 100, got 0"),
-        (lambda: plot_errors(ERRORS, PHOTOS[1:]), r"images must be uint8 \(3, H, W, 3\), got uint8 \(2,"),
-        (lambda: plot_errors(ERRORS, PHOTOS, **{**MAPS, "maps": None}), "maps must be given with true_maps"),
-        (lambda: plot_errors(ERRORS, PHOTOS, **{**MAPS, "layers": ["conv"]}), r"maps must be \(3, 1, h, w\)"),
-    ],
-)
-def test_arguments_that_do_not_fit_are_rejected(call, message):
-    with pytest.raises(ValueError, match=message):
-        call()

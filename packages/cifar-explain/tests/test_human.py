@@ -43,23 +43,6 @@ def test_verdicts_follow_from_rechecks_first():
     assert judge_errors(none, counts=np.array([[1, 1]]), rechecks={}).verdicts == ()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({}, "got neither"),
-        ({"counts": np.ones((6, 2))}, r"\(6, 3\), got float64 \(6, 2\)"),
-        ({"counts": np.ones((5, 3))}, "counts has 5 images, but image 5"),
-        ({"counts": -np.ones((6, 3))}, "row 0"),
-        ({"counts": np.zeros((6, 3))}, "some for each image; row 0"),
-        ({"counts": np.full((6, 3), np.inf)}, "row 0"),
-        ({"rechecks": {0: recheck(1, 1, 1, 1, given=2)}}, "image 0 has label 1, but .*given=2"),
-    ],
-)
-def test_votes_that_do_not_fit_are_rejected(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        judge_errors(ERRORS, **arguments)
-
-
 def test_counts_are_read_and_other_files_rejected(tmp_path):
     path = tmp_path / "counts.npy"
     for array in (np.ones((3, 3)), np.ones((2, 3, 1)), np.array([["a"] * 3] * 2)):

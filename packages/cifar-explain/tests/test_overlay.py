@@ -41,25 +41,3 @@ def test_maps_are_upsampled_smoothly_and_images_with_square_pixels(photo, heat, 
 def test_colours_are_matplotlibs(name):
     expected = matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3]
     np.testing.assert_array_equal(heat_colours(np.linspace(0, 1, 256)[None], name)[0], expected)
-
-
-PHOTO, HEAT = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"opacity": 1.01}, "opacity must be .* got 1.01"),
-        ({"opacity": "0.5"}, "got '0.5'"),
-        ({"colormap": "infernal"}, "did you mean 'inferno'"),
-        ({"scale": 0}, "scale must be .* got 0"),
-        ({"image": PHOTO / 255}, "got float64"),
-        ({"image": PHOTO[:0]}, r"got uint8 \(0, 4, 3\)"),
-        ({"heat": HEAT + 2}, r"in \[0, 1\], got values from 2.0 to 2.0"),
-        ({"heat": HEAT * np.nan}, "got values from nan"),
-        ({"heat": HEAT[0]}, r"\(h, w\)"),
-    ],
-)
-def test_arguments_that_do_not_fit_are_rejected(change, message):
-    with pytest.raises(ValueError, match=message):
-        overlay(**{"image": PHOTO, "heat": HEAT, **change})
