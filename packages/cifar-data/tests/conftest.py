@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 from PIL import Image
 
 from cifar_data.dataset.arrays import Split
@@ -106,9 +105,8 @@ class Mini:
     def write_tarball(self, path):
         files = {"readme.html": b"<html>", **self.batch_files()}
         with tarfile.open(path, "w:gz") as tar:
-            for name in sorted(
-                files, key=lambda name: name != "data_batch_4"
-            ):  # first, as the authors have it
+            # In the order of the authors, whose first is the fourth batch.
+            for name in sorted(files, key=lambda name: name != "data_batch_4"):
                 member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
                 member.size = len(files[name])
                 tar.addfile(member, io.BytesIO(files[name]))
@@ -135,19 +133,3 @@ def small(monkeypatch):
     dataset = make_synthetic(train_size=200, test_size=40, seed=0)
     monkeypatch.setattr("cifar_data.datamodule.open_dataset", lambda root, *, source, cache_dir: dataset)
     return dataset
-
-
-@pytest.fixture
-def check_batches():
-    """Check the promises of every loader; return the sizes of the batches."""
-
-    def check(batches):
-        sizes = []
-        for images, labels in batches:
-            assert images.shape == (len(labels), 3, 32, 32)
-            assert (images.dtype, labels.dtype) == (torch.float32, torch.int64)
-            assert images.is_contiguous(memory_format=torch.channels_last)
-            sizes.append(len(labels))
-        return sizes
-
-    return check

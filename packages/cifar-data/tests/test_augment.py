@@ -96,19 +96,3 @@ def test_alternating_flips_show_both_sides_in_any_two_consecutive_epochs():
     for one, other in itertools.pairwise(flips):
         assert (one ^ other).all()
     assert excess(flips[0].int(), 2) < LIMIT
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "message"),
-    [
-        *(("padding", value, f"a whole number from 0 to 31, got {value}") for value in (-1, 32, 1.5)),
-        ("cutout", 33, "a whole number from 0 to 32, got 33"),
-        ("padding_mode", "reflection", "one of constant, reflect, .* did you mean reflect"),
-        ("flip", True, "one of random, alternate, none, got True"),
-        ("contrast", 1, "a number from 0 to below 1, got 1"),
-        *(("brightness", value, "a number from 0 to below 1") for value in (-0.1, float("nan"), "0.1")),
-    ],
-)
-def test_a_field_out_of_range_is_named(field, value, message):
-    with pytest.raises(ValueError, match=f"data.augmentation.{field} must be {message}"):
-        Augmentation(**{field: value})

@@ -4,7 +4,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cifar_data.augmentation import batch_ops
 from cifar_data.augmentation.batch_ops import jitter_batch, normalize_batch
 from cifar_data.augmentation.policy import Augmentation, AugmentationParameters, draw_parameters
 from cifar_data.loaders.albumentations import import_albumentations, make_pipeline
@@ -113,19 +112,3 @@ def test_every_pixel_value_is_normalised_as_the_formula_says():
     result = normalize_batch(values, MEAN, std=STD)
     exact = (np.arange(256)[None] / 255 - np.array(MEAN)[:, None]) / np.array(STD)[:, None]
     np.testing.assert_allclose(result.reshape(3, 256).numpy(), exact, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("name", "arguments", "options"),
-    [
-        ("crop", [torch.arange(3)], {"corners": torch.zeros(3, 2, dtype=torch.int64), "size": 32}),
-        ("flip", [torch.tensor([True, False, True])], {}),
-        ("jitter", [torch.ones(3)], {"contrast": torch.ones(3)}),
-        ("cutout", [torch.zeros(3, 2, dtype=torch.int64)], {"size": 8, "fill": (0, 0, 0)}),
-        ("normalize", [MEAN], {"std": STD}),
-    ],
-)
-def test_the_input_is_left_as_it_was(name, arguments, options):
-    images = torch.from_numpy(random_images(3))
-    getattr(batch_ops, f"{name}_batch")(images, *arguments, **options).fill_(0)
-    assert np.array_equal(images, random_images(3))

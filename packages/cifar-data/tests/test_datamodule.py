@@ -74,10 +74,12 @@ def make_trainer(tmp_path):
     return lambda **more: L.Trainer(**options, **more)
 
 
-def test_each_loader_gives_the_promised_batches(loader, small, check_batches, assert_close):
+def test_each_loader_gives_the_promised_batches(loader, small, assert_close):
     module = make(loader=loader)
     module.setup("fit")
-    assert check_batches(module.train_dataloader()) == [16] * 9  # of 150, the 6 left over are dropped
+    assert [len(labels) for _, labels in module.train_dataloader()] == [
+        16
+    ] * 9  # of 150, the 6 left over are dropped
     for indices, split, batches in (
         (module.val_indices, small.train, module.val_dataloader()),
         (np.arange(TEST), small.test, module.test_dataloader()),
@@ -198,32 +200,6 @@ def test_the_hyperparameters_are_plain_and_rebuild_the_module(make_trainer, tmp_
     assert loaded.augmentation == module.augmentation
     assert loaded.batch_size == 16
     assert pickle.loads(pickle.dumps(dict(module.hparams))) == dict(loaded.hparams)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "allowed"),
-    [
-        ("loader", "tensors", "one of tensor, albumentations, bolts, got 'tensors'; did you mean tensor"),
-        ("source", "parket", "one of .*did you mean parquet"),
-        ("batch_size", 0, "a whole number of at least 1, got 0"),
-        ("batch_size", 45_001, "a whole number from 1 to 45000, got 45001"),
-        ("batch_size", 64.0, "a whole number"),
-        ("eval_batch_size", 0, "a whole number of at least 1, got 0"),
-        ("eval_batch_size", 10_001, "a whole number from 1 to 10000, got 10001"),
-        ("val_size", 50_000, "a whole number from 0 to 49999, got 50000"),
-        ("val_size", -1, "a whole number of at least 0, got -1"),
-        ("split_seed", -1, "a whole number from 0 to 4294967295, got -1"),
-        ("seed", 2**32, "a whole number from 0 to 4294967295, got 4294967296"),
-        ("num_workers", -1, "a whole number of at least 0, got -1"),
-        ("train_limit", 0, "a whole number of at least 1, got 0"),
-        ("train_limit", 45_001, "a whole number from 1 to 45000, got 45001"),
-    ],
-)
-def test_a_setting_out_of_range_is_named_before_any_data_is_read(name, value, allowed, monkeypatch):
-    monkeypatch.setattr("cifar_data.datamodule.open_dataset", lambda *_, **__: pytest.fail("data was read"))
-    monkeypatch.delenv("CIFAR_DATA_DIR", raising=False)  # so that the images can only be CIFAR-10
-    with pytest.raises(ValueError, match=f"data.{name} must be {allowed}"):
-        CIFAR10DataModule(**{name: value})
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,6 @@ def test_each_row_shows_a_training_image_and_without_augmentation_nothing_else(l
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rows": 0}, "rows must be a whole number from 1 to 50, got 0"),
         ({"rows": 51}, "rows must be a whole number from 1 to 50, got 51"),
         ({"columns": 1}, "columns must be a whole number of at least 2, got 1"),
         ({"scale": 0}, "scale must be a whole number of at least 1, got 0"),

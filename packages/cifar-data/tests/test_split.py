@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,9 +28,3 @@ def test_the_seed_chooses_and_the_choice_is_not_the_first_images():
     # Two random choices of a tenth share a tenth, 10 of 100 images; 30 would be 7 standard deviations.
     assert len(np.intersect1d(first, second)) < 30
     assert first.max() > 900
-
-
-@pytest.mark.parametrize("val_size", [-1, 11, 2.5, True])
-def test_an_impossible_size_is_rejected_by_name(val_size):
-    with pytest.raises(ValueError, match=r"val_size must be a whole number from 0 to 10"):
-        stratified_split(np.zeros(10, dtype=np.int64), val_size=val_size, seed=0)

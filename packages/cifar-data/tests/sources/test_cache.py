@@ -2,10 +2,9 @@
 
 import errno
 import json
+import multiprocessing
 import os
-import subprocess
-import sys
-import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
@@ -148,60 +147,44 @@ def test_a_cache_that_cannot_be_used_is_named_with_the_way_out(root, cache, tmp_
         resolve_cache_dir()
 
 
-def start(code, *arguments):
-    """Starts a process with the code, and waits until it has printed a line."""
-    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
-    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    process = subprocess.Popen(command, text=True, **pipes)
-    assert process.stdout.readline() == "ready\n", process.stderr.read()
-    return process
+class Fork(multiprocessing.get_context("fork").Process):
+    """A process with all that this one has patched."""
+
+    def __init__(self, target, *arguments):
+        super().__init__(target=target, args=arguments, kwargs={"progress": False})
+        self.start()
+
+    def end(self):
+        self.join(60)
+        return self.exitcode
 
 
-@pytest.mark.slow
-def test_of_several_processes_one_decodes(root, cache, tmp_path):
-    code = """
-        import sys, time
-        from cifar_data import open_dataset
-        from cifar_data.sources import open as sources
-        original = sources.read_layout
-        def read(layout, **options):
-            with open(sys.argv[2], "a") as log:
-                log.write("decoded\\n")
-            time.sleep(0.5)
-            return original(layout, **options)
-        sources.read_layout = read
-        print("ready", flush=True)
-        sys.stdin.readline()
-        print(open_dataset(sys.argv[1], progress=False).fingerprint)
-    """
-    processes = [start(code, root, tmp_path / "log") for _ in range(4)]
-    for process in processes:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    results = {process.communicate()[0] for process in processes}
-    assert (tmp_path / "log").read_text("utf-8") == "decoded\n"
-    assert results == {open_dataset(root).fingerprint + "\n"}
+def test_of_several_processes_one_decodes(root, cache, tmp_path, monkeypatch):
+    original, log = sources.read_layout, tmp_path / "log"
+
+    def read(layout, **options):
+        with log.open("a") as file:
+            file.write("decoded\n")
+        time.sleep(0.5)
+        return original(layout, **options)
+
+    monkeypatch.setattr(sources, "read_layout", read)
+    processes = [Fork(open_dataset, root) for _ in range(4)]
+    assert [process.end() for process in processes] == [0] * 4
+    assert log.read_text() == "decoded\n"
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
 @pytest.mark.parametrize("stop_at", ["train_images.npy", "meta.json"])
-def test_a_process_killed_while_it_writes_leaves_no_entry(root, cache, stop_at, mini):
-    code = """
-        import os, sys, time
-        from cifar_data import open_dataset
-        original = os.fsync
-        def fsync(file):
-            if os.readlink(f"/proc/self/fd/{file}").endswith(sys.argv[2]):
-                os.ftruncate(file, os.fstat(file).st_size // 2)
-                print("ready", flush=True)
-                time.sleep(60)
-            original(file)
-        os.fsync = fsync
-        open_dataset(sys.argv[1], progress=False)
-    """
-    process = start(code, root, stop_at)
-    process.kill()
-    process.communicate()
+def test_a_process_killed_while_it_writes_leaves_no_entry(root, cache, stop_at, mini, monkeypatch):
+    def fsync(file):
+        if Path(f"/proc/self/fd/{file}").readlink().name == stop_at:
+            os.ftruncate(file, os.fstat(file).st_size // 2)
+            os._exit(9)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", fsync)
+        assert Fork(open_dataset, root).end() == 9
     entry = entry_path(find_layout(root), cache)
     assert not entry.exists()
     assert load_entry(entry) is None

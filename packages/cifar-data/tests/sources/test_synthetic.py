@@ -26,12 +26,6 @@ def test_classes_are_balanced_and_test_images_are_others_that_do_not_depend_on_t
     np.testing.assert_array_equal(dataset.test.images, make_synthetic(20, 20).test.images)
 
 
-@pytest.mark.parametrize("arguments", [(9, 10, 0), (10, 9, 0), (10, 10, -1)])
-def test_sizes_and_seeds_that_are_too_small(arguments):
-    with pytest.raises(ValueError, match="must be a whole number of at least"):
-        make_synthetic(*arguments)
-
-
 @pytest.mark.slow
 def test_a_small_net_learns_it_and_a_linear_classifier_does_not():
     dataset = make_synthetic(5000, 1000)
