@@ -10,6 +10,8 @@ import pytest
 
 from cifar_explain import read_gallery
 from cifar_models import load_weights
+from cifar_train.cli import main
+from cifar_train.recipes import list_recipes
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -19,7 +21,8 @@ ASSETS = ROOT / "apps" / "space" / "src" / "cifar_space" / "assets"
 SUMMARY = json.loads((ASSETS / "report" / "summary.json").read_text("utf-8"))
 
 ACCURACIES = {"test accuracy": "", "with flip": "_flip", "with flip and shift": "_tta"}
-TIMES = {"training": "train_seconds", "wall time": "wall_seconds", "time on two cores": "wall_seconds"}
+TIMES = {"training": "train_seconds", "wall time": "wall_seconds", "command to test result": "wall_seconds"}
+METHODS = {"random": "random map", "gradcam": "GradCAM", "hirescam": "HiResCAM", "layercam": "LayerCAM"}
 
 
 def tables(text):
@@ -73,6 +76,17 @@ def test_every_row_of_results_is_shown():
     assert [*dict.fromkeys(name for name, _, _ in cells(README))] == ["fast", "best", "resnet9"]
 
 
+def test_help_states_accuracy_and_minutes_of_each_recipe(capsys):
+    assert main(["--help"]) == 0
+    stated = re.findall(r"^  (\w+) +(\d+) %, ([\d.]+) minutes", capsys.readouterr().out, re.MULTILINE)
+    assert {name for name, _, _ in stated} == set(list_recipes())
+    for name, accuracy, minutes in stated:
+        runs = summaries(name)
+        assert int(accuracy) == round(100 * np.mean([run["metrics"]["test_accuracy"] for run in runs]))
+        median = np.median([run["wall_seconds"] for run in runs])
+        assert 60 * float(minutes) == pytest.approx(median, rel=0.03)
+
+
 def test_table_of_epochs_is_that_of_the_log():
     (link,) = re.findall(r"\]\((results/[\w-]+/metrics\.csv)\)", DOCUMENT.split("<!-- generated: run -->")[1])
     with (ROOT / "docs" / link).open(newline="", encoding="utf-8") as file:
@@ -100,14 +114,22 @@ def test_most_frequent_confusion_is_named():
 
 def test_faithfulness_is_stated_as_measured():
     scores = {(one["layer"], one["method"]): one for one in SUMMARY["analysis"]["faithfulness"]}
-    better = {}
-    for layer, _ in scores:
-        cam, random = scores[layer, "gradcam"], scores[layer, "random"]
-        error = np.hypot(cam["standard_error"], random["standard_error"])
-        better[layer] = cam["mean"] - random["mean"] > 2 * error
-    assert better == {"prep": False, "layer1": True, "layer2": True, "layer3": True}
-    assert "at layer1, layer2 and layer3, but not at prep" in DOCUMENT
-    assert f"(ROAD, {scores['prep', 'gradcam']['images']} images)" in DOCUMENT
+    shown = {row["layer"].strip("`"): row for row in tables(DOCUMENT) if "layer" in row}
+    assert {(layer, method) for layer in shown for method in METHODS} == set(scores)
+    for (layer, method), score in scores.items():
+        assert shown[layer][METHODS[method]] == f"{score['mean']:.3f} ± {score['standard_error']:.3f}"
+
+    def is_better(layer, method, rival):
+        one, other = scores[layer, method], scores[layer, rival]
+        error = np.hypot(one["standard_error"], other["standard_error"])
+        return one["mean"] - other["mean"] > 2 * error
+
+    better = [layer for layer in shown if is_better(layer, "gradcam", "random")]
+    assert better == ["layer1", "layer2", "layer3"]
+    assert "no better than a random map at prep, but better at layer1, layer2 and layer3" in DOCUMENT
+    assert is_better("prep", "layercam", "gradcam")
+    assert is_better("layer1", "layercam", "gradcam")
+    assert f"ROAD score on {scores['prep', 'gradcam']['images']} test images" in DOCUMENT
 
 
 def test_weights_gallery_and_summary_are_of_one_run():

@@ -29,7 +29,7 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 class CIFAR10DataModule(L.LightningDataModule):
-    """CIFAR-10 for Lightning: found, split, augmented, normalised and batched.
+    """CIFAR-10 for Lightning: the images, their split, augmentation and batches.
 
     Batches are pairs of float32 (B, 3, 32, 32) images, normalised per channel, in the memory format
     torch.channels_last, and int64 (B,) labels. Training batches are all of one size: the images left over
@@ -43,8 +43,8 @@ class CIFAR10DataModule(L.LightningDataModule):
         loader: tensor (whole batches in memory, fastest), albumentations (image by image) or bolts
             (Lightning Bolts loads and splits, Albumentations augments).
         batch_size: Training images per process and step, from 1 to the number trained on.
-        eval_batch_size: Validation or test images per process and step, at least 1, and at most 10000 if CIFAR-10
-            is downloaded. On a CPU about a hundred are fastest; a GPU takes more.
+        eval_batch_size: Validation or test images per process and step, at least 1, and at most the number
+            of test images (10,000 for CIFAR-10). On a CPU about a hundred are fastest; a GPU takes more.
         val_size: Training images held out for validation, from 0 (none) to 49999 of CIFAR-10's 50000.
         split_seed: Seed of the choice of the images held out, 0 to 4294967295.
         seed: Seed of the order and the augmentation, 0 to 4294967295.

@@ -28,11 +28,15 @@ Train a CIFAR-10 classifier with PyTorch Lightning.
 commands:
 {commands}
 
-recipes: {recipes}
+recipes, with test accuracy and time on two cores with AVX-512 BF16; without it they take longer:
+  fast      90 %, 3.5 minutes; the default
+  best      93 %, 17 minutes
+  resnet9   94 %, 50 minutes
+  era       93 %, 70 minutes with --trainer.precision bf16-mixed; the classic Adam and One Cycle
 
 examples:
-  cifar-train                                    recipe fast: minutes on a CPU
-  cifar-train --recipe era --trainer.max_epochs 4
+  cifar-train                                    train with the recipe fast
+  cifar-train --recipe best --trainer.max_epochs 12
   cifar-train --ckpt_path last                   resume the latest run
   cifar-train COMMAND --help                     all fields, with their units
   cifar-train --print_config                     the whole configuration
@@ -99,10 +103,8 @@ class _LastingStream:
 
 def _dispatch(args: list[str], started: float) -> int:
     if args in (["-h"], ["--help"]):
-        from cifar_train.recipes import list_recipes
-
         listing = "\n".join(f"  {name:<9} {text}" for name, text in _COMMANDS.items())
-        print(_OVERVIEW.format(commands=listing, recipes=", ".join(list_recipes())), end="")
+        print(_OVERVIEW.format(commands=listing), end="")
         return 0
     command = args.pop(0) if args and not args[0].startswith("-") else "run"
     if command not in _COMMANDS:

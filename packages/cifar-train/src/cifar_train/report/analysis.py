@@ -56,7 +56,8 @@ class HumanFiles:
     """People's answers about the test images; either file may be missing.
 
     Args:
-        counts: Annotators' votes ``(N, K)`` in the images' order, such as CIFAR-10H's cifar10h-counts.npy.
+        counts: Annotators' votes, a row for each test image and a column for each class, such as CIFAR-10H's
+            cifar10h-counts.npy.
         rechecks: Re-checked labels, such as Northcutt's cifar10_mturk.json.
     """
 

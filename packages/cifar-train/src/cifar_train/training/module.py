@@ -69,7 +69,7 @@ class LitClassifier(L.LightningModule):
     Args:
         architecture: Name of a model of cifar_models: resnet9, resnet18, whitenet.
         arguments: Keyword arguments of that model, such as ``{"widths": [32, 128, 128]}``.
-        lr: Peak learning rate, above 0, in the optimizer's own unit.
+        lr: Peak learning rate, above 0. It depends on the optimizer: 0.085 suits Muon, 0.01 Adam.
         optimizer: Class of the optimizer, by default Adam. It gets the named parameters; the schedule replaces its
             own ``lr``.
         schedule: The learning rate over the run.
