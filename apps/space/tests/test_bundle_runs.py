@@ -39,36 +39,30 @@ def uv(missing):
     return run
 
 
-@pytest.fixture(scope="module")
-def python(tmp_path_factory, uv):
-    """A new environment without any package; of the Space's Python where there is one, else of this one's."""
-    folder = tmp_path_factory.mktemp("environment") / "venv"
-    if uv("venv", "--python", "3.12", folder, check=False).returncode:
-        uv("venv", "--clear", "--python", sys.executable, folder)
-    yield folder / "bin" / "python"
+@pytest.fixture
+def space(tmp_path, uv):
+    """The bundle of what comes with the app, and the Python of an environment with its requirements alone."""
+    bundle, environment = tmp_path / "bundle", tmp_path / "venv"
+    build_bundle(built_in(), bundle, torch="any")
+    # The Space's Python where there is one, else this one.
+    if uv("venv", "--python", "3.12", environment, check=False).returncode:
+        uv("venv", "--clear", "--python", sys.executable, environment)
+    python = environment / "bin" / "python"
+    uv("pip", "install", "--python", python, "--requirement", bundle / "requirements.txt")
+    yield bundle, python
     # Some gigabytes, were they not links into uv's cache.
-    shutil.rmtree(folder)
+    shutil.rmtree(environment)
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory, uv, python):
-    """The bundle of what comes with the app, its requirements installed from the usual index."""
-    folder = tmp_path_factory.mktemp("space") / "bundle"
-    build_bundle(built_in(), folder, torch="any")
-    uv("pip", "install", "--python", python, "--requirement", folder / "requirements.txt")
-    return folder
-
-
-def test_the_app_answers_as_here(bundle, python, tmp_path):
+def test_the_app_answers_as_here(space, tmp_path):
+    bundle, python = space
     with socket.create_server(("127.0.0.1", 0)) as one:
         port = one.getsockname()[1]
     url, log = f"http://127.0.0.1:{port}", tmp_path / "log"
     command = [python, "app.py", "--host", "127.0.0.1", "--port", str(port)]
     picture = bundle / "cifar_space" / "assets" / "examples" / "cat-08.png"
-    with (
-        log.open("w") as out,
-        subprocess.Popen(command, cwd=bundle, env=CLEAN, stdout=out, stderr=out) as app,
-    ):
+    out = log.open("w")
+    with out, subprocess.Popen(command, cwd=bundle, env=CLEAN, stdout=out, stderr=out) as app:
         try:
             # The first start in a new environment compiles all of torch.
             end = time.monotonic() + 300

@@ -114,13 +114,10 @@ def test_wrong_arguments_name_the_help(words, capsys):
 
 
 def test_help_and_errors_do_not_wait_for_torch():
-    code = (
-        "import sys; from cifar_space.cli import main; assert main(['--run', 'gone']) == 2; "
-        "assert main(['--help']) == 0; "
-        "print([name for name in ('torch', 'gradio') if name in sys.modules])"
-    )
+    code = "import sys; from cifar_space.cli import main; print(main(['--run', 'gone']), main(['--help']), "
+    code += "{'torch', 'gradio'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.endswith("[]\n")
+    assert done.stdout.endswith("2 0 set()\n")
 
 
 def test_help_that_nobody_reads_is_no_error():
@@ -152,7 +149,7 @@ def test_the_reason_why_a_page_cannot_be_served_is_named(service, monkeypatch, h
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "proxies", [{"https_proxy": "http://127.0.0.1:9"}, {"ALL_PROXY": "socks4://127.0.0.1:9"}]
+    "proxies", [{"http_proxy": "http://127.0.0.1:9"}, {"ALL_PROXY": "socks4://127.0.0.1:9"}]
 )
 def test_the_process_starts_whatever_the_proxies_and_leaves_nothing_behind(weights_file, tmp_path, proxies):
     (tmp_path / "gradio").write_text("where Gradio's folder would be")

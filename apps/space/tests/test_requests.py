@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-import cifar_space
+import cifar_space.server
+import cifar_space.ui.server
 from cifar_models import CIFAR10
 from cifar_space import Limits, Options, RequestError, check_options
 
@@ -64,7 +65,9 @@ def test_only_the_user_interface_imports_gradio():
 
 
 def test_every_public_name_is_there():
-    assert cifar_space.Refusal is cifar_space.RejectedFile  # its former name
+    # Former names.
+    assert cifar_space.Refusal is cifar_space.RejectedFile
+    assert cifar_space.server.start is cifar_space.ui.server.start
     for name in cifar_space.__all__:
         assert getattr(cifar_space, name) is not None
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
