@@ -89,8 +89,8 @@ def test_maps_are_of_both_classes_and_computed_once(run_files, method, assert_cl
     service = load_service(run_files)
     model, spec, layer = service.weights.model, service.weights.spec, service.layers[-1]
     monkeypatch.setattr(engine, "explain", counted := Mock(wraps=explain))
-    # Batches of at most eight images: 1; 1 more; none; 9 more.
-    for count, calls in ((1, 1), (2, 2), (2, 2), (11, 4)):
+    # Batches of at most eight images: 1; 1 more; none; 8 and 3 more.
+    for count, calls in ((1, 1), (2, 2), (2, 2), (13, 4)):
         page = ask(service, count=count, explain=True, method=method)
         assert counted.call_count == calls
         assert page.layer == layer
