@@ -131,9 +131,11 @@ class Server:
     """A served page, and requests by hand, as a client without manners would make them."""
 
     url: str
+    address: str = "192.0.2.1"
 
     def send(self, path, body=None, kind="application/json"):
-        request = urllib.request.Request(f"{self.url}{path}", body, {"Content-Type": kind})
+        headers = {"Content-Type": kind, "X-Forwarded-For": self.address}
+        request = urllib.request.Request(f"{self.url}{path}", body, headers)
         with urllib.request.urlopen(request, timeout=120) as response:
             return response.read()
 

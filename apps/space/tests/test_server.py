@@ -5,6 +5,7 @@ import dataclasses
 import json
 import re
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -21,6 +22,7 @@ from cifar_explain import explain, make_gallery
 from cifar_models import InputSpec, create_model, save_weights
 from cifar_space import MisclassifiedOptions, Options, Service, example_paths, load_service
 from cifar_space.service.serialize import describe, describe_misclassified
+from cifar_space.ui.controls import MODEL
 
 EXAMPLES = [str(path) for path in example_paths()]
 
@@ -216,3 +218,42 @@ def test_work_ends_when_the_caller_leaves(server, serve, weights_file, monkeypat
                 time.sleep(0.01)
         time.sleep(2)
     assert len(begun) <= 3
+
+
+def refused_after(send):
+    """Returns how many of 100 requests were taken before one was refused, and the words of the refusal."""
+    for number in range(100):
+        try:
+            send()
+        except urllib.error.HTTPError as error:
+            return number, error.read().decode()
+    return 100, ""
+
+
+def test_addresses_take_turns_and_nobody_fills_the_queue(server, serve, weights_file, monkeypatch):
+    opened, line = threading.Event(), []
+
+    def held(*_):
+        opened.wait(60)
+        return np.zeros((1, 10))
+
+    with serve(load_service(weights_file)) as page:
+        monkeypatch.setattr(cifar_space.service.engine, "predict_logits", held)
+        many, other = (dataclasses.replace(server, url=page.local_url, address=one) for one in ("::1", "::2"))
+        (path,) = many.upload(Path(EXAMPLES[-1]).read_bytes())
+        index = next(index for index, function in page.fns.items() if function.api_name == "misclassified")
+        join = json.dumps({"fn_index": index, "data": [None] * 10, "session_hash": "one"}).encode()
+        try:
+            taken, why = refused_after(lambda: many.call(path))
+            assert taken == 64 + MODEL["concurrency_limit"]
+            assert "64 requests of your address are waiting" in why
+            (line,) = [one.queue for one in page._queue.event_queue_per_concurrency_id.values() if one.queue]
+            other.call(path)
+            assert [event.request.headers["x-forwarded-for"] for event in line[:3]] == ["::1", "::2", "::1"]
+            taken, why = refused_after(lambda: other.send("gradio_api/queue/join", join))
+            assert taken == 4
+            assert "4 requests of your session" in why
+        finally:
+            opened.set()
+            while line:
+                time.sleep(0.1)

@@ -5,10 +5,13 @@ import shutil
 import socket
 import tempfile
 import weakref
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
+from gradio.queueing import Queue
 
 from cifar_models import CIFAR10
 from cifar_space.artifacts.files import Example, built_in_examples, write_examples
@@ -19,8 +22,8 @@ from cifar_space.ui.controls import endpoint
 from cifar_space.ui.misclassified_tab import misclassified_tab
 from cifar_space.views.render import STYLE_SHEET, header, model_page, page_title
 
-#: Most requests that wait for the model; the next one is told that the queue is full.
-QUEUE_SIZE = 64
+#: Most requests that wait for the model: of one visitor, of one address, behind which a school may be, and of all.
+WAITING = {"session": 4, "address": 64, "all": 128}
 
 #: Seconds: interval in which uploads are deleted, and their greatest age.
 _UPLOADS_KEPT = (600, 3600)
@@ -86,8 +89,45 @@ def build_page(service: Service, examples: Sequence[Example]) -> gr.Blocks:
                 gr.HTML(model_page(service.facts, service.report), elem_id="model", elem_classes="paper")
                 facts = lambda: [service.facts.to_dict()]  # noqa: E731
                 endpoint("model", facts, {}, description="Return the model's facts.")
-    page.queue(max_size=QUEUE_SIZE)
+    page.queue(max_size=WAITING["all"])
+    _share_queue(page._queue)
     return page
+
+
+def _share_queue(queue: Queue) -> None:
+    """Lets addresses take turns in Gradio's queue, which serves the first to come, and limits the part of each."""
+    push = queue.push
+
+    def address(request: Any) -> str:
+        # A proxy, such as that of Hugging Face, names the visitor.
+        return str(request.headers.get("x-forwarded-for", request.client.host)).partition(",")[0]
+
+    async def push_fairly(body: Any, request: Any, username: str | None) -> Any:
+        lines = [events.queue for events in queue.event_queue_per_concurrency_id.values()]
+        waiting = [event for line in lines for event in line]
+        own = {
+            "session": sum(event.session_hash == body.session_hash for event in waiting),
+            "address": sum(address(event.request) == address(request) for event in waiting),
+        }
+        for name, count in own.items():
+            if count >= WAITING[name]:
+                return (
+                    False,
+                    f"{count} requests of your {name} are waiting; wait for their answers",
+                    "queue_full",
+                )
+        pushed = await push(body, request, username)
+        for line in lines:
+            seen: Counter[str] = Counter()
+
+            def turn(event: Any, seen: Counter[str] = seen) -> int:
+                seen[address(event.request)] += 1
+                return seen[address(event.request)]
+
+            line.sort(key=turn)
+        return pushed
+
+    queue.push = push_fairly  # type: ignore[method-assign]
 
 
 def make_theme() -> gr.themes.Base:
