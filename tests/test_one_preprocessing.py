@@ -12,13 +12,10 @@ from cifar_models import CIFAR10, InputSpec
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA", "P", "CMYK", "1", "I;16"])
 @pytest.mark.parametrize("size", [(32, 32), (57, 40), (31, 90)])
 def test_class_folders_and_uploads_are_decoded_alike(tmp_path, mode, size):
-    random = np.random.default_rng(0)
+    pixels = np.random.default_rng(0).integers(0, 256, (*size[::-1], 4), dtype=np.uint8)
+    image = Image.fromarray(pixels, "RGBA").convert(mode if mode != "I;16" else "RGB")
     if mode == "I;16":
-        image = Image.fromarray(random.integers(0, 65536, size[::-1], dtype=np.uint16))
-    else:
-        image = Image.fromarray(random.integers(0, 256, (*size[::-1], 4), dtype=np.uint8), "RGBA").convert(
-            mode
-        )
+        image = Image.frombytes(mode, size, pixels[..., :2].tobytes())
     path = f"image.{'tiff' if mode == 'CMYK' else 'png'}"
     for folder in ("train/a", "train/b", "test/a", "test/b"):
         (tmp_path / "images" / folder).mkdir(parents=True)

@@ -163,9 +163,8 @@ def test_votes_of_people_are_in_summary_gallery_and_page(copied_run, succeed):
     assert "82 %" in page_of(copied_run)
 
 
-@pytest.mark.parametrize("shape", [(3, 10), (1000, 9)])
-def test_wrong_counts_are_rejected_before_the_training(refuse, small, shape):
-    np.save("counts.npy", np.ones(shape))
+def test_wrong_counts_are_rejected_before_the_training(refuse, small):
+    np.save("counts.npy", np.ones((3, 10)))
     err = refuse(*small, "--human.counts=counts.npy")
     assert "counts.npy must be" in err
     assert "epoch 1/" not in err
