@@ -28,7 +28,10 @@ Run = Annotated[
     _at("DIR", "Run directory of cifar-train, with gallery and report.  [default: the built-in model]"),
 ]
 WeightsFile = Annotated[Path | None, _at("FILE", "Weights file of cifar-train.")]
-GalleryFolder = Annotated[Path | None, _at("DIR", "Gallery of those weights, from `cifar-train gallery`.")]
+GalleryFolder = Annotated[
+    Path | None,
+    _at("DIR", "Folder of their test predictions and misclassified images, from `cifar-train gallery`."),
+]
 ModelId = Annotated[
     str | None, typer.Option(metavar="USER/NAME", help="The model's repository on the Hub, to link to.")
 ]
