@@ -119,6 +119,16 @@ def test_run_that_ends_early_resumes_to_the_same_weights_and_curves(succeed, sma
     assert curves() == whole
 
 
+def test_best_checkpoint_within_an_epoch_resumes_to_the_same_weights_and_steps(succeed, small, monkeypatch):
+    make_best(monkeypatch, 3)
+    succeed("fit", *small, "--trainer.val_check_interval=0.5")
+    assert read_checkpoint(latest().best)["global_step"] == 3
+    weights, whole = read_checkpoint(latest().last)["state_dict"], [row[:3] for row in curves() if row[2]]
+    succeed("fit", "--ckpt_path=best")
+    assert_same(read_checkpoint(latest().last)["state_dict"], weights)
+    assert [row[:3] for row in curves() if row[2]] == whole
+
+
 def test_run_of_an_earlier_version_is_resumed(succeed, small):
     succeed("fit", *small, "--model.tta=none")
     config, former = latest().config, latest().config.read_text()

@@ -165,13 +165,18 @@ def _train(cli: TrainCLI) -> None:
             drop_later_rows(place.metrics, step=resumed["global_step"], epoch=batches_done(resumed)[0])
         cli.save_config()
 
+    def count_steps(*_: Any) -> None:
+        # For the logs; where a run is resumed after a validation Lightning counts a step that is not made.
+        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
+
     with contextlib.ExitStack() as stack:
         if trainer.is_global_zero:
             stack.enter_context(claim(place))
             count = sum(p.numel() for p in model.parameters())
             print(f"{model.architecture}, {count:,} parameters, into {place.path}", file=sys.stderr)
             # Until then Lightning may refuse a setting, and the files of a resumed run must stay as they are.
-            trainer.callbacks.insert(0, LambdaCallback(on_train_start=begin))  # type: ignore[attr-defined]
+            first = LambdaCallback(on_train_start=begin, on_train_batch_start=count_steps)
+            trainer.callbacks.insert(0, first)  # type: ignore[attr-defined]
         before = set(place.path.rglob("*"))
         try:
             trainer.fit(model, datamodule=cli.datamodule, ckpt_path=cli.checkpoint, weights_only=True)

@@ -66,7 +66,6 @@ def resume_after_last_batch(content: dict[str, Any], datamodule: CIFAR10DataModu
     progress["is_last_batch"] = False
     progress["current"] = dict.fromkeys(progress["current"], batches)
     progress["total"] = dict.fromkeys(progress["total"], progress["total"]["processed"])
-    loops["epoch_loop.state_dict"]["_batches_that_stepped"] = content["global_step"]
     datamodule.skip_batches = epochs, batches
 
 
