@@ -8,22 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.text import Text
 
-from cifar_explain import (
-    RANDOM,
-    THEMES,
-    ClassReport,
-    Faithfulness,
-    class_reports,
-    confusion_matrix,
-    find_errors,
-    overlay,
-    plot_classes,
-    plot_confusion,
-    plot_errors,
-    plot_faithfulness,
-    plot_reliability,
-    reliability_curve,
-)
+import cifar_explain as ce
 
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 LONG = tuple(f"{name} of the northern forests, {number}" for number, name in enumerate(CIFAR * 2))
@@ -40,14 +25,14 @@ def case(classes):
 
 def faithfulness_rows(*layers):
     generator = np.random.default_rng(0)
-    means = {RANDOM: 0.0, "gradcam": 0.2, "hirescam": 0.0, "layercam": -0.2}
+    means = {ce.RANDOM: 0.0, "gradcam": 0.2, "hirescam": 0.0, "layercam": -0.2}
     draw = lambda mean: mean + generator.normal(size=20) * 0.05  # noqa: E731
-    return [Faithfulness(name, layer, (8, 8), draw(means[name])) for layer in layers for name in means]
+    return [ce.Faithfulness(name, layer, (8, 8), draw(means[name])) for layer in layers for name in means]
 
 
 def error_arguments(*, count=3, classes=10, layers=2, size=(32, 32)):
     generator = np.random.default_rng(0)
-    errors = find_errors(*case(classes), class_names=NAMES[classes]).take(slice(0, count))
+    errors = ce.find_errors(*case(classes), class_names=NAMES[classes]).take(slice(0, count))
     photos = generator.integers(0, 256, (count, *size, 3), np.uint8)
     maps, others = generator.random((2, count, layers, *size)).astype(np.float32)
     named = [f"features.{number}.conv" for number in range(layers)]
@@ -87,14 +72,14 @@ def assert_separate(figure):
 @pytest.mark.parametrize(("classes", "theme"), [(2, "light"), (10, "dark"), (20, "light")])
 def test_figures_have_the_themes_background_and_no_text_clipped_or_on_another(classes, theme):
     probabilities, labels = case(classes)
-    names, matrix = NAMES[classes], confusion_matrix(labels, probabilities.argmax(1), classes=classes)
-    curve = reliability_curve(probabilities, labels)
-    background = np.round(np.array(to_rgb(THEMES[theme].surface)) * 255)
+    names, matrix = NAMES[classes], ce.confusion_matrix(labels, probabilities.argmax(1), classes=classes)
+    curve = ce.reliability_curve(probabilities, labels)
+    background = np.round(np.array(to_rgb(ce.THEMES[theme].surface)) * 255)
     for figure in (
-        plot_confusion(matrix, class_names=names, theme=theme),
-        plot_classes(class_reports(matrix, class_names=names), theme=theme),
-        plot_reliability(curve, calibrated=curve, theme=theme),
-        plot_faithfulness(faithfulness_rows("conv1", "features.7.block.conv2.very.deep"), theme=theme),
+        ce.plot_confusion(matrix, class_names=names, theme=theme),
+        ce.plot_classes(ce.class_reports(matrix, class_names=names), theme=theme),
+        ce.plot_reliability(curve, calibrated=curve, theme=theme),
+        ce.plot_faithfulness(faithfulness_rows("conv1", "features.7.block.conv2.very.deep"), theme=theme),
     ):
         pixels = drawn(figure)
         np.testing.assert_array_equal(pixels[[0, 0, -1, -1], [0, -1, 0, -1]], [background] * 4)
@@ -114,7 +99,7 @@ def contrast(one, other):
     return (high + 0.05) / (low + 0.05)
 
 
-@pytest.mark.parametrize("theme", THEMES.values(), ids=list(THEMES))
+@pytest.mark.parametrize("theme", ce.THEMES.values(), ids=list(ce.THEMES))
 def test_colours_have_contrast_and_direction_and_differ_for_the_colour_blind(theme):
     for colour in (theme.ink, theme.muted, theme.accent, theme.second):
         assert contrast(colour, theme.surface) >= 4.5, colour
@@ -132,7 +117,7 @@ def test_colours_have_contrast_and_direction_and_differ_for_the_colour_blind(the
 @pytest.mark.parametrize("least", [0.05, 0.36, 0.76, 0.83, 0.93])
 def test_ticks_of_shares_are_labelled_with_their_place(least):
     shares = np.linspace(least, 1, 10)
-    axes = plot_classes([ClassReport("a", share, share, share, 100, 100) for share in shares]).axes[0]
+    axes = ce.plot_classes([ce.ClassReport("a", share, share, share, 100, 100) for share in shares]).axes[0]
     axes.figure.canvas.draw()
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert len(labels) >= 4
@@ -141,7 +126,7 @@ def test_ticks_of_shares_are_labelled_with_their_place(least):
 
 def test_confusion_matrix_shows_each_count_in_its_cell():
     matrix = np.array([[90, 0, 10], [1, 50_000, 1500], [0, 0, 0]])
-    axes = plot_confusion(matrix, class_names=["cat", "dog", "frog"]).axes[0]
+    axes = ce.plot_confusion(matrix, class_names=["cat", "dog", "frog"]).axes[0]
     # Titles are annotations; the counts are plain text at their column and row.
     counts = {text.get_position()[::-1]: text.get_text() for text in axes.texts if type(text) is Text}
     assert counts == {(0, 0): "90", (0, 2): "10", (1, 0): "1", (1, 1): "50k", (1, 2): "1500"}
@@ -150,18 +135,18 @@ def test_confusion_matrix_shows_each_count_in_its_cell():
     colours = axes.images[0].get_array()
     # More orange where more goes wrong, and nothing in an empty row.
     assert luminance(colours[0, 2, :3]) < luminance(colours[1, 2, :3]) < luminance(colours[0, 1, :3])
-    np.testing.assert_allclose(colours[2, 0], to_rgba(THEMES["light"].sequential_second[0]), atol=0.01)
-    many = plot_confusion(np.eye(30, dtype=int)).axes[0]
+    np.testing.assert_allclose(colours[2, 0], to_rgba(ce.THEMES["light"].sequential_second[0]), atol=0.01)
+    many = ce.plot_confusion(np.eye(30, dtype=int)).axes[0]
     assert many.images[0].get_array().shape == (30, 30, 4)
     assert "1" not in [text.get_text() for text in many.texts]
 
 
-@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("theme", ce.THEMES)
 def test_counts_of_a_confusion_matrix_have_contrast_on_cells_of_any_colour(theme):
     # Shares from 0 to 1 in twenty steps, right and wrong ones.
     shares = np.arange(0, 100, 5)
     matrix = np.diag(shares) + np.roll(np.diag(100 - shares), 1, axis=1)
-    (axes,) = plot_confusion(matrix, theme=theme).axes
+    (axes,) = ce.plot_confusion(matrix, theme=theme).axes
     counts = [text for text in axes.texts if type(text) is Text]
     assert len(counts) == np.count_nonzero(matrix)
     for text in counts:
@@ -170,8 +155,8 @@ def test_counts_of_a_confusion_matrix_have_contrast_on_cells_of_any_colour(theme
 
 
 def test_class_marks_stand_at_their_values():
-    reports = class_reports(np.array([[8, 2, 0], [1, 9, 0], [5, 0, 0]]), class_names=["cat", "dog", "frog"])
-    axes = plot_classes(reports).axes[0]
+    matrix = np.array([[8, 2, 0], [1, 9, 0], [5, 0, 0]])
+    axes = ce.plot_classes(ce.class_reports(matrix, class_names=["cat", "dog", "frog"])).axes[0]
     precision, recall = (np.ma.getdata(marks.get_offsets()) for marks in axes.collections[-2:])
     np.testing.assert_allclose(precision[:2], [[8 / 14, 0], [9 / 11, 1]])
     np.testing.assert_allclose(recall, [[0.8, 0], [0.9, 1], [0, 2]])
@@ -181,9 +166,9 @@ def test_class_marks_stand_at_their_values():
 
 
 def test_reliability_states_both_errors_and_the_images():
-    curve = reliability_curve(*case(4))
-    better = reliability_curve(np.full((10, 2), 0.5), [0, 1] * 5)
-    figure = plot_reliability(curve, calibrated=better)
+    curve = ce.reliability_curve(*case(4))
+    better = ce.reliability_curve(np.full((10, 2), 0.5), [0, 1] * 5)
+    figure = ce.plot_reliability(curve, calibrated=better)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         f"before calibration: calibration error {100 * curve.calibration_error:.1f} %",
         "after calibration: calibration error 0.0 %",
@@ -200,11 +185,11 @@ def test_reliability_states_both_errors_and_the_images():
 
 def test_marks_of_maps_are_filled_only_where_they_beat_chance():
     rows = faithfulness_rows("conv")
-    axes = plot_faithfulness(rows).axes[0]
+    axes = ce.plot_faithfulness(rows).axes[0]
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert labels == ["conv  8 x 8", "gradcam", "hirescam", "layercam"]
     marks = {labels[int(line.get_ydata()[0])]: line for line in axes.lines[:-1]}
-    surface, good = THEMES["light"].surface, THEMES["light"].accent
+    surface, good = ce.THEMES["light"].surface, ce.THEMES["light"].accent
     filled = {"gradcam": good, "hirescam": surface, "layercam": surface}
     assert {name: line.get_markerfacecolor() for name, line in marks.items()} == filled
     advantage, error = rows[1].advantage_over(rows[0])
@@ -212,8 +197,8 @@ def test_marks_of_maps_are_filled_only_where_they_beat_chance():
     (bar,) = axes.collections[0].get_segments()
     np.testing.assert_allclose(bar[:, 0], [advantage - 2 * error, advantage + 2 * error])
     # One image proves nothing, however well it does.
-    single = [Faithfulness(name, "conv", (2, 2), np.array([len(name)])) for name in (RANDOM, "gradcam")]
-    assert plot_faithfulness(single).axes[0].lines[0].get_markerfacecolor() == surface
+    single = [ce.Faithfulness(name, "conv", (2, 2), np.array([len(name)])) for name in (ce.RANDOM, "gradcam")]
+    assert ce.plot_faithfulness(single).axes[0].lines[0].get_markerfacecolor() == surface
 
 
 @pytest.mark.parametrize(
@@ -222,7 +207,7 @@ def test_marks_of_maps_are_filled_only_where_they_beat_chance():
 @pytest.mark.parametrize("pairs", [True, False])
 def test_errors_show_each_image_and_its_maps_in_a_row(layers, size, pairs):
     (errors, photos), maps = error_arguments(layers=layers, size=size, classes=20)
-    figure = plot_errors(errors, photos, **maps | ({} if pairs else {"true_maps": None}), opacity=0.7)
+    figure = ce.plot_errors(errors, photos, **maps | ({} if pairs else {"true_maps": None}), opacity=0.7)
     drawn(figure)
     assert figure.get_figwidth() <= 9
     rows = np.array([axes for axes in figure.axes if axes.images]).reshape(3, -1)
@@ -232,7 +217,7 @@ def test_errors_show_each_image_and_its_maps_in_a_row(layers, size, pairs):
         for axes, heat in zip(others, heats[number].reshape(-1, *size), strict=True):
             shown = axes.images[0].get_array()
             scale = len(shown) // size[0]
-            np.testing.assert_array_equal(shown, overlay(photos[number], heat, opacity=0.7, scale=scale))
+            np.testing.assert_array_equal(shown, ce.overlay(photos[number], heat, opacity=0.7, scale=scale))
     # From left to right, rows below each other, nothing overlapping or out of shape.
     boxes = np.array([[axes.get_window_extent().extents for axes in row] for row in rows])
     left, bottom, right, top = boxes.transpose(2, 0, 1)
@@ -246,7 +231,7 @@ def test_errors_show_each_image_and_its_maps_in_a_row(layers, size, pairs):
 
 def test_errors_without_maps_show_five_images_a_row_with_both_classes():
     (errors, photos), _ = error_arguments(count=7)
-    figure = plot_errors(errors, photos, theme="dark")
+    figure = ce.plot_errors(errors, photos, theme="dark")
     drawn(figure)
     for number, axes in enumerate(figure.axes):
         np.testing.assert_array_equal(axes.images[0].get_array(), photos[number])

@@ -11,15 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cifar_explain import (
-    Recheck,
-    find_errors,
-    judge_errors,
-    make_gallery,
-    read_gallery,
-    stored_images,
-    write_gallery,
-)
+import cifar_explain as ce
 
 HASH = hashlib.sha256(b"weights").hexdigest()
 NAMES = ("cat", "dog", "frog")
@@ -32,11 +24,11 @@ def random_gallery(*, count=20, seed=0, concentration=0.5, votes=False, rechecks
     labels = generator.integers(0, 3, count)
     images = generator.integers(0, 256, (count, 4, 4, 3), np.uint8)
     counts = generator.integers(0, 9, (count, 3)) + np.eye(3, dtype=int)[labels]
-    again = {i: Recheck(int(label), 0, 1, 2, 1, 1) for i, label in enumerate(labels) if i % 3}
+    again = {i: ce.Recheck(int(label), 0, 1, 2, 1, 1) for i, label in enumerate(labels) if i % 3}
     asked = ({"counts": counts} if votes else {}) | ({"rechecks": again} if rechecks else {})
-    human = judge_errors(find_errors(probabilities, labels), **asked) if asked else None
-    gallery = make_gallery(probabilities, labels, images, class_names=NAMES, weights_sha256=HASH, human=human)
-    return gallery, images
+    human = ce.judge_errors(ce.find_errors(probabilities, labels), **asked) if asked else None
+    named = {"class_names": NAMES, "weights_sha256": HASH, "human": human}
+    return ce.make_gallery(probabilities, labels, images, **named), images
 
 
 def assert_equal(one, other):
@@ -50,7 +42,7 @@ def assert_equal(one, other):
 
 @pytest.fixture
 def folder(tmp_path):
-    write_gallery(random_gallery(votes=True, rechecks=True)[0], tmp_path)
+    ce.write_gallery(random_gallery(votes=True, rechecks=True)[0], tmp_path)
     return tmp_path
 
 
@@ -72,17 +64,17 @@ def edit(folder, **changes):
 def test_gallery_is_the_same_after_a_round_trip(tmp_path_factory, **arguments):
     folder = tmp_path_factory.mktemp("gallery") / "new"
     gallery, images = random_gallery(**arguments)
-    write_gallery(gallery, folder)
+    ce.write_gallery(gallery, folder)
     assert sorted(path.name for path in folder.iterdir()) == ["gallery.npz", "gallery.png"]
-    again = read_gallery(folder, weights_sha256=HASH.upper())
+    again = ce.read_gallery(folder, weights_sha256=HASH.upper())
     assert_equal(again, gallery)
     assert again.probabilities.dtype == np.float32
     np.testing.assert_array_equal(again.images, images[again.tiles])
     content = (folder / "gallery.npz").read_bytes()
-    write_gallery(again, folder)
+    ce.write_gallery(again, folder)
     assert (folder / "gallery.npz").read_bytes() == content
     (folder / "gallery.png").unlink()
-    assert_equal(replace(read_gallery(folder), images=again.images), gallery)
+    assert_equal(replace(ce.read_gallery(folder), images=again.images), gallery)
 
 
 def test_gallery_stores_each_error_once_and_one_right_image_per_class():
@@ -96,7 +88,7 @@ def test_gallery_stores_each_error_once_and_one_right_image_per_class():
         right = (gallery.labels == label) & (gallery.probabilities.argmax(1) == label)
         assert gallery.probabilities[index].max() == gallery.probabilities[right].max()
         np.testing.assert_array_equal(gallery.image(index), images[index])
-    assert stored_images([[0.9, 0.1], [0.9, 0.1]], [1, 1]).tolist() == [0, 1]  # nothing right, no example
+    assert ce.stored_images([[0.9, 0.1], [0.9, 0.1]], [1, 1]).tolist() == [0, 1]  # nothing right, no example
     absent = next(index for index in range(200) if index not in gallery.tiles)
     with pytest.raises(ValueError, match=f"stored images, got {absent}"):
         gallery.image(absent)
@@ -104,14 +96,14 @@ def test_gallery_stores_each_error_once_and_one_right_image_per_class():
 
 def test_gallery_of_another_model_or_without_its_images_says_so(folder, tmp_path):
     with pytest.raises(ValueError, match=f"gallery of another model: of weights {HASH[:12]}"):
-        read_gallery(folder, weights_sha256="0" * 64)
+        ce.read_gallery(folder, weights_sha256="0" * 64)
     (folder / "gallery.png").unlink()
-    gallery = read_gallery(folder)
+    gallery = ce.read_gallery(folder)
     assert len(gallery.errors) == E
     with pytest.raises(ValueError, match="this gallery has no images"):
         gallery.image(int(gallery.tiles[0]))
     with pytest.raises(ValueError, match="gallery has no images to write"):
-        write_gallery(gallery, tmp_path / "other")
+        ce.write_gallery(gallery, tmp_path / "other")
 
 
 @pytest.mark.parametrize(
@@ -137,7 +129,7 @@ def test_gallery_of_another_model_or_without_its_images_says_so(folder, tmp_path
 def test_archive_that_does_not_fit_is_rejected(folder, changes, message):
     edit(folder, **changes)
     with pytest.raises(ValueError, match=message) as caught:
-        read_gallery(folder)
+        ce.read_gallery(folder)
     assert str(folder) in str(caught.value)
 
 
@@ -151,7 +143,7 @@ def test_file_that_is_no_archive_is_rejected(folder):
     for content in (b"", b"{", whole[:-30], whole[:200], damaged, array.getvalue()):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="is no gallery"):
-            read_gallery(folder)
+            ce.read_gallery(folder)
 
 
 @pytest.mark.parametrize(
@@ -168,11 +160,11 @@ def test_sprite_of_another_kind_with_the_right_hash_is_rejected(folder, change, 
     change(path)
     edit(folder, sprite_sha256=hashlib.sha256(path.read_bytes()).hexdigest())
     with pytest.raises(ValueError, match=message):
-        read_gallery(folder)
+        ce.read_gallery(folder)
 
 
 def test_failed_write_leaves_the_old_gallery(folder, monkeypatch):
-    before = read_gallery(folder)
+    before = ce.read_gallery(folder)
 
     def full(path, content):
         with path.open("wb") as file:
@@ -181,6 +173,6 @@ def test_failed_write_leaves_the_old_gallery(folder, monkeypatch):
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space left"):
-        write_gallery(random_gallery(seed=5)[0], folder)
+        ce.write_gallery(random_gallery(seed=5)[0], folder)
     assert sorted(path.name for path in folder.iterdir()) == ["gallery.npz", "gallery.png"]
-    assert_equal(read_gallery(folder), before)
+    assert_equal(ce.read_gallery(folder), before)

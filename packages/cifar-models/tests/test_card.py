@@ -15,17 +15,8 @@ hub = pytest.importorskip("huggingface_hub", reason="the extra `hub` is not inst
 
 METRICS = {"test_accuracy": 0.81237, "test_accuracy_flip": 0.82341, "note": "```\n---\n# <script>"}
 HOSTILE = (
-    *(
-        "a|b",
-        "---",
-        "```",
-        "# heading",
-        "<script>alert(1)</script>",
-        "[link](http://x)",
-        "&amp;",
-        "{{ 7 * 7 }}",
-    ),
-    *("back\\slash|", "*bold* _it_ `code`", "a@b.c http://d :smile:", "猫 Vögel"),
+    *("a|b", "---", "```", "# heading", "<script>alert(1)</script>", "[link](http://x)", "&amp;"),
+    *("{{ 7 * 7 }}", "back\\slash|", "*bold* _it_ `code`", "a@b.c http://d :smile:", "猫 Vögel"),
 )
 
 

@@ -14,16 +14,7 @@ from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.optim.swa_utils import AveragedModel
 
-from cifar_models import (
-    CIFAR10,
-    WeightsHeader,
-    create_model,
-    list_models,
-    load_weights,
-    read_header,
-    register_model,
-    save_weights,
-)
+import cifar_models as cm
 from cifar_models.architectures import registry
 
 RECIPE = {"epochs": 24, "optimizer": {"name": "adam", "betas": [0.9, 0.999]}, "note": "Größe ✓", "clip": None}
@@ -33,7 +24,7 @@ METRICS = {"test_accuracy": 0.9412, "data_fingerprint": "a1b2"}
 @pytest.fixture
 def trained():
     """Values that no initialisation gives, also in the buffers."""
-    model = create_model("resnet9")
+    model = cm.create_model("resnet9")
     with torch.no_grad():
         for i, tensor in enumerate(model.state_dict().values()):
             tensor.add_(i % 3 + 1) if tensor.ndim == 0 else tensor.mul_(1.25)
@@ -47,38 +38,38 @@ def states_equal(a, b):
 
 def test_float32_round_trip_is_exact(tmp_path, trained):
     path = tmp_path / "model.safetensors"
-    digest = save_weights(path, trained, architecture="resnet9", recipe=RECIPE, metrics=METRICS)
-    weights = load_weights(path)
+    digest = cm.save_weights(path, trained, architecture="resnet9", recipe=RECIPE, metrics=METRICS)
+    weights = cm.load_weights(path)
     assert states_equal(weights.model, trained)
     assert not weights.model.training
     assert all(p.requires_grad for p in weights.model.parameters())
-    header = read_header(path)
-    assert header == WeightsHeader("resnet9", {}, CIFAR10, RECIPE, METRICS, "float32", 1)
+    header = cm.read_header(path)
+    assert header == cm.WeightsHeader("resnet9", {}, cm.CIFAR10, RECIPE, METRICS, "float32", 1)
     assert vars(header) == {name: vars(weights)[name] for name in vars(header)}
     assert weights.sha256 == digest == hashlib.sha256(path.read_bytes()).hexdigest()
     with safetensors.safe_open(path, framework="pt") as file:  # as other programs do
         assert set(file.keys()) == set(trained.state_dict())
-        assert WeightsHeader.from_json(file.metadata()["cifar_models"]) == header
+        assert cm.WeightsHeader.from_json(file.metadata()["cifar_models"]) == header
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_float16_halves_the_file_and_rounds_once(tmp_path, trained):
     small, again = tmp_path / "small", tmp_path / "again"
-    save_weights(small, trained, architecture="resnet9", dtype="float16")
+    cm.save_weights(small, trained, architecture="resnet9", dtype="float16")
     assert small.stat().st_size < 2.01 * sum(p.numel() for p in trained.parameters())
-    weights = load_weights(small)
+    weights = cm.load_weights(small)
     assert weights.dtype == "float16"
     assert states_equal(weights.model, copy.deepcopy(trained).half().float())
-    save_weights(again, weights.model, architecture="resnet9", dtype="float16")
+    cm.save_weights(again, weights.model, architecture="resnet9", dtype="float16")
     assert again.read_bytes() == small.read_bytes()
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", cm.list_models())
 def test_every_model_and_its_arguments_round_trip(tmp_path, name):
     arguments = {"widths": (4, 5, 6)} if name == "whitenet" else {"in_channels": 3}
-    model = create_model(name, **arguments)
-    save_weights(tmp_path / name, model, architecture=name, arguments=arguments)
-    weights = load_weights(tmp_path / name)
+    model = cm.create_model(name, **arguments)
+    cm.save_weights(tmp_path / name, model, architecture=name, arguments=arguments)
+    weights = cm.load_weights(tmp_path / name)
     assert states_equal(weights.model, model)
     assert weights.arguments == json.loads(json.dumps(arguments))
 
@@ -123,8 +114,8 @@ def process_group(tmp_path):
     ],
 )
 def test_wrapped_models_are_saved_as_the_whole_network_within(tmp_path, trained, wrap):
-    save_weights(tmp_path / "plain", trained, architecture="resnet9")
-    save_weights(tmp_path / "wrapped", wrap(trained), architecture="resnet9")
+    cm.save_weights(tmp_path / "plain", trained, architecture="resnet9")
+    cm.save_weights(tmp_path / "wrapped", wrap(trained), architecture="resnet9")
     assert (tmp_path / "wrapped").read_bytes() == (tmp_path / "plain").read_bytes()
 
 
@@ -136,13 +127,13 @@ def test_names_of_an_architecture_that_wrappers_use_too_are_kept(tmp_path):
             model.weight = nn.Parameter(torch.ones(3))
         return model
 
-    register_model("here", create)
+    cm.register_model("here", create)
     for name, model in {"plain": create(), "wrapped": nn.DataParallel(create())}.items():
-        save_weights(tmp_path / name, model, architecture="here")
-        assert list(load_weights(tmp_path / name).model.state_dict()) == ["module.weight", "module.bias"]
+        cm.save_weights(tmp_path / name, model, architecture="here")
+        assert list(cm.load_weights(tmp_path / name).model.state_dict()) == ["module.weight", "module.bias"]
     model = create(both=True)
-    save_weights(tmp_path / "both", model, architecture="here", arguments={"both": True})
-    assert states_equal(load_weights(tmp_path / "both").model, model)
+    cm.save_weights(tmp_path / "both", model, architecture="here", arguments={"both": True})
+    assert states_equal(cm.load_weights(tmp_path / "both").model, model)
 
 
 class Teacher(nn.Module):
@@ -162,19 +153,19 @@ class Teacher(nn.Module):
 )
 def test_other_wrappers_are_named(tmp_path, trained, wrap, message):
     with pytest.raises(ValueError, match=message):
-        save_weights(tmp_path / "w", wrap(trained), architecture="resnet9")
+        cm.save_weights(tmp_path / "w", wrap(trained), architecture="resnet9")
 
 
 def test_the_same_content_gives_the_same_file_and_neither_model_nor_random_state_changes(tmp_path, trained):
-    save_weights(tmp_path / "before", trained, architecture="resnet9", recipe={"a": 1, "b": 2})
+    cm.save_weights(tmp_path / "before", trained, architecture="resnet9", recipe={"a": 1, "b": 2})
     trained.train().to(memory_format=torch.channels_last)
     before, random = copy.deepcopy(trained), torch.random.get_rng_state()
     umask = os.umask(0o022)
     try:
-        save_weights(tmp_path / "w", trained, architecture="resnet9", recipe={"b": 2, "a": 1})
+        cm.save_weights(tmp_path / "w", trained, architecture="resnet9", recipe={"b": 2, "a": 1})
     finally:
         os.umask(umask)
-    load_weights(tmp_path / "w")
+    cm.load_weights(tmp_path / "w")
     assert (tmp_path / "w").read_bytes() == (tmp_path / "before").read_bytes()
     assert stat.S_IMODE((tmp_path / "w").stat().st_mode) == 0o644
     assert trained.training
@@ -184,12 +175,12 @@ def test_the_same_content_gives_the_same_file_and_neither_model_nor_random_state
 
 
 def test_headers_of_unknown_architectures_can_be_read(tmp_path):
-    register_model("here", lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 10)))
-    save_weights(tmp_path / "w", create_model("here"), architecture="here")
+    cm.register_model("here", lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 10)))
+    cm.save_weights(tmp_path / "w", cm.create_model("here"), architecture="here")
     del registry._FACTORIES["here"]
-    assert read_header(tmp_path / "w").architecture == "here"
+    assert cm.read_header(tmp_path / "w").architecture == "here"
     with pytest.raises(ValueError, match="no architecture 'here'; known are resnet18, resnet9, "):
-        load_weights(tmp_path / "w")
+        cm.load_weights(tmp_path / "w")
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
@@ -202,7 +193,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, trained, monkeyp
 
     monkeypatch.setattr("os.fsync" if step == "fsync" else "pathlib.Path.replace", fail)
     with pytest.raises(OSError, match="no space left"):
-        save_weights(path, trained, architecture="resnet9")
+        cm.save_weights(path, trained, architecture="resnet9")
     assert path.read_bytes() == b"the old one"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -221,7 +212,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, trained, monkeyp
 )
 def test_a_file_that_could_not_be_loaded_is_not_written(tmp_path, trained, changes, message):
     with pytest.raises(ValueError, match=message):
-        save_weights(tmp_path / "w", trained, **{"architecture": "resnet9", **changes})
+        cm.save_weights(tmp_path / "w", trained, **{"architecture": "resnet9", **changes})
     assert not list(tmp_path.iterdir())
 
 
@@ -229,7 +220,7 @@ def test_a_file_that_could_not_be_loaded_is_not_written(tmp_path, trained, chang
 def test_weights_out_of_range_are_not_written(tmp_path, trained, dtype, value):
     trained.fc.bias.data[3] = value
     with pytest.raises(ValueError, match=f"'fc.bias' has values that are not finite in torch.{dtype}"):
-        save_weights(tmp_path / "w", trained, architecture="resnet9", dtype=dtype)
+        cm.save_weights(tmp_path / "w", trained, architecture="resnet9", dtype=dtype)
     assert not list(tmp_path.iterdir())
 
 
@@ -242,6 +233,6 @@ def test_buffers_outside_the_state_are_rejected(tmp_path):
         def forward(self, x):
             return super().forward(x.flatten(1)) * self.scale
 
-    register_model("hidden", Hidden)
+    cm.register_model("hidden", Hidden)
     with pytest.raises(ValueError, match=r"buffers that no weights file would hold: .*'scale'"):
-        save_weights(tmp_path / "w", Hidden(), architecture="hidden")
+        cm.save_weights(tmp_path / "w", Hidden(), architecture="hidden")
