@@ -19,6 +19,7 @@ from cifar_data.loaders.tensor import TensorLoader
 COUNT = 21
 CHANNELS = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.25)}
 IMAGES = np.random.default_rng(0).integers(0, 256, (COUNT, 32, 32, 3), dtype=np.uint8)
+IMAGES.setflags(write=False)  # as those of a memory map
 DEFAULT = Augmentation()
 LABELS = np.arange(COUNT)  # a label tells which image it belongs to
 
@@ -100,7 +101,7 @@ def test_global_generators_and_the_images_are_left_alone(kind):
         numpy_state = np.random.get_state()  # noqa: NPY002 - the generator that must not be touched
         return str(torch.get_rng_state().tolist()), str(numpy_state), str(random.getstate())
 
-    loader, before, pixels = make(kind), states(), IMAGES.copy()
+    before, pixels, loader = states(), IMAGES.copy(), make(kind)
     for images, _ in loader:
         images.zero_()
     assert states() == before
