@@ -30,11 +30,11 @@ def test_headings_are_in_order_and_every_image_has_a_text(page):
 def test_figures_follow_the_theme(open_page, theme, shown, hidden):
     page = open_page(theme=theme)
     page.get_by_role("tab", name="Model").click()
-    figure = page.locator(f"#model img.by-{shown}")
+    figure = page.locator(f"#model .by-{shown} img")
     figure.scroll_into_view_if_needed()
     expect(figure).to_be_visible()
     page.wait_for_function("image => image.naturalWidth > 0", arg=figure.element_handle())
-    expect(page.locator(f"#model img.by-{hidden}")).to_be_hidden()
+    expect(page.locator(f"#model .by-{hidden} img")).to_be_hidden()
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ def classify_tab(service: Service, examples: Sequence[Example]) -> None:
     first = notice("Add an image.")
     if examples:
         options = Options(top=min(Options().top, largest_top(service.classes)))
-        first = cards(service.answer([examples[0].path], options), example=True)
+        first = cards(service.answer([examples[0].path], options))
     with gr.Column(elem_classes="areas"):
         with gr.Column(elem_classes="given"):
             pictures, offered = _galleries(service, examples)
@@ -125,7 +125,8 @@ def _connect_page(
         images: list[tuple[str, str | None]] | None = None,
         *values: Any,
     ) -> Iterator[str]:
-        paths = [path for path, _ in images or ()] or [str(example.path) for example in examples[:1]]
+        given = [path for path, _ in images or ()]
+        paths = given or [str(example.path) for example in examples[:1]]
         if not paths:
             yield notice("Add an image.")
             return
@@ -138,7 +139,7 @@ def _connect_page(
         html, sent = "", time.monotonic()
         try:
             for found in service.answers(paths, options, progress=progress):
-                html = cards(found, no_layer=no_layer, example=not images)
+                html = cards(found, originals=given, no_layer=no_layer)
                 if time.monotonic() - sent > _SECONDS:
                     yield html
                     sent = time.monotonic()

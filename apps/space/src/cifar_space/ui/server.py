@@ -20,7 +20,7 @@ from cifar_space.ui import without_proxies
 from cifar_space.ui.classify_tab import classify_tab
 from cifar_space.ui.controls import endpoint
 from cifar_space.ui.misclassified_tab import misclassified_tab
-from cifar_space.views.render import STYLE_SHEET, header, model_page, page_title
+from cifar_space.views.render import STYLE_SHEET, header, model_page, page_title, script
 
 #: Most requests that wait for the model: of one visitor, of one address, behind which a school may be, and of all.
 WAITING = {"session": 4, "address": 64, "all": 128}
@@ -79,7 +79,7 @@ def build_page(service: Service, examples: Sequence[Example]) -> gr.Blocks:
     with gr.Blocks(
         title=page_title(service.classes), analytics_enabled=False, delete_cache=_UPLOADS_KEPT
     ) as page:
-        gr.HTML(header(service.facts), elem_id="header", elem_classes="paper")
+        gr.HTML(header(service.facts), elem_id="header", elem_classes="paper", js_on_load=script("viewer"))
         with gr.Tabs():
             with gr.Tab("Classify", id="classify"):
                 classify_tab(service, examples)

@@ -68,6 +68,7 @@ def header(facts: Facts) -> str:
         facts=facts,
         count=_WORDS.get(len(classes), f"{len(classes):,}"),
         accuracy=accuracy if accuracy is not None and 0 <= accuracy <= 1 else None,
+        ramp=np.linspace(0, 1, 64, dtype=np.float32)[None],
     )
 
 
@@ -90,9 +91,11 @@ def maps_note(report: Report | None) -> str:
     return _render("notes.html", ood_detector=None, judged=bool(report and "faithfulness" in report.figures))
 
 
-def cards(outcomes: Sequence[Answer | RejectedFile], *, no_layer: bool = False, example: bool = False) -> str:
-    """Returns a card for each answer; `no_layer` asks for a layer, `example` says that nobody chose the image."""
-    return _render("cards.html", outcomes=outcomes, no_layer=no_layer, example=example)
+def cards(
+    outcomes: Sequence[Answer | RejectedFile], *, originals: Sequence[str] = (), no_layer: bool = False
+) -> str:
+    """Returns a card for each answer to the visitor's files `originals`, or to an example; `no_layer` asks for one."""
+    return _render("cards.html", outcomes=outcomes, originals=originals, no_layer=no_layer)
 
 
 def matrix(counts: NDArray[np.int64], names: Sequence[str], *, true: str = ANY, predicted: str = ANY) -> str:
