@@ -105,17 +105,13 @@ def _share_queue(queue: Queue) -> None:
     async def push_fairly(body: Any, request: Any, username: str | None) -> Any:
         lines = [events.queue for events in queue.event_queue_per_concurrency_id.values()]
         waiting = [event for line in lines for event in line]
-        own = {
-            "session": sum(event.session_hash == body.session_hash for event in waiting),
-            "address": sum(address(event.request) == address(request) for event in waiting),
-        }
-        for name, count in own.items():
+        for name, count in (
+            ("session", sum(event.session_hash == body.session_hash for event in waiting)),
+            ("address", sum(address(event.request) == address(request) for event in waiting)),
+        ):
             if count >= WAITING[name]:
-                return (
-                    False,
-                    f"{count} requests of your {name} are waiting; wait for their answers",
-                    "queue_full",
-                )
+                words = f"{count} requests of your {name} are waiting; wait for their answers"
+                return False, words, "queue_full"
         pushed = await push(body, request, username)
         for line in lines:
             seen: Counter[str] = Counter()
