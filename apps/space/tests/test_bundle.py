@@ -15,9 +15,8 @@ import pytest
 from huggingface_hub import RepoCard
 from packaging.requirements import Requirement
 
-from cifar_explain import read_gallery, write_gallery
 from cifar_models import load_weights
-from cifar_space import ServedFiles, of_run, of_weights
+from cifar_space import of_run, of_weights
 from cifar_space.publish import bundle
 from cifar_space.publish.bundle import TOP_NAMES, app_text, build_bundle, readme_text
 from cifar_space.publish.requirements import MACHINES, installed_versions, requirements_text
@@ -108,26 +107,22 @@ def test_another_dtype_leaves_the_gallery_out(run, tmp_path):
     assert (tmp_path / "full" / ASSETS / "gallery" / "gallery.npz").is_file()
 
 
-def foreign_gallery(run):
-    gallery = dataclasses.replace(read_gallery(run / "gallery"), weights_sha256="0" * 64)
-    write_gallery(gallery, run / "gallery")
-    return of_run(run)
-
-
 @pytest.mark.parametrize(
     ("files", "options", "error", "message"),
     [
-        (lambda run: ServedFiles(run / "no.safetensors"), {}, FileNotFoundError, "no.safetensors"),
-        (lambda run: ServedFiles(of_run(run).weights, report=run), {}, FileNotFoundError, "summary"),
-        (foreign_gallery, {}, ValueError, "gallery of another model"),
-        (of_run, {"torch": "cuda"}, ValueError, "torch must be one of"),
-        (of_run, {"dtype": "int8"}, ValueError, "dtype must be one of"),
+        ({"weights": "no.safetensors"}, {}, FileNotFoundError, "no.safetensors"),
+        ({"report": "gallery"}, {}, FileNotFoundError, "summary"),
+        ({"weights": "other.safetensors"}, {}, ValueError, "gallery of another model"),
+        ({}, {"torch": "cuda"}, ValueError, "torch must be one of"),
+        ({}, {"dtype": "int8"}, ValueError, "dtype must be one of"),
     ],
 )
-def test_invalid_input_leaves_no_bundle(run, tmp_path, files, options, error, message):
+def test_invalid_input_leaves_no_bundle(run, weights_file, tmp_path, files, options, error, message):
+    shutil.copy(weights_file, run / "other.safetensors")
+    files = dataclasses.replace(of_run(run), **{part: run / name for part, name in files.items()})
     before = set(tmp_path.iterdir())
     with pytest.raises(error, match=message):
-        build_bundle(files(run), tmp_path / "out", **options)
+        build_bundle(files, tmp_path / "out", **options)
     assert set(tmp_path.iterdir()) == before
 
 

@@ -78,11 +78,8 @@ class Hub(ThreadingHTTPServer):
             elif one["key"] == "deletedFile":
                 del files[one["value"]["path"]]
         commit = "0" * 40
-        return {
-            "success": True,
-            "commitOid": commit,
-            "commitUrl": f"{self.url}/spaces/{space}/commit/{commit}",
-        }
+        url = f"{self.url}/spaces/{space}/commit/{commit}"
+        return {"success": True, "commitOid": commit, "commitUrl": url}
 
 
 class Handler(BaseHTTPRequestHandler):

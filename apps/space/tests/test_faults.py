@@ -138,9 +138,3 @@ def test_clients_that_hang_up_do_no_harm(server, sent):
     for _ in range(20):
         with socket.create_connection((place.hostname, place.port), timeout=30) as one:
             one.sendall(sent)
-
-
-def test_a_client_that_leaves_during_the_work_blocks_nobody(server):
-    for number in range(8):
-        (path,) = server.upload(GOOD + bytes([number]))
-        server.call(path, explain=True)  # and nobody asks for the answer

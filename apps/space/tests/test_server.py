@@ -19,7 +19,6 @@ from gradio_client.exceptions import AppError
 
 import cifar_space.service.engine
 from cifar_explain import explain, make_gallery
-from cifar_models import InputSpec, create_model, save_weights
 from cifar_space import MisclassifiedOptions, Options, Service, example_paths, load_service
 from cifar_space.service.serialize import describe, describe_misclassified
 from cifar_space.ui.controls import MODEL
@@ -27,18 +26,13 @@ from cifar_space.ui.controls import MODEL
 EXAMPLES = [str(path) for path in example_paths()]
 
 
-@contextlib.contextmanager
-def connected(url, folder):
-    client = Client(url, verbose=False, analytics_enabled=False, download_files=folder)
-    try:
-        yield client
-    finally:
-        client.close()
+def connected(url):
+    return contextlib.closing(Client(url, verbose=False, analytics_enabled=False, download_files=False))
 
 
 @pytest.fixture(scope="module")
-def client(server, tmp_path_factory):
-    with connected(server.url, tmp_path_factory.mktemp("got")) as client:
+def client(server):
+    with connected(server.url) as client:
         yield client
 
 
@@ -102,12 +96,10 @@ def test_endpoints_have_their_documented_parameters(client, run_service):
 
 
 @pytest.mark.parametrize(("classes", "default", "most"), [(2, 2, 2), (12, 3, 10)])
-def test_answers_name_at_most_ten_classes(serve, tmp_path, classes, default, most):
-    spec = InputSpec(tuple(f"kind {number}" for number in range(classes)), (0.5,) * 3, (0.25,) * 3, 32)
-    network = {"architecture": "whitenet", "arguments": {"widths": [4, 6, 8], "num_classes": classes}}
-    model = create_model("whitenet", **network["arguments"])
-    save_weights(tmp_path / "model.safetensors", model, **network, spec=spec)
-    with serve(load_service(tmp_path / "model.safetensors")) as page:
+def test_answers_name_at_most_ten_classes(serve, run_service, classes, default, most):
+    names = tuple(f"kind {number}" for number in range(classes))
+    spec = dataclasses.replace(run_service.weights.spec, classes=names)
+    with serve(Service(dataclasses.replace(run_service.weights, spec=spec))) as page:
         top = parts_of(page)["Top classes"]
     assert (top.value, top.maximum) == (default, most)
 
@@ -185,8 +177,8 @@ def test_a_model_without_errors_offers_nothing_to_choose_from(run_service, serve
     assert not around.visible
 
 
-def test_a_server_without_gallery_says_so(weights_file, serve, tmp_path):
-    with serve(load_service(weights_file)) as page, connected(page.local_url, tmp_path) as client:
+def test_a_server_without_gallery_says_so(weights_file, serve):
+    with serve(load_service(weights_file)) as page, connected(page.local_url) as client:
         with pytest.raises(AppError, match="there is no gallery of this model here"):
             client.predict(api_name="/misclassified")
         assert client.predict(api_name="/model")["per_class"] == []

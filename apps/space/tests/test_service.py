@@ -88,7 +88,7 @@ def test_answers_grow_classes_first_then_maps_of_the_first_readable_images(servi
     assert shares == [0, 0, 0, 0, 1 / 4, 2 / 4]
 
 
-def test_only_what_is_new_is_computed(service, explained):
+def test_only_what_is_new_is_computed_and_what_is_remembered_cannot_be_changed(service, explained):
     (answer,) = service.answer(EXAMPLES[:1], SHALLOW)
     other = next(name for name in service.classes if name != answer.target)
     assert explained() == [["layer1"]]
@@ -105,6 +105,8 @@ def test_only_what_is_new_is_computed(service, explained):
     ):
         service.answer(EXAMPLES[:count], dataclasses.replace(SHALLOW, **changes))
         assert explained() == calls
+    with pytest.raises(ValueError, match="read-only"):
+        answer.maps["layer1"][0, 0] = 1
 
 
 def test_memory_forgets_the_images_longest_unused(weights_file, explained, monkeypatch):
@@ -115,30 +117,18 @@ def test_memory_forgets_the_images_longest_unused(weights_file, explained, monke
         assert explained() == [["layer1"]]
 
 
-def test_remembered_maps_cannot_be_changed(service):
-    (answer,) = service.answer(EXAMPLES[:1], SHALLOW)
-    with pytest.raises(ValueError, match="read-only"):
-        answer.maps["layer1"][0, 0] = 1
-
-
-def test_answers_do_not_depend_on_companions_or_memory(service, weights_file):
+def test_answers_do_not_depend_on_companions_memory_or_other_threads(service, weights_file):
     steps = service.answers(EXAMPLES, Options(explained=10))
     for _ in range(12):
         next(steps)
     (between,) = service.answer([EXAMPLES[5]], Options())
     *_, together = steps
     assert_same(between, together[5])
-    alone = load_service(weights_file)
-    for path, answer in zip(reversed(EXAMPLES), reversed(together), strict=True):
-        assert_same(alone.answer([path], Options())[0], answer)
-
-
-def test_threads_get_their_own_answers(service):
-    fresh, paths = Service(service.weights), EXAMPLES * 2
+    fresh, paths = load_service(weights_file), EXAMPLES[::-1] * 2
     with ThreadPoolExecutor(len(paths)) as pool:
-        answers = pool.map(lambda path: fresh.answer([path], Options())[0], paths)
-    for path, answer in zip(paths, answers, strict=True):
-        assert_same(answer, service.answer([path], Options())[0])
+        alone = pool.map(lambda path: fresh.answer([path], Options())[0], paths)
+    for one, other in zip(alone, together[::-1] * 2, strict=True):
+        assert_same(one, other)
 
 
 def test_maps_stop_when_the_time_is_over_and_those_that_are_there_stay(weights_file, monkeypatch):
@@ -151,8 +141,10 @@ def test_maps_stop_when_the_time_is_over_and_those_that_are_there_stay(weights_f
     assert [bool(one.maps) for one in steps[-1]] == [True] * 2 + [False] * 8
 
 
-def test_the_model_works_for_the_most_urgent_then_for_whoever_waits_longest():
+def test_the_model_works_for_the_most_urgent_then_for_whoever_waits_longest_and_after_a_failure():
     thread, order, begin = engine.ModelThread(), [], threading.Event()
+    with pytest.raises(ZeroDivisionError):
+        thread.run(0, lambda: 1 / 0)
     with ThreadPoolExecutor(4) as pool:
         pool.submit(thread.run, 0, begin.wait)
         for number, (name, rank) in enumerate([("maps", 1), ("more maps", 1), ("classes", 0)], start=1):
@@ -161,13 +153,6 @@ def test_the_model_works_for_the_most_urgent_then_for_whoever_waits_longest():
                 pass
         begin.set()
     assert order == ["classes", "maps", "more maps"]
-
-
-def test_a_failure_of_the_model_reaches_its_caller_alone():
-    thread = engine.ModelThread()
-    with pytest.raises(ZeroDivisionError):
-        thread.run(0, lambda: 1 / 0)
-    assert thread.run(0, lambda: 1) == 1
 
 
 def test_leaves_model_and_random_state_alone(service):
