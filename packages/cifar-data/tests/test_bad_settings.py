@@ -21,12 +21,7 @@ PREFIXES = {Augmentation: "data.augmentation.", data: "data."}
     [
         *((Augmentation, "padding", wrong, "must be a whole number from 0 to 31") for wrong in (-1, 32, 1.5)),
         (Augmentation, "cutout", 33, "must be a whole number from 0 to 32, got 33"),
-        (
-            Augmentation,
-            "padding_mode",
-            "reflection",
-            "must be one of constant, reflect, .* did you mean reflect",
-        ),
+        (Augmentation, "padding_mode", "reflection", "must be one of constant, .* did you mean reflect"),
         (Augmentation, "flip", True, "must be one of random, alternate, none, got True"),
         (Augmentation, "contrast", 1, "must be a number from 0 to below 1, got 1"),
         *((Augmentation, "brightness", wrong, "must be a number from 0") for wrong in (-0.1, np.nan, "0.1")),

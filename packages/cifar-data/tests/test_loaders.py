@@ -136,21 +136,29 @@ def test_workers_forked_after_threads_have_run_see_each_epoch_and_change_nothing
     torch.set_num_threads(threads)
 
 
-@pytest.mark.slow  # the import itself is the subject
-def test_importing_albumentations_needs_no_network_also_in_spawned_workers(monkeypatch):
+@pytest.mark.slow  # the imports themselves are the subject
+def test_libraries_are_imported_late_without_network_also_in_spawned_workers_warnings_or_filters(monkeypatch):
     monkeypatch.delenv("NO_ALBUMENTATIONS_UPDATE", raising=False)
     code = """
-import os, socket, sys
+import importlib.util, os, socket, sys, warnings
+import cifar_data.datamodule
 from cifar_data.loaders.albumentations import import_albumentations
-assert "albumentations" not in sys.modules
+from cifar_data.loaders.bolts import import_bolts
+assert not {"albumentations", "pl_bolts"} & {*sys.modules}
 asked = []
 socket.socket.connect = socket.getaddrinfo = lambda *arguments, **options: asked.append(arguments)
 import_albumentations()
 assert asked == []
 assert os.environ["NO_ALBUMENTATIONS_UPDATE"] == "1"
+warnings.simplefilter("error")
+filters = list(warnings.filters)
+if importlib.util.find_spec("pl_bolts"):
+    import_bolts()
+assert list(warnings.filters) == filters
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+    assert "pl_bolts" not in done.stderr
 
 
 def test_without_albumentations_the_error_names_the_loader_to_use_instead(monkeypatch):

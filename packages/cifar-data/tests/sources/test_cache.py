@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -23,11 +24,10 @@ def root(mini, tmp_path):
 
 @pytest.fixture
 def reads(monkeypatch):
-    """The layouts decoded in this process."""
-    calls = []
-    original = sources.read_layout
-    monkeypatch.setattr(sources, "read_layout", lambda *a, **k: calls.append(a) or original(*a, **k))
-    return calls
+    """Counts the layouts decoded in this process."""
+    read_layout = Mock(wraps=sources.read_layout)
+    monkeypatch.setattr(sources, "read_layout", read_layout)
+    return read_layout
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_images_are_decoded_once_then_opened_as_read_only_maps(root, cache, read
     first = open_dataset(root)
     monkeypatch.chdir(root.parent)
     second = open_dataset(root.name)  # one place has one entry
-    assert len(reads) == 1
+    reads.assert_called_once()
     assert isinstance(first.train.images, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
         second.train.images[0] = 0
@@ -58,7 +58,7 @@ def test_a_changed_source_is_decoded_again(root, entry, reads):
     path = root / "train-00000-of-00001.parquet"
     os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
     open_dataset(root)
-    assert len(reads) == 1
+    reads.assert_called_once()
 
 
 def damages():
@@ -78,7 +78,7 @@ def test_a_damaged_entry_is_rebuilt(root, cache, entry, reads, name, damage, cap
     damaged = damage(whole)
     path.unlink() if damaged is None else path.write_bytes(damaged)
     mini.check(open_dataset(root))
-    assert len(reads) == 1
+    reads.assert_called_once()
     assert "is damaged" in caplog.text
     assert path.read_bytes() == whole
     assert visible(cache) == [entry.name]
@@ -87,11 +87,7 @@ def test_a_damaged_entry_is_rebuilt(root, cache, entry, reads, name, damage, cap
 def test_a_failed_write_leaves_the_cache_as_it_was(root, cache, entry, monkeypatch):
     (entry / "test_labels.npy").unlink()
     before = {p.name: p.read_bytes() for p in entry.iterdir()}
-
-    def fail(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", fail)
+    monkeypatch.setattr("os.fsync", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
     new = cache.with_name("new")
     for place in (cache, new):
         with pytest.raises(DataError, match=rf"folder {place}: No space left.*CIFAR_CACHE_DIR .* 190 MB"):
@@ -129,12 +125,9 @@ def test_a_cache_that_cannot_be_used_is_named_with_the_way_out(root, cache, tmp_
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"cannot write to the cache folder .*file/cache.*CIFAR_CACHE_DIR"):
         open_dataset(root, cache_dir=tmp_path / "file" / "cache")
-
-    def fail(*_):
-        raise NotImplementedError("no flock here")
-
+    fails = Mock(side_effect=NotImplementedError("no flock here"))
     with monkeypatch.context() as patch:
-        patch.setattr("cifar_data.dataset.cache.FileLock.acquire", fail)
+        patch.setattr("cifar_data.dataset.cache.FileLock.acquire", fails)
         with pytest.raises(DataError, match=r"cache: no flock here\. Set CIFAR_CACHE_DIR to .* lock files"):
             open_dataset(root)
     for place in ("root", "cache_dir"):

@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 from PIL import Image
@@ -97,10 +98,7 @@ def test_each_command_has_help(command, capsys):
 
 
 def test_an_interruption_exits_130(monkeypatch):
-    def interrupt():
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli, "make_synthetic", interrupt)
+    monkeypatch.setattr(cli, "make_synthetic", Mock(side_effect=KeyboardInterrupt))
     assert main(["info", "--source", "synthetic"]) == 130
 
 
@@ -112,15 +110,13 @@ def test_preview_writes_an_image(mini, tmp_path, monkeypatch):
         assert picture.width > 3 * 32 * 3
 
 
-class Closed(io.StringIO):
-    """A stream whose reader has gone."""
-
-    def write(self, _):
-        raise BrokenPipeError
-
-
 @pytest.mark.parametrize(
-    "make_stream", [Closed, lambda: None, lambda: io.TextIOWrapper(io.BytesIO(), "ascii")]
+    "make_stream",
+    [
+        lambda: Mock(io.StringIO(), **{"write.side_effect": BrokenPipeError}),  # its reader has gone
+        lambda: None,
+        lambda: io.TextIOWrapper(io.BytesIO(), "ascii"),
+    ],
 )
 def test_streams_that_cannot_be_written_end_nothing(mini, tmp_path, cache, monkeypatch, make_stream):
     root = mini.write_folder(tmp_path / "\N{FROG FACE}")

@@ -14,17 +14,9 @@ from cifar_data.sources import download
 from cifar_data.sources.download import HUB_FILES, HUB_FOLDER, fetch_dataset
 
 
-class Server(http.server.ThreadingHTTPServer):
-    """Serves the files of a folder; each entry of `cuts` ends one answer after so many bytes."""
-
-    def __init__(self, folder):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.folder = folder
-        self.cuts = []
-        self.log = []
-
-
 class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves the server's folder; each entry of its `cuts` ends one answer after so many bytes."""
+
     def translate_path(self, path):
         return str(self.server.folder / Path(path).name)
 
@@ -49,7 +41,8 @@ def server(tmp_path, monkeypatch):
     if constants.HF_HUB_OFFLINE:
         pytest.skip("HF_HUB_OFFLINE is set")
     (tmp_path / "served").mkdir()
-    with Server(tmp_path / "served") as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.folder, server.cuts, server.log = tmp_path / "served", [], []
         url = f"http://127.0.0.1:{server.server_port}"
         template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, url)
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pathlib
 import pickle
 import warnings
 
@@ -14,12 +15,9 @@ from cifar_data import DataError
 from cifar_data.sources.batches import PickledArray, load_pickle
 
 
-class Touch:
-    def __init__(self, path):
-        self.path = str(path)
-
+class Touch(pathlib.PosixPath):
     def __reduce__(self):
-        return os.mkdir, (self.path,)
+        return os.mkdir, (str(self),)
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from cifar_data import SYNTHETIC_CLASSES, make_synthetic
+from cifar_data.augmentation.batch_ops import normalize_batch
 
 
 def test_the_seed_alone_determines_the_images():
@@ -29,14 +30,13 @@ def test_classes_are_balanced_and_test_images_are_others_that_do_not_depend_on_t
 @pytest.mark.slow
 def test_a_small_net_learns_it_and_a_linear_classifier_does_not():
     dataset = make_synthetic(5000, 1000)
-    mean, std = torch.tensor(dataset.mean), torch.tensor(dataset.std)
-
-    def tensors(split):  # (N, 32, 32, 3) uint8 to (N, 3, 32, 32) normalised
-        images = (torch.from_numpy(split.images) / 255 - mean) / std
-        return images.permute(0, 3, 1, 2).contiguous(), torch.from_numpy(split.labels)
-
-    (images, labels), (test_images, test_labels) = tensors(dataset.train), tensors(dataset.test)
-
+    (images, labels), (test_images, test_labels) = (
+        (
+            normalize_batch(torch.from_numpy(split.images), dataset.mean, std=dataset.std),
+            torch.from_numpy(split.labels),
+        )
+        for split in (dataset.train, dataset.test)
+    )
     flat, test_flat = images[:2000].flatten(1), test_images.flatten(1)
     targets = nn.functional.one_hot(labels[:2000], 10) - 0.1
     weights = torch.linalg.solve(flat @ flat.T + 10_000 * torch.eye(2000), targets)  # ridge regression
