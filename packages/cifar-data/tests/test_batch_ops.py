@@ -80,10 +80,8 @@ def test_jitter_is_albumentations_color_jitter_up_to_its_roundings():
     # In the middle, so that nothing is cut off between the two changes: there the orders differ.
     images = random_images(200) // 2 + 60
     results = [pipeline(image=image) for image in images]
-    applied = [dict(result["applied_transforms"])["ColorJitter"] for result in results]
-    brightness, contrast = (
-        torch.tensor([one[name] for one in applied]) for name in ("brightness", "contrast")
-    )
+    drawn = [dict(result["applied_transforms"])["ColorJitter"] for result in results]
+    brightness, contrast = (torch.tensor([one[name] for one in drawn]) for name in ("brightness", "contrast"))
     assert (brightness - 1).abs().max() <= 0.3
     assert (contrast - 1).abs().max() > 0.5
     ours = jitter_batch(torch.from_numpy(images), brightness, contrast=contrast).int().numpy()

@@ -184,9 +184,7 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("call", "arguments", "message"), [*((explained, *case) for case in EXPLAIN), *OTHERS]
-)
-def test_arguments_that_do_not_fit_are_rejected(call, arguments, message):
+@pytest.mark.parametrize(("call", "options", "message"), [*((explained, *case) for case in EXPLAIN), *OTHERS])
+def test_arguments_that_do_not_fit_are_rejected(call, options, message):
     with pytest.raises(ValueError, match=message):
-        call(**arguments)
+        call(**options)

@@ -74,7 +74,7 @@ def test_samples_are_drawn_by_seed_without_replacement():
 @given(predictions(tied=True) | predictions())
 @settings(deadline=None)  # the first example imports scikit-learn
 def test_metrics_agree_with_torch_and_scikit_learn(case):
-    metrics = pytest.importorskip("sklearn.metrics", reason="the oracle comes with grad-cam")
+    sk = pytest.importorskip("sklearn.metrics", reason="the oracle comes with grad-cam")
     probabilities, labels = case
     guesses, classes = probabilities.argmax(1), probabilities.shape[1]
     result = ce.Evaluation(probabilities, labels)
@@ -82,7 +82,7 @@ def test_metrics_agree_with_torch_and_scikit_learn(case):
     assert result.loss == pytest.approx(torch.nn.functional.nll_loss(log, torch.from_numpy(labels)).item())
     assert result.accuracy == (guesses == labels).mean()
     matrix = ce.confusion_matrix(labels, guesses, classes=classes)
-    np.testing.assert_array_equal(matrix, metrics.confusion_matrix(labels, guesses, labels=range(classes)))
+    np.testing.assert_array_equal(matrix, sk.confusion_matrix(labels, guesses, labels=range(classes)))
     pairs = ce.most_confused(matrix, count=classes**2)
     assert sum(pair.count for pair in pairs) == (labels != guesses).sum()
     assert all(one.count >= other.count > 0 for one, other in pairwise(pairs))
@@ -90,12 +90,10 @@ def test_metrics_agree_with_torch_and_scikit_learn(case):
     assert ks[0] == result.accuracy
     assert ks == sorted(ks)
     assert ks[-1] == 1
-    expected = metrics.precision_recall_fscore_support(
-        labels, guesses, labels=range(classes), zero_division=np.nan
-    )
+    known = sk.precision_recall_fscore_support(labels, guesses, labels=range(classes), zero_division=np.nan)
     reports = ce.class_reports(matrix)
     got = [[getattr(report, key) for report in reports] for key in ("precision", "recall", "f1", "support")]
-    np.testing.assert_allclose(got, expected)
+    np.testing.assert_allclose(got, known)
 
 
 @given(predictions(tied=True) | predictions(), st.integers(1, 20), st.booleans(), st.randoms())
@@ -128,13 +126,13 @@ def test_fitted_temperature_undoes_a_known_one(temperature):
     honest = generator.dirichlet([0.5] * 3, 20_000)
     labels = (generator.random((20_000, 1)) > honest.cumsum(1)).sum(1)
     # Dividing by 1 / t multiplies the logits by t, so t has to come out.
-    distorted = ce.apply_temperature(honest, 1 / temperature)
-    fitted = ce.fit_temperature(distorted, labels)
+    skewed = ce.apply_temperature(honest, 1 / temperature)
+    fitted = ce.fit_temperature(skewed, labels)
     assert fitted == pytest.approx(temperature, rel=0.05)
-    losses = [
-        ce.label_losses(ce.apply_temperature(distorted, fitted * f), labels).mean() for f in (0.97, 1, 1.03)
-    ]
-    assert losses[1] < min(losses[0], losses[2])
+    low, at, high = (ce.apply_temperature(skewed, fitted * factor) for factor in (0.97, 1, 1.03))
+    assert ce.label_losses(at, labels).mean() < min(
+        ce.label_losses(one, labels).mean() for one in (low, high)
+    )
 
 
 def test_temperatures_stay_within_their_bounds():

@@ -38,10 +38,7 @@ def test_fingerprint_depends_on_images_labels_and_names(mini):
         (train, test, ("plane", *classes[1:])),
         (test, train, classes),
     ]
-    found = {
-        content.describe_dataset(train, test, classes=names, origin="x").fingerprint
-        for train, test, names in cases
-    }
+    found = {content.describe_dataset(*two, classes=names, origin="x").fingerprint for *two, names in cases}
     assert len(found) == len(cases)
 
 

@@ -93,9 +93,13 @@ def test_one_of_two_files_is_no_dataset_and_is_not_downloaded_again(hub, cache):
     assert names(cache / "downloads") == [HUB_FOLDER]
 
 
-def test_the_tarball_is_downloaded_if_the_hub_fails_and_half_of_it_is_not_kept(
+def test_the_tarball_replaces_a_failing_hub_and_is_not_kept_if_altered_or_cut(
     server, mini, target, monkeypatch
 ):
+    (server.folder / TARBALL).write_bytes(b"not the tarball")
+    with pytest.raises(DataError, match="c58f30108f718f92721af3b95e74349a"):
+        fetch_dataset(target, source="tarball")
+    assert names(target) == []
     whole = mini.write_tarball(server.folder / TARBALL).read_bytes()
     monkeypatch.setattr(download, "TARBALL_MD5", hashlib.md5(whole).hexdigest())
     server.cuts = [1000]
@@ -105,13 +109,6 @@ def test_the_tarball_is_downloaded_if_the_hub_fails_and_half_of_it_is_not_kept(
     fetch_dataset(target)
     assert names(target) == [TARBALL]
     assert (target / TARBALL).read_bytes() == whole
-
-
-def test_an_altered_tarball_is_not_kept(server, target):
-    (server.folder / TARBALL).write_bytes(b"not the tarball")
-    with pytest.raises(DataError, match="c58f30108f718f92721af3b95e74349a"):
-        fetch_dataset(target, source="tarball")
-    assert names(target) == []
 
 
 def test_open_downloads_once_when_nothing_is_given_and_its_progress_goes_to_stderr(hub, cache, mini, capsys):

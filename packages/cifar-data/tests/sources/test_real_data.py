@@ -9,10 +9,7 @@ from cifar_data import is_canonical, open_dataset
 from cifar_data.dataset.arrays import Split
 from cifar_data.dataset.fingerprint import canonical_order
 
-pytestmark = [
-    pytest.mark.data,
-    pytest.mark.skipif("not os.environ.get('CIFAR_DATA_DIR')", reason="needs CIFAR_DATA_DIR"),
-]
+pytestmark = pytest.mark.data
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from cifar_data import SYNTHETIC_CLASSES, make_synthetic
-from cifar_data.augmentation.batch_ops import normalize_batch
+from cifar_data import SYNTHETIC_CLASSES, TensorLoader, make_synthetic
 
 
 def test_the_seed_alone_determines_the_images():
@@ -30,11 +29,9 @@ def test_classes_are_balanced_and_test_images_are_others_that_do_not_depend_on_t
 @pytest.mark.slow
 def test_a_small_net_learns_it_and_a_linear_classifier_does_not():
     dataset = make_synthetic(5000, 1000)
+    channels = {"mean": dataset.mean, "std": dataset.std}
     (images, labels), (test_images, test_labels) = (
-        (
-            normalize_batch(torch.from_numpy(split.images), dataset.mean, std=dataset.std),
-            torch.from_numpy(split.labels),
-        )
+        next(iter(TensorLoader(split.images, split.labels, batch_size=len(split), **channels)))
         for split in (dataset.train, dataset.test)
     )
     flat, test_flat = images[:2000].flatten(1), test_images.flatten(1)
