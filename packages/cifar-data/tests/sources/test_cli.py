@@ -113,7 +113,7 @@ def test_preview_writes_an_image(mini, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "make_stream",
     [
-        lambda: Mock(io.StringIO(), **{"write.side_effect": BrokenPipeError}),  # its reader has gone
+        lambda: Mock(encoding="ascii", **{"write.side_effect": BrokenPipeError}),  # its reader has gone
         lambda: None,
         lambda: io.TextIOWrapper(io.BytesIO(), "ascii"),
     ],
