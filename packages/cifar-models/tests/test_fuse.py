@@ -83,24 +83,19 @@ def test_only_norms_with_negative_scales_behind_max_pooling_stay(architecture, k
     assert norms(fuse_conv_bn(model)) == kept
 
 
+@pytest.mark.parametrize("training", [True, False])
 @each_architecture
-def test_the_copy_is_for_inference_and_fusing_it_again_changes_nothing(architecture):
-    fused = fuse_conv_bn(create(architecture, seed=3).train())
+def test_fusing_gives_a_copy_for_inference_and_leaves_the_model_as_it_was(architecture, training):
+    model = create(architecture, seed=3).train(training)
+    before = copy.deepcopy(model.state_dict())
+    properties = [(p.requires_grad, p.stride()) for p in model.parameters()]
+    fused = fuse_conv_bn(model)
     assert not any(module.training for module in fused.modules())
     assert {(p.dtype, p.requires_grad) for p in fused.parameters()} == {(torch.float32, False)}
     kernels = [p for p in fused.parameters() if p.ndim == 4]
     assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
     twice = fuse_conv_bn(fused).state_dict()
     assert all(torch.equal(value, fused.state_dict()[name]) for name, value in twice.items())
-
-
-@pytest.mark.parametrize("training", [True, False])
-@each_architecture
-def test_the_model_stays_as_it_was(architecture, training):
-    model = create(architecture).train(training)
-    before = copy.deepcopy(model.state_dict())
-    properties = [(p.requires_grad, p.stride()) for p in model.parameters()]
-    fused = fuse_conv_bn(model)
     with torch.no_grad():
         for p in fused.parameters():
             p.fill_(7.0)

@@ -159,8 +159,10 @@ def test_impossible_headers_are_rejected(path, changes, message):
         ({"arguments": {"width": 10**18, "outputs": 10**18}}, "cannot build tiny"),
     ],
 )
-def test_models_that_cannot_be_built_are_rejected(path, changes, message):
+def test_models_that_cannot_be_built_are_rejected_and_their_headers_are_read(path, changes, message):
     edit_document(path, **changes)
+    header = vars(read_header(path))
+    assert header | changes == header
     assert_rejected(path, message, header_too=False)
 
 
