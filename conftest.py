@@ -87,15 +87,9 @@ def browser(missing: Callable[[str], NoReturn]) -> Iterator[Any]:
         missing("there is no chromium on this machine (Debian: apt-get install chromium)")
     playwright.expect.set_options(timeout=15_000)
     with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(
-            executable_path=path,
-            args=[
-                # Containers often run as root, which Chromium's sandbox refuses, and have little shared memory.
-                "--no-sandbox",
-                "--disable-dev-shm-usage",
-                "--use-fake-device-for-media-stream",
-                "--use-fake-ui-for-media-stream",
-            ],
-        )
+        # Containers often run as root, which Chromium's sandbox refuses, and have little shared memory.
+        flags = ["--no-sandbox", "--disable-dev-shm-usage"]
+        flags += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+        opened = driver.chromium.launch(executable_path=path, args=flags)
         yield opened
         opened.close()

@@ -16,25 +16,11 @@ SLOW = {*map("{:02}".format, [*range(1, 9), *range(16, 21), 25, 26, 27])}
 #: By number: what the output has, in this order.
 EXPECTED = {
     # The new rate is trained with; another optimizer is rejected, and changes nothing.
-    "01": [
-        r"\(4, 0.00032\).*\(7, 0.0\)",
-        "yaml 0.00085",
-        "optimizer is .SGD. instead",
-        "exit 2",
-        "validation loss",
-        "exit 0",
-    ],
-    "02": [
-        "batch_size is 25 instead of 50.*exit 2",
-        "accumulate_grad_batches is 4 instead of 2.*exit 2",
-        "split_seed is 1 instead of 0.*exit 2",
-    ],
-    "03": [
-        "exit 0.*model.safetensors",
-        "report.*exit 0",
-        "of the last checkpoint.*exit 0",
-        "model.safetensors",
-    ],
+    "01": [r"\(4, 0.00032\).*\(7, 0.0\)", "yaml 0.00085", "optimizer is .SGD. instead.*exit 2",
+           "validation loss.*exit 0"],
+    "02": ["batch_size is 25 instead of 50.*exit 2", "accumulate_grad_batches is 4 instead of 2.*exit 2",
+           "split_seed is 1 instead of 0.*exit 2"],
+    "03": ["exit 0.*model.safetensors", "report.*exit 0", "of the last checkpoint.*exit 0", "model.safetensors"],
     "04": ["weights +runs/.*exit 0"],
     "05": ["exit 0", "test loss.*exit 0", "validation loss.*exit 0", "validation loss.*exit 0"],
     "06": ["weights +runs/.*exit 0", "the weights have the classes.*exit 2"],
@@ -61,7 +47,7 @@ EXPECTED = {
     "26": ["exit 0", "training +0:0[34],.*exit 0"],
     "27": ["exit 0.*home/runs/.*/model.safetensors", "no file .*/home/w.safetensors.*exit 2"],
     "28": [r"equal True\s*\Z"],
-}
+}  # fmt: skip
 #: Nowhere in an output, except where a visitor's browser hangs up while the server writes (19).
 UNWANTED = re.compile(r"TRACEBACK|Traceback|FAIL")
 
@@ -72,14 +58,8 @@ def run(number):
     root = Path(__file__).resolve().parents[1]
     environment = os.environ | {"BIN": str(Path(sys.executable).parent), "PYTHONUNBUFFERED": "1"}
     environment["WEIGHTS"] = str(root / "weights" / "fast.safetensors")
-    done = subprocess.run(
-        ["bash", script],
-        cwd=root,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    done = subprocess.run(["bash", script], cwd=root, env=environment, check=False, **streams)
     output = done.stdout.decode(errors="replace")
     if number != "19" and (found := UNWANTED.search(output)):
         return output, f"has {found[0]!r}"

@@ -180,12 +180,8 @@ def test_evaluation_agrees_with_the_naive_loop():
 
 def test_scaling_is_drawn_for_light_and_dark_pages(tmp_path):
     one = {**harness.summarize([1.0, 2.0, 3.0]), "values": [1.0, 2.0, 3.0]}
-    names = {
-        "cores": ["1 thread", "2 threads", "2 processes"],
-        "images": ["1000", "2000"],
-        "width": ["16", "32"],
-    }
-    report = {key: dict.fromkeys(points, one) for key, points in names.items()}
+    points = {"cores": ["1 thread", "2 processes"], "images": ["1000", "2000"], "width": ["16", "32"]}
+    report = {name: dict.fromkeys(of, one) for name, of in points.items()}
     report["line"] = bench_scaling.fit_line([1000, 2000, 4000], [5.1, 7.1, 11.1])
     assert report["line"]["start_up_seconds"] == pytest.approx(3.1)
     assert report["line"]["largest_deviation"] < 1e-9

@@ -65,14 +65,12 @@ def test_runs_of_one_seed_or_of_the_saved_configuration_are_equal_and_another_se
 
 
 @pytest.mark.parametrize("loader", ["albumentations", "tensor", "bolts"])
-def test_recipe_era_runs_with_every_loader(succeed, loader):
+def test_recipe_era_runs_with_every_loader(succeed, small, loader):
     if loader == "bolts" and importlib.util.find_spec("pl_bolts") is None:
         pytest.skip("needs cifar-data[bolts]")
-    succeed(
-        "fit", "--recipe=era", "--data.source=synthetic", "--data.val_size=100", f"--data.loader={loader}",
-        "--data.batch_size=16", "--data.num_workers=0", "--trainer.max_epochs=1", "--trainer.limit_train_batches=2",
-        "--trainer.limit_val_batches=1", "--data.eval_batch_size=20", "--trainer.log_every_n_steps=1",
-    )  # fmt: skip
+    # All of the small run's options but its network.
+    options = [*small[2:], f"--data.loader={loader}", "--data.num_workers=0", "--data.batch_size=16"]
+    succeed("fit", "--recipe=era", *options, "--trainer.max_epochs=1", "--trainer.limit_train_batches=2")
     header = read_header(WEIGHTS)
     assert header.architecture == "resnet9"
     assert header.recipe["data"]["loader"] == loader
@@ -164,15 +162,16 @@ def test_optimizer_that_is_named_has_its_own_defaults_not_those_of_the_recipes(p
 
 
 @pytest.mark.parametrize(
-    ("arguments", "defaults"), [(["fit"], ("fast", "7", "250")), (["lr-find", "--recipe=era"], ("era", "24", "512"))]
-)  # fmt: skip
-def test_help_begins_with_fifteen_fields_and_the_defaults_of_the_recipe(printed, arguments, defaults):
-    text = printed(*arguments, "--help")
-    assert text.startswith(f"usage: cifar-train {arguments[0]} ")
+    ("line", "defaults"), [("fit", "fast 7 250"), ("lr-find --recipe=era", "era 24 512")]
+)
+def test_help_begins_with_fifteen_fields_and_the_defaults_of_the_recipe(printed, line, defaults):
+    text = printed(*line.split(), "--help")
+    assert text.startswith(f"usage: cifar-train {line.split()[0]} ")
     first = text.split("fields that are changed most:\n")[1].split("\n\n")[0]
     assert len(re.findall("^  --", first, re.MULTILINE)) == 15
     shown = " ".join(first.split())
-    for field, default in zip(("recipe", "trainer.max_epochs", "data.batch_size"), defaults, strict=True):
+    fields = ("recipe", "trainer.max_epochs", "data.batch_size")
+    for field, default in zip(fields, defaults.split(), strict=True):
         assert f"default: {default})" in shown.split(f"--{field} ")[1].split(" --")[0], field
     assert not re.search("--(report|human)", text)
 
@@ -186,9 +185,8 @@ def test_every_field_of_ours_is_described(cifar_train, small):
 
 
 def test_overview_names_commands_and_recipes(succeed):
-    assert {"run", "fit", "test", "lr-find", "export", "era", "fast"} <= {
-        *re.findall(r"[\w-]+", succeed("--help")[0])
-    }
+    words = re.findall(r"[\w-]+", succeed("--help")[0])
+    assert {"run", "fit", "test", "lr-find", "export", "era", "fast"} <= {*words}
 
 
 @pytest.mark.parametrize("command", ["test", "report", "gallery"])

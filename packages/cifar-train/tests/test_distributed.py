@@ -9,14 +9,13 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-def final_loss(directory, *arguments):
+def final_loss(directory, small, *arguments):
     directory.mkdir()
     command = [
-        sys.executable, "-m", "cifar_train", "--data.source=synthetic", "--data.train_limit=2000",
-        "--data.val_size=500", "--model.architecture=whitenet", '--model.arguments={"widths": [8, 16, 16]}',
-        "--trainer.max_epochs=4", "--trainer.accumulate_grad_batches=1", "--trainer.log_every_n_steps=1",
-        "--trainer.accelerator=cpu", "--model.optimizer=torch.optim.Adam", "--model.lr=0.003",
-        "--report=false", *arguments,
+        sys.executable, "-m", "cifar_train", *small, "--data.train_limit=2000", "--data.val_size=500",
+        '--model.arguments={"widths": [8, 16, 16]}', "--trainer.max_epochs=4", "--trainer.accumulate_grad_batches=1",
+        "--trainer.accelerator=cpu", "--model.optimizer=torch.optim.Adam", "--model.lr=0.003", "--report=false",
+        *arguments,
     ]  # fmt: skip
     subprocess.run(command, cwd=directory, timeout=500, check=True)
     # A run directory of all processes.
@@ -24,10 +23,10 @@ def final_loss(directory, *arguments):
     return json.loads(summary.read_text())["metrics"]["val_loss"]
 
 
-def test_two_processes_reach_the_loss_of_one_with_twice_the_batch(tmp_path):
-    one = final_loss(tmp_path / "one", "--data.batch_size=100", "--trainer.devices=1")
+def test_two_processes_reach_the_loss_of_one_with_twice_the_batch(tmp_path, small):
+    one = final_loss(tmp_path / "one", small, "--data.batch_size=100", "--trainer.devices=1")
     processes = ["--trainer.devices=2", "--trainer.strategy=ddp"]
-    two = final_loss(tmp_path / "two", "--data.batch_size=50", *processes)
+    two = final_loss(tmp_path / "two", small, "--data.batch_size=50", *processes)
     # Both step on the same 100 images each time; but each process normalises its own half of them, and the first
     # one's running statistics are evaluated. So the two are close and not equal.
     assert two == pytest.approx(one, rel=0.1)

@@ -27,10 +27,7 @@ def log(path, *entries):
 
 def test_steps_are_counted_in_epochs(path):
     steps = [(4, {"epoch": 0, "train_loss_step": 2.0}), (14, {"epoch": 1, "train_loss_step": 1.0})]
-    ends = [
-        {"epoch": 0, "train_loss_epoch": 1.5, "val_loss": 1.2},
-        {"epoch": 1, "train_loss_epoch": 0.9, "val_loss": 0.8},
-    ]
+    ends = [{"epoch": epoch, "train_loss_epoch": 1.5 - epoch, "val_loss": 1.2 - epoch} for epoch in range(2)]
     log(path, steps[0], (9, ends[0]), steps[1], (19, ends[1]))
     history = read_history(path)
     np.testing.assert_allclose(history.step_loss, [[0.5, 2.0], [1.5, 1.0]])

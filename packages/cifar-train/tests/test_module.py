@@ -1,7 +1,6 @@
 """The steps of a training, test-time augmentation and progressive resizing."""
 
 import copy
-from types import SimpleNamespace
 
 import lightning as L
 import numpy as np
@@ -103,12 +102,6 @@ def test_evaluation_uses_a_fused_copy_of_the_present_network_and_keeps_none(mode
     model.passes.clear()
     model.eval().validation_step((images, labels), 0)
     assert len(model.passes) == 1
-
-
-def test_other_number_of_classes_is_rejected(model):
-    model._trainer = SimpleNamespace(datamodule=SimpleNamespace(classes=("a", "b")))
-    with pytest.raises(ValueError, match=r"num_classes to 2"):
-        model.setup("fit")
 
 
 @settings(deadline=None, max_examples=25)

@@ -86,11 +86,13 @@ def test_kernels_keep_their_norm_and_move_by_an_orthogonal_update():
     torch.testing.assert_close(update, orthogonalize(kernel.grad.flatten(1), steps=5), atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("lr", 0.0), ("lr", float("nan")), ("momentum", 1.0), ("sgd_momentum", -0.1), ("steps", 0),
-     ("bias_scale", 0.0), ("gain_scale", 0.0), ("head_scale", -1.0), ("weight_decay", -1.0)],
-)  # fmt: skip
-def test_values_out_of_range_are_named(name, value):
+OUT_OF_RANGE = (
+    "lr=0 lr=nan momentum=1 sgd_momentum=-0.1 steps=0 bias_scale=0 gain_scale=0 head_scale=-1 weight_decay=-1"
+)
+
+
+@pytest.mark.parametrize("setting", OUT_OF_RANGE.split())
+def test_values_out_of_range_are_named(setting):
+    name, value = setting.split("=")
     with pytest.raises(ValueError, match=name):
-        Muon([Parameter(torch.zeros(2, 2))], **{name: value})
+        Muon([Parameter(torch.zeros(2, 2))], **{name: float(value)})

@@ -72,7 +72,7 @@ def test_summary_agrees_with_the_gallery(trained_run):
     assert recalls == pytest.approx(np.diag(matrix) / matrix.sum(1))
 
 
-def test_page_shows_the_numbers_and_settings(trained_run):
+def test_page_shows_the_numbers_settings_and_calibrated_probabilities(trained_run):
     page, text, analysis = page_of(trained_run), text_of(trained_run), summary_of(trained_run)["analysis"]
     assert f"{100 * analysis['test_accuracy']:.2f} % of 2,000 test images" in text
     assert f"{100 * analysis['test_accuracy_flip']:.2f} %" in text
@@ -89,14 +89,12 @@ def test_page_shows_the_numbers_and_settings(trained_run):
     assert "trainer.max_epochs 2 7" in changed
     assert "model.lr" not in changed
 
-
-def test_cards_show_calibrated_probabilities(trained_run):
     gallery = read_gallery(trained_run / "gallery")
     temperature = load_weights(trained_run / "model.safetensors").metrics["familiarity"]["temperature"]
     powers = gallery.probabilities.astype(float) ** (1 / temperature)
     calibrated = (powers / powers.sum(1, keepdims=True)).max(1)[gallery.errors.indices].max()
-    shown = re.findall(r"<p>[a-z]+ ([\d.]+)\N{NO-BREAK SPACE}% · ", page_of(trained_run))
-    assert float(shown[0]) == pytest.approx(100 * calibrated, abs=0.06)
+    cards = re.findall(r"<p>[a-z]+ ([\d.]+)\N{NO-BREAK SPACE}% · ", page)
+    assert float(cards[0]) == pytest.approx(100 * calibrated, abs=0.06)
 
 
 @pytest.mark.usefixtures("quick_report")
