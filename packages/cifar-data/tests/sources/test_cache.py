@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import time
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import DEFAULT, Mock
 
 import numpy as np
 import pytest
@@ -95,14 +95,12 @@ def test_a_failed_write_leaves_the_cache_as_it_was(root, cache, entry, monkeypat
     assert (visible(cache), visible(new)) == ([entry.name], [])
 
 
-def test_a_source_that_changes_while_it_is_read_is_rejected(root, cache, monkeypatch):
-    original = sources.read_layout
-
-    def read(layout, **options):
+def test_a_source_that_changes_while_it_is_read_is_rejected(root, cache, reads):
+    def change(layout, **_):
         os.utime(layout.train[0], ns=(0, 1))
-        return original(layout, **options)
+        return DEFAULT  # then what is wrapped is called
 
-    monkeypatch.setattr(sources, "read_layout", read)
+    reads.side_effect = change
     with pytest.raises(DataError, match="changed while it was read"):
         open_dataset(root)
     assert visible(cache) == []
