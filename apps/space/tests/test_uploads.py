@@ -54,8 +54,11 @@ def test_reads_images_as_the_models_own_preprocessing_does(read, image, format):
     assert np.array_equal(seen, CIFAR10.to_image(Image.open(io.BytesIO(data))))
 
 
-def test_rotated_images_are_turned_upright(read):
+def test_rotated_images_are_turned_upright_and_animations_give_their_first_frame(read):
     assert np.array_equal(read(encoded(PHOTO, exif=EXIF)), CIFAR10.to_image(TURNED))
+    first, second = Image.new("RGB", (32, 32), "red"), Image.new("RGB", (32, 32), "blue")
+    data = encoded(first, "GIF", save_all=True, append_images=[second])
+    assert read(data).getpixel((5, 5)) == (255, 0, 0)
 
 
 @pytest.mark.parametrize("kind", ["tEXt", "zTXt", "iTXt", "iCCP"])
@@ -88,12 +91,6 @@ def test_images_with_large_texts_are_turned_upright(read, keyword, text, compres
     # One that is too large itself is left out.
     add(keyword, text + " " * 2**21, zip=True)
     assert np.array_equal(read(encoded(PHOTO, pnginfo=texts)), CIFAR10.to_image(PHOTO))
-
-
-def test_animations_give_their_first_frame(read):
-    first, second = Image.new("RGB", (32, 32), "red"), Image.new("RGB", (32, 32), "blue")
-    data = encoded(first, "GIF", save_all=True, append_images=[second])
-    assert read(data).getpixel((5, 5)) == (255, 0, 0)
 
 
 def png_of_size(width, height):

@@ -24,7 +24,7 @@ def pictures(tmp_path):
     return paths
 
 
-def test_an_example_is_classified_and_explained(page):
+def test_an_example_is_classified_and_explained_for_the_class_of_a_bar(page):
     expect(page.locator("#results")).to_contain_text("An example.")
     take_example(page)
     expect(page.locator("#results .bars li")).to_have_count(3)
@@ -33,10 +33,7 @@ def test_an_example_is_classified_and_explained(page):
     before = page.locator("#results h2").inner_text()
     page.locator("#examples .grid-container button").nth(1).click()
     expect(page.locator("#results h2")).not_to_have_text(before)
-
-
-def test_a_bar_chooses_the_class_of_the_maps(page):
-    expect(page.locator("#results .card")).to_have_count(1)
+    # A bar chooses the class of the maps.
     bar = page.locator("#results .bars button").nth(1)
     name = bar.get_attribute("data-class")
     bar.click()

@@ -42,7 +42,7 @@ def expect_page(page, number, pages):
     expect(page.locator("#errors [role=status]")).to_contain_text(f"{(number - 1) * PAGE_SIZE + 1} to")
 
 
-def test_a_click_into_the_matrix_filters(tab, run_service, frequent):
+def test_a_click_into_the_matrix_or_two_classes_filter(tab, run_service, frequent, choose):
     row, column, count = frequent
     true, predicted = run_service.classes[row], run_service.classes[column]
     chosen = cell(tab, row, column)
@@ -57,6 +57,12 @@ def test_a_click_into_the_matrix_filters(tab, run_service, frequent):
     chosen.click()
     expect(tab.locator("#errors .tile")).to_have_count(PAGE_SIZE)
     expect(tab.get_by_label("True class", exact=True)).to_have_value("any class")
+    # The lists of classes choose as well.
+    choose(tab, "True class", true)
+    expect(cell(tab, row, -1)).to_have_attribute("aria-pressed", "true")
+    choose(tab, "Predicted as", predicted)
+    expect(chosen).to_have_attribute("aria-pressed", "true")
+    expect(tab.locator("#errors [role=status]")).to_contain_text(f"of {count} errors")
 
 
 def test_the_matrix_by_keyboard(tab, run_service, frequent):
@@ -74,15 +80,6 @@ def test_the_matrix_by_keyboard(tab, run_service, frequent):
     tab.keyboard.press("Enter")
     expect(cell(tab, row, column)).to_have_attribute("aria-pressed", "true")
     expect(tab.locator("#errors [role=status]")).to_contain_text(run_service.classes[column])
-
-
-def test_classes_can_be_chosen_without_the_matrix(tab, run_service, frequent, choose):
-    row, column, count = frequent
-    choose(tab, "True class", run_service.classes[row])
-    expect(cell(tab, row, -1)).to_have_attribute("aria-pressed", "true")
-    choose(tab, "Predicted as", run_service.classes[column])
-    expect(cell(tab, row, column)).to_have_attribute("aria-pressed", "true")
-    expect(tab.locator("#errors [role=status]")).to_contain_text(f"of {count} errors")
 
 
 def test_orders(tab, run_service):
@@ -123,14 +120,6 @@ def test_count_and_pages(tab, run_service, fill):
     fill(tab, "Number of errors", 3)
     expect(tab.locator("#errors .tile")).to_have_count(3)
     expect(forward).to_be_hidden()
-
-
-def test_off_and_on(tab):
-    tab.get_by_label("Show misclassified images").uncheck()
-    expect(tab.locator("#errors .notice")).to_contain_text("switched off")
-    expect(tab.locator("#errors .tile")).to_have_count(0)
-    tab.get_by_label("Show misclassified images").check()
-    expect(tab.locator("#errors .tile")).to_have_count(PAGE_SIZE)
 
 
 def test_maps_for_both_classes_with_opacity(tab, run_service, choose, fill):

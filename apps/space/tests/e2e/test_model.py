@@ -8,7 +8,7 @@ from PIL import Image
 
 from cifar_explain import write_gallery
 from cifar_models import CIFAR10, save_weights
-from cifar_space import load_service, of_run
+from cifar_space import PAGE_SIZE, load_service, of_run
 
 expect = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed").expect
 
@@ -83,10 +83,12 @@ def test_a_strangers_model_stays_text_and_misses_nothing_else(open_page, strange
     expect(instead.locator("img.report[alt^=Misclassified]")).to_be_visible()
     # The results come first, and nothing of it is left when they are switched off.
     assert page.locator("#errors").bounding_box()["y"] < instead.bounding_box()["y"]
-    for switch, shown in (("uncheck", False), ("check", True)):
-        getattr(page.get_by_label("Show misclassified images"), switch)()
+    for shown in (False, True):
+        page.get_by_label("Show misclassified images").set_checked(shown)
         expect(instead).to_be_visible(visible=shown)
         expect(missing).to_be_visible(visible=shown)
+        expect(page.locator("#errors .notice", has_text="switched off")).to_have_count(int(not shown))
+        expect(page.locator("#errors .tile")).to_have_count(PAGE_SIZE if shown else 0)
     page.locator('#matrix button[data-true="0"][data-predicted="-1"]').click()
     expect(page.locator("#errors [role=status]")).to_contain_text(HOSTILE)
     assert page.locator("#errors .tile img").count() == 0
