@@ -76,9 +76,13 @@ def test_every_row_of_results_is_shown():
     assert [*dict.fromkeys(name for name, _, _ in cells(README))] == ["fast", "best", "resnet9"]
 
 
-def test_help_states_accuracy_and_minutes_of_each_recipe(capsys):
+def test_help_names_commands_and_states_accuracy_and_minutes_of_each_recipe(capsys):
     assert main(["--help"]) == 0
-    stated = re.findall(r"^  (\w+) +(\d+) %, ([\d.]+) minutes", capsys.readouterr().out, re.MULTILINE)
+    text = capsys.readouterr().out
+    assert {"run", "fit", "test", "lr-find", "export", "report", "gallery"} <= set(
+        re.findall(r"[\w-]+", text)
+    )
+    stated = re.findall(r"^  (\w+) +(\d+) %, ([\d.]+) minutes", text, re.MULTILINE)
     assert {name for name, _, _ in stated} == set(list_recipes())
     for name, accuracy, minutes in stated:
         runs = summaries(name)

@@ -34,10 +34,8 @@ def killed_at(step):
         if self.trainer.global_step == step:
             raise Killed
 
-    with (
-        mock.patch.object(LitClassifier, "on_train_batch_start", on_train_batch_start),
-        pytest.raises(Killed),
-    ):
+    hook = mock.patch.object(LitClassifier, "on_train_batch_start", on_train_batch_start)
+    with hook, pytest.raises(Killed):
         yield
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -168,15 +169,14 @@ def test_wrong_counts_are_rejected_before_the_training(refuse, small):
     assert "epoch 1/" not in err
 
 
-@pytest.mark.parametrize("kind", ["counts", "rechecks"])
-def test_answers_in_another_order_are_rejected(copied_run, refuse, tmp_path, kind):
+@pytest.mark.parametrize("option", ["counts=counts.npy", "rechecks=rechecks"])
+def test_answers_in_another_order_are_rejected(copied_run, refuse, option):
     others = (read_gallery(copied_run / "gallery").labels + 1) % 10
     votes = {"given": 5, "guessed": 0, "neither": 0, "both": 0}
     entry = {"id": 0, "given_original_label": int(others[0]), "our_guessed_label": 0, "mturk": votes}
-    (tmp_path / "rechecks").write_text(json.dumps([entry]))
-    with (tmp_path / "counts").open("wb") as file:
-        np.save(file, np.eye(10)[others])
-    assert "another order" in refuse("report", str(copied_run), f"--human.{kind}={kind}")
+    Path("rechecks").write_text(json.dumps([entry]))
+    np.save("counts.npy", np.eye(10)[others])
+    assert "another order" in refuse("report", str(copied_run), f"--human.{option}")
 
 
 def test_missing_files_and_other_data_are_named(copied_run, refuse, monkeypatch):
