@@ -54,6 +54,15 @@ def test_reads_images_as_the_models_own_preprocessing_does(read, image, format):
     assert np.array_equal(seen, CIFAR10.to_image(Image.open(io.BytesIO(data))))
 
 
+@pytest.mark.parametrize("format", ["JPEG", "AVIF"])
+def test_photos_of_a_turned_camera_are_upright(read, format):
+    half = Image.new("RGB", (64, 48))
+    half.paste("white", (0, 0, 32, 48))  # the left half, which a quarter clockwise brings to the top
+    seen = np.asarray(read(encoded(half, format, exif=EXIF.tobytes())))
+    assert seen[:12].min() > 200
+    assert seen[20:].max() < 50
+
+
 def test_rotated_images_are_turned_upright_and_animations_give_their_first_frame(read):
     assert np.array_equal(read(encoded(PHOTO, exif=EXIF)), CIFAR10.to_image(TURNED))
     first, second = Image.new("RGB", (32, 32), "red"), Image.new("RGB", (32, 32), "blue")

@@ -176,3 +176,12 @@ def test_controls_have_names_and_can_be_reached(page, run_service):
     boxes = ("Top classes", "Show class activation maps", "Method", "Class to explain", "Opacity")
     for control in ("Classify", *boxes, *run_service.layers):
         assert any(control in one for one in reached), f"{control} cannot be reached: {reached}"
+
+
+def test_of_more_images_than_allowed_the_first_are_answered_and_the_others_named(page, tmp_path):
+    paths = [tmp_path / f"image{number}.png" for number in range(18)]
+    for path in paths:
+        Image.new("RGB", (32, 32), "teal").save(path)
+    page.locator("#pictures input[type=file]").first.set_input_files(paths)
+    expect(page.locator("#results .card")).to_have_count(16)
+    expect(page.locator("#results")).to_contain_text("Left out: image16.png, image17.png")

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
+from pillow_heif import register_heif_opener
 
 from cifar_models import InputSpec
 from cifar_space.service.requests import Limits
 
 #: The formats that are read. Pillow knows more, but each decoder is one more way in for a hostile file.
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
+
+register_heif_opener()
 
 # Texts in which a PNG may say how to turn it upright.
 _ORIENTING = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")

@@ -125,7 +125,8 @@ def _connect_page(
         images: list[tuple[str, str | None]] | None = None,
         *values: Any,
     ) -> Iterator[str]:
-        given = [path for path, _ in images or ()]
+        every = [path for path, _ in images or ()]
+        given, left_out = every[: service.limits.pictures], every[service.limits.pictures :]
         paths = given or [str(example.path) for example in examples[:1]]
         if not paths:
             yield notice("Add an image.")
@@ -139,7 +140,7 @@ def _connect_page(
         html, sent = "", time.monotonic()
         try:
             for found in service.answers(paths, options, progress=progress):
-                html = cards(found, originals=given, no_layer=no_layer)
+                html = cards(found, originals=given, left_out=left_out, no_layer=no_layer)
                 if time.monotonic() - sent > _SECONDS:
                     yield html
                     sent = time.monotonic()

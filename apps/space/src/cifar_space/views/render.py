@@ -92,10 +92,18 @@ def maps_note(report: Report | None) -> str:
 
 
 def cards(
-    outcomes: Sequence[Answer | RejectedFile], *, originals: Sequence[str] = (), no_layer: bool = False
+    outcomes: Sequence[Answer | RejectedFile],
+    *,
+    originals: Sequence[str] = (),
+    left_out: Sequence[str] = (),
+    no_layer: bool = False,
 ) -> str:
-    """Returns a card for each answer to the visitor's files `originals`, or to an example; `no_layer` asks for one."""
-    return _render("cards.html", outcomes=outcomes, originals=originals, no_layer=no_layer)
+    """Returns a card for each answer to the visitor's files `originals`, or to an example.
+
+    `left_out` are files that are too many; `no_layer` asks for a layer.
+    """
+    names = [Path(path).name for path in left_out]
+    return _render("cards.html", outcomes=outcomes, originals=originals, left_out=names, no_layer=no_layer)
 
 
 def matrix(counts: NDArray[np.int64], names: Sequence[str], *, true: str = ANY, predicted: str = ANY) -> str:
