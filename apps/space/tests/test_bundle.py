@@ -71,7 +71,9 @@ def test_bundle_imports_nothing_that_trains_and_pins_the_rest(out):
     outside = {name.partition(".")[0] for name in imported} - set(sys.stdlib_module_names) - PACKAGES
     names = {"PIL": "pillow", "pytorch_grad_cam": "grad-cam"}
     pinned, training = set(installed_versions()), {"lightning", "pytorch-lightning", "albumentations"}
-    assert {names.get(name, name.replace("_", "-")) for name in outside} <= pinned - training - {"torchvision"}
+    assert {names.get(name, name.replace("_", "-")) for name in outside} <= pinned - training - {
+        "torchvision"
+    }
     assert not pinned & training
 
 

@@ -29,10 +29,7 @@ _TOGETHER = 8
 
 
 class Misclassified:
-    """The errors of a model, from its gallery.
-
-    Raises:
-        ValueError: If the gallery has other classes than the model.
+    """The errors of a model, from its gallery, which must have the model's classes.
 
     Attributes:
         errors: All errors.
@@ -66,10 +63,8 @@ class Misclassified:
     ) -> MisclassifiedPage:
         """Returns one page of the requested errors; maps are computed for its images only.
 
-        With `nearest`, a page number that is too large means the last page.
-
-        Raises:
-            RequestError: If an option is not allowed, or the maps take longer than `limits.seconds`.
+        With `nearest`, a page number that is too large means the last page. Raises `RequestError` if an option is not
+        allowed, or the maps take longer than `limits.seconds`.
         """
         self._check(options)
         matching = self._matching(options)

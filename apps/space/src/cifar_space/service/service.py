@@ -44,9 +44,8 @@ class Service:
         gallery_command: Command that makes the gallery, to show where it or its images are missing.
         limits: Bounds of each request.
 
-    Raises:
-        ValueError: If the model has no `cam_layers`, its metrics hold an invalid `familiarity`, or the gallery is
-            of other weights or classes.
+    Raises a ValueError if the model has no `cam_layers`, its metrics hold an invalid `familiarity`, or the gallery is
+    of other weights or classes.
     """
 
     def __init__(
@@ -76,12 +75,7 @@ class Service:
     def answer(
         self, paths: Sequence[str | os.PathLike[str]], options: Options
     ) -> tuple[Answer | RejectedFile, ...]:
-        """Returns an answer or a rejected file for each file, in their order.
-
-        Raises:
-            RequestError: If there are no or too many files, an option is not allowed, or the maps take longer
-                than `limits.seconds`.
-        """
+        """Returns an answer or a rejected file for each file, in their order, or raises as `answers` does."""
         *_, found = self.answers(paths, options)
         return found
 
@@ -90,7 +84,8 @@ class Service:
     ) -> Iterator[tuple[Answer | RejectedFile, ...]]:
         """Yields what `answer` returns as it grows: file by file without maps, then with the maps of image by image.
 
-        Other requests have their turns in between. It raises as `answer` does; what it yielded before remains right.
+        Other requests have their turns in between. Raises `RequestError` if there are no or too many files, an option
+        is not allowed, or the maps take longer than `limits.seconds`; what was yielded before remains right.
         """
         if not 1 <= len(paths) <= self.limits.pictures:
             raise RequestError(
@@ -160,10 +155,7 @@ class Service:
 def load_service(files: ServedFiles | str | os.PathLike[str], *, limits: Limits | None = None) -> Service:
     """Returns a service of one model's files, or of a weights file alone, warmed up.
 
-    Raises:
-        OSError: If a file is missing or cannot be read.
-        ValueError: If the weights file, the gallery or the report is damaged, or the gallery is of another
-            model.
+    Raises an OSError or a ValueError if a file is missing, damaged, or a gallery of another model.
     """
     served = files if isinstance(files, ServedFiles) else of_weights(files)
     weights = load_weights(served.weights)
