@@ -236,7 +236,7 @@ def test_addresses_take_turns_and_nobody_fills_the_queue(server, serve, weights_
         index = next(index for index, function in page.fns.items() if function.api_name == "misclassified")
         join = json.dumps({"fn_index": index, "data": [None] * 10, "session_hash": "one"}).encode()
         try:
-            taken, why = refused_after(lambda: many.call(path))
+            taken, why = refused_after(lambda: many.call(path, explain=True))
             assert taken == 64 + MODEL["concurrency_limit"]
             assert "64 requests of your address are waiting" in why
             (line,) = [one.queue for one in page._queue.event_queue_per_concurrency_id.values() if one.queue]
