@@ -27,7 +27,7 @@ OUT_OF_RANGE = (
         (["--data.loader=tensors"], "did you mean tensor"),
         (["--data.batch_size=60000"], "data.batch_size"),
         *(([f"--{field}"], re.sub(r"=\.?", " is ", field)) for field in OUT_OF_RANGE.split()),
-        (["--trainer.limit_test_batches=1"], "trainer.limit_test_batches is 1, but"),
+        (["--trainer.limit_test_batches=0.5"], "trainer.limit_test_batches is 0.5, but"),
         pytest.param(["--trainer.accelerator=cuda"], "trainer.accelerator: auto",
                      marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")),
         (["--data.val_size=50000"], "data.val_size"),

@@ -100,7 +100,8 @@ def _share_queue(queue: Queue) -> None:
 
     def address(request: Any) -> str:
         # A proxy, such as that of Hugging Face, names the visitor.
-        return str(request.headers.get("x-forwarded-for", request.client.host)).partition(",")[0]
+        own = request.client and request.client.host
+        return str(request.headers.get("x-forwarded-for") or own).partition(",")[0]
 
     async def push_fairly(body: Any, request: Any, username: str | None) -> Any:
         lines = [events.queue for events in queue.event_queue_per_concurrency_id.values()]
