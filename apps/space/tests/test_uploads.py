@@ -121,9 +121,12 @@ HOSTILE = {
     "truncated PNG": (encoded(PHOTO)[:-200], "damaged or incomplete"),
     "PNG without its pixels": (png_of_size(500, 500), "damaged or incomplete"),
     "too many pixels": (png_of_size(8000, 8000), "8,000 by 8,000 pixels"),
+    "HEIC of four billion pixels a row": (
+        encoded(PHOTO, "HEIF").replace(b"ispe\0\0\0\0\0", b"ispe\0\0\0\0\xf0"), "damaged or incomplete",
+    ),
     "bomb that Pillow warns of": (png_of_size(10_000, 10_000), "more than 50 million pixels"),
     "bomb that Pillow refuses": (png_of_size(60_000, 60_000), "more than 50 million pixels"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("data", "reason"), HOSTILE.values(), ids=HOSTILE)

@@ -21,7 +21,9 @@ register_heif_opener()
 _ORIENTING = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
 
 # What Pillow's readers of these formats raise on damaged files, as fuzzing shows.
-_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, EOFError, struct.error)
+_DAMAGE = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, EOFError, RuntimeError, struct.error
+)  # fmt: skip
 
 
 class PictureError(ValueError):
